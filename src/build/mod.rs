@@ -1,0 +1,1 @@
+//! Lock, layers, configuration, ISO, OCI image, root filesystem archive.

@@ -1,0 +1,1 @@
+//! Text of a catalog → validated specs and settings, with a place for every complaint.

@@ -1,0 +1,1 @@
+//! Arguments, progress, tables, exit codes. The only room that prints.

@@ -1,0 +1,211 @@
+//! Downloads: many at once, resumed, retried, from the first mirror that answers, and
+//! never kept unless the digest is right.
+
+use super::cancel::Cancel;
+use super::files::{digest_reader, parent};
+use super::task::Task;
+use crate::model::failure::IoContext;
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
+use futures_util::StreamExt;
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+/// Downloads at once.
+const PARALLEL: usize = 8;
+/// Rounds through all addresses of a file.
+const ROUNDS: u32 = 4;
+
+/// One file to be had.
+#[derive(Debug, Clone)]
+pub struct Download {
+    /// Its addresses, in the order in which they are tried: `http`, `https` or `file`.
+    pub urls: Vec<String>,
+    /// What it must be.
+    pub sha256: Digest,
+    /// Its size in bytes: more is never read.
+    pub size: u64,
+    /// Where it goes. A part that was left there by a killed process is gone on with.
+    pub to: PathBuf,
+}
+
+/// An HTTP client with the timeouts that suit package mirrors.
+///
+/// # Errors
+/// If the TLS roots of this host cannot be read.
+pub fn client() -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("bootwright/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(15))
+        .read_timeout(Duration::from_secs(60))
+        .build()
+        .map_err(|e| Failure::host(format!("making an HTTP client: {}", chain(&e))))
+}
+
+/// Fetches all files and counts their bytes on `task`.
+///
+/// # Errors
+/// Class *upstream* with the file, every address that was tried and why it failed.
+pub async fn fetch_all(
+    client: &reqwest::Client,
+    downloads: Vec<Download>,
+    task: &Task,
+    cancel: &Cancel,
+) -> Result<()> {
+    let mut running = futures_util::stream::iter(
+        downloads.into_iter().map(|d| async move { fetch(client, &d, task, cancel).await }),
+    )
+    .buffer_unordered(PARALLEL);
+    while let Some(result) = running.next().await {
+        result?;
+    }
+    Ok(())
+}
+
+/// Fetches one file.
+///
+/// # Errors
+/// As [`fetch_all`].
+pub async fn fetch(
+    client: &reqwest::Client,
+    download: &Download,
+    task: &Task,
+    cancel: &Cancel,
+) -> Result<()> {
+    let folder = parent(&download.to);
+    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    let mut tried = Vec::new();
+    for round in 0..ROUNDS {
+        if round > 0 {
+            // Clients that failed together must not come back together.
+            let jitter = u64::from(std::process::id()) % 250 + u64::from(download.sha256.as_bytes()[0]);
+            tokio::time::sleep(Duration::from_millis(500 * u64::from(round) + jitter)).await;
+        }
+        for url in &download.urls {
+            cancel.check()?;
+            let result = match url.strip_prefix("file://") {
+                Some(path) => copy(Path::new(path), download, task),
+                None => get(client, url, download, task, cancel).await,
+            };
+            match result {
+                Ok(()) => return Ok(()),
+                Err(failure) if failure.class == FailureClass::Upstream => {
+                    tried.push(format!("{url}: {failure}"));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+    let name = download.to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    tried.dedup();
+    Err(Failure::upstream(format!("{name} cannot be had from any mirror"))
+        .details(tried.join("\n"))
+        .hint("Check the mirrors in bootwright.yaml; if upstream replaced the file, run `bootwright lock --update`."))
+}
+
+fn part_of(download: &Download) -> PathBuf {
+    let mut name = download.to.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+fn copy(from: &Path, download: &Download, task: &Task) -> Result<()> {
+    let part = part_of(download);
+    std::fs::copy(from, &part).map_err(|e| Failure::upstream(e.to_string()))?;
+    accept(&part, download)?;
+    task.advance(download.size);
+    Ok(())
+}
+
+fn accept(part: &Path, download: &Download) -> Result<()> {
+    let mut file = std::fs::File::open(part).during(|| format!("opening {}", part.display()))?;
+    let (digest, size) = digest_reader(&mut file).during(|| format!("reading {}", part.display()))?;
+    finish(part, download, digest, size)
+}
+
+fn finish(part: &Path, download: &Download, digest: Digest, size: u64) -> Result<()> {
+    if digest != download.sha256 {
+        let _ = std::fs::remove_file(part);
+        return Err(Failure::untrusted(format!(
+            "wrong bytes: expected {} ({} bytes), got {digest} ({size} bytes)",
+            download.sha256, download.size
+        )));
+    }
+    std::fs::rename(part, &download.to).during(|| format!("writing {}", download.to.display()))
+}
+
+async fn get(
+    client: &reqwest::Client,
+    url: &str,
+    download: &Download,
+    task: &Task,
+    cancel: &Cancel,
+) -> Result<()> {
+    let part = part_of(download);
+    let mut hash = Sha256::new();
+    let mut have = 0;
+    if let Ok(bytes) = std::fs::read(&part)
+        && (bytes.len() as u64) < download.size
+    {
+        hash.update(&bytes);
+        have = bytes.len() as u64;
+    }
+    let mut request = client.get(url);
+    if have > 0 {
+        request = request.header(reqwest::header::RANGE, format!("bytes={have}-"));
+    }
+    let upstream = |e: reqwest::Error| Failure::upstream(chain(&e.without_url()));
+    let response = request.send().await.map_err(upstream)?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(Failure::upstream(format!("HTTP {status}")));
+    }
+    let resumed = status == reqwest::StatusCode::PARTIAL_CONTENT;
+    if !resumed {
+        (hash, have) = (Sha256::new(), 0);
+    }
+    let writing = || format!("writing {}", part.display());
+    let mut file = tokio::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(resumed)
+        .truncate(!resumed)
+        .open(&part)
+        .await
+        .during(writing)?;
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        cancel.check()?;
+        let chunk = chunk.map_err(upstream)?;
+        have += chunk.len() as u64;
+        if have > download.size {
+            drop(file);
+            let _ = std::fs::remove_file(&part);
+            return Err(Failure::untrusted(format!("more than the {} bytes it should have", download.size)));
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).await.during(writing)?;
+        task.advance(chunk.len() as u64);
+    }
+    file.flush().await.during(writing)?;
+    if have < download.size {
+        return Err(Failure::upstream(format!("ended after {have} of {} bytes", download.size))
+            .code(ErrorCode::Network));
+    }
+    finish(&part, download, Digest::from_bytes(hash.finalize().into()), have)
+}
+
+/// An error with its causes: reqwest's own text leaves out why.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

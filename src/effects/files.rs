@@ -1,0 +1,260 @@
+//! Files that are either the old ones or the new ones, never half of each; and folders
+//! that vanish with us.
+
+use crate::model::failure::IoContext;
+use crate::model::{Digest, Failure, Result};
+use sha2::{Digest as _, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Writes a file under a temporary name, syncs it, renames it over `path` and syncs the folder.
+///
+/// # Errors
+/// If any step fails; `path` is then what it was.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let folder = parent(path);
+    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(std::fs::Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .during(|| format!("writing {}", path.display()))?;
+    temporary
+        .write_all(bytes)
+        .and_then(|()| temporary.as_file().sync_all())
+        .during(|| format!("writing {}", path.display()))?;
+    temporary.persist(path).map_err(|e| Failure::io(format!("writing {}", path.display()), &e.error))?;
+    sync_folder(folder)
+}
+
+/// Syncs a folder, so that a rename in it survives a power cut.
+///
+/// # Errors
+/// If the folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|f| f.sync_all()).during(|| format!("syncing {}", folder.display()))
+}
+
+/// The folder that `path` is in.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// SHA-256 and size in bytes of a file.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
+    let mut file = File::open(path).during(|| format!("opening {}", path.display()))?;
+    digest_reader(&mut file).during(|| format!("reading {}", path.display()))
+}
+
+/// SHA-256 and length in bytes of everything that a reader gives.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn digest_reader(reader: &mut impl Read) -> std::io::Result<(Digest, u64)> {
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok((Digest::from_bytes(hash.finalize().into()), size)),
+            n => {
+                hash.update(&buffer[..n]);
+                size += n as u64;
+            }
+        }
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes; `None` if it does not exist.
+///
+/// # Errors
+/// If it cannot be read (permission denied is not "does not exist") or is larger.
+pub fn read_if_exists(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Failure::io(format!("opening {}", path.display()), &e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).during(|| format!("reading {}", path.display()))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::host(format!("{} is larger than {limit} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}
+
+/// Removes a tree if it is there.
+///
+/// # Errors
+/// If something in it cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(format!("removing {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes `to` the same file as `from`: a hard link where that can be, else a copy.
+///
+/// # Errors
+/// If neither can be made.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
+    if std::fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    std::fs::copy(from, to).map(|_| ()).during(|| format!("copying {} to {}", from.display(), to.display()))
+}
+
+/// Free bytes of the file system that `path` is on.
+///
+/// # Errors
+/// If the system refuses to say.
+pub fn free_space(path: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|e| Failure::io(format!("looking at {}", path.display()), &e.into()))?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+/// A lock file, held until dropped; the kernel frees it when we die.
+#[derive(Debug)]
+pub struct FileLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl FileLock {
+    /// Takes the lock at `path`, or says `None` if another process holds it.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        Self::take_with(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes the lock at `path` and waits for it.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn take(path: &Path) -> Result<Self> {
+        let taken = Self::take_with(path, rustix::fs::FlockOperation::LockExclusive)?;
+        taken.ok_or_else(|| Failure::bug(format!("waiting for {} did not wait", path.display())))
+    }
+
+    fn take_with(path: &Path, how: rustix::fs::FlockOperation) -> Result<Option<Self>> {
+        std::fs::create_dir_all(parent(path)).during(|| format!("making {}", parent(path).display()))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o644)
+            .open(path)
+            .during(|| format!("opening {}", path.display()))?;
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(Failure::io(format!("locking {}", path.display()), &e.into())),
+        }
+    }
+}
+
+/// A folder that is removed when dropped; one that a killed process left is removed by
+/// [`WorkFolder::sweep`].
+#[derive(Debug)]
+pub struct WorkFolder {
+    path: PathBuf,
+    _lock: FileLock,
+}
+
+impl WorkFolder {
+    /// Makes a new folder below `root`.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(root: &Path, label: &str) -> Result<Self> {
+        std::fs::create_dir_all(root).during(|| format!("making {}", root.display()))?;
+        let path = tempfile::Builder::new()
+            .prefix(&format!("{label}-"))
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir_in(root)
+            .during(|| format!("making a folder in {}", root.display()))?
+            .keep();
+        let lock = FileLock::take(&lock_beside(&path))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the folders below `root` whose processes are gone; says how many.
+    ///
+    /// # Errors
+    /// If `root` cannot be read or something in a folder cannot be removed.
+    pub fn sweep(root: &Path) -> Result<usize> {
+        let entries = match std::fs::read_dir(root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(e) => return Err(Failure::io(format!("reading {}", root.display()), &e)),
+        };
+        let mut swept = 0;
+        for entry in entries {
+            let path = entry.during(|| format!("reading {}", root.display()))?.path();
+            if !path.is_dir() {
+                continue;
+            }
+            let lock = lock_beside(&path);
+            if let Some(_free) = FileLock::try_take(&lock)? {
+                remove_tree(&path)?;
+                let _ = std::fs::remove_file(&lock);
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+fn lock_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        let _ = remove_tree(&self.path);
+        let _ = std::fs::remove_file(lock_beside(&self.path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atomic_write_replaces_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        write_atomic(&path, b"one", 0o644).unwrap();
+        write_atomic(&path, b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sweep_takes_only_what_nobody_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = WorkFolder::new(dir.path(), "held").unwrap();
+        std::fs::create_dir(dir.path().join("left-1234")).unwrap();
+        assert_eq!(WorkFolder::sweep(dir.path()).unwrap(), 1);
+        assert!(held.path().is_dir());
+        assert!(!dir.path().join("left-1234").exists());
+    }
+}

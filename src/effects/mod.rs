@@ -1,0 +1,18 @@
+//! The only doors out: processes, sandbox, downloads, files, clock.
+//!
+//! `clippy.toml` closes the side doors (`std::process::Command::new` and friends).
+//! Everything long-running takes a [`Cancel`] and looks at it often.
+
+pub mod cancel;
+pub mod clock;
+pub mod fetch;
+pub mod files;
+pub mod process;
+pub mod sandbox;
+pub mod task;
+
+pub use cancel::Cancel;
+pub use clock::Clock;
+pub use process::{Output, Process, Running};
+pub use sandbox::Sandbox;
+pub use task::Task;

@@ -1,0 +1,150 @@
+//! A root file system to run build steps in: its own mounts, processes and (no) network.
+//!
+//! The layers are stacked by overlayfs in a mount namespace that only the sandboxed
+//! process has, and `bwrap` closes the rest. When we are killed, the kernel ends the
+//! process and its mounts go with it; nothing is ever mounted where others can see it.
+
+use super::process::{OverlayMount, Process};
+use crate::model::{Failure, Result};
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The host name that build steps see: the same everywhere, so that no image learns ours.
+const HOST_NAME: &str = "bootwright";
+
+/// A root made of layers.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// Read-only layers, lowest first.
+    lowers: Vec<PathBuf>,
+    /// Where changes go, and overlayfs's own work folder beside it (same file system).
+    upper: PathBuf,
+    work: PathBuf,
+    target: PathBuf,
+    binds: Vec<(PathBuf, String, bool)>,
+    network: bool,
+    env: Vec<(String, String)>,
+}
+
+impl Sandbox {
+    /// A root of `lowers` (lowest first); changes go to `scratch/upper`. `scratch` is an
+    /// existing folder that is on no overlay itself; `upper`, `work` and `root` are made in it.
+    ///
+    /// # Errors
+    /// Class *host* if the folders cannot be made.
+    pub fn new(lowers: &[PathBuf], scratch: &Path) -> Result<Self> {
+        let make = |name: &str| -> Result<PathBuf> {
+            let path = scratch.join(name);
+            std::fs::create_dir_all(&path)
+                .map_err(|e| Failure::io(format!("making {}", path.display()), &e))?;
+            Ok(path)
+        };
+        let mut lowers = lowers.to_vec();
+        if lowers.is_empty() {
+            // overlayfs wants at least one lower folder.
+            lowers.push(make("empty")?);
+        }
+        Ok(Self {
+            lowers,
+            upper: make("upper")?,
+            work: make("work")?,
+            target: make("root")?,
+            binds: Vec::new(),
+            network: false,
+            env: Vec::new(),
+        })
+    }
+
+    /// Where changes end up: an overlayfs upper directory, with whiteouts as character
+    /// devices 0:0 and opaque folders marked by `trusted.overlay.opaque`.
+    pub fn upper(&self) -> &Path {
+        &self.upper
+    }
+
+    /// Shows a file or folder of the host at `at`, read-only.
+    #[must_use]
+    pub fn bind(mut self, host: impl Into<PathBuf>, at: impl Into<String>) -> Self {
+        self.binds.push((host.into(), at.into(), true));
+        self
+    }
+
+    /// Shows a folder of the host at `at`, writable.
+    #[must_use]
+    pub fn bind_writable(mut self, host: impl Into<PathBuf>, at: impl Into<String>) -> Self {
+        self.binds.push((host.into(), at.into(), false));
+        self
+    }
+
+    /// Lets the processes use the host's network. Never for steps that run package scripts.
+    #[must_use]
+    pub fn with_network(mut self) -> Self {
+        self.network = true;
+        self
+    }
+
+    /// Sets an environment variable of the processes inside.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A process inside, by its path in the root.
+    ///
+    /// # Errors
+    /// Class *host* if a path has a character that overlayfs cannot take.
+    pub fn process(&self, program: &str) -> Result<Process> {
+        let mut process = Process::new("bwrap")
+            .overlay(self.mount()?)
+            .arg("--bind")
+            .arg(&self.target)
+            .args(["/", "--dev", "/dev", "--proc", "/proc"])
+            .args(["--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run"])
+            .args(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", HOST_NAME])
+            .args(["--die-with-parent", "--new-session", "--cap-add", "ALL", "--chdir", "/"]);
+        if !self.network {
+            process = process.arg("--unshare-net");
+        }
+        for (host, at, read_only) in &self.binds {
+            process = process.arg(if *read_only { "--ro-bind" } else { "--bind" }).arg(host).arg(at);
+        }
+        process = process.args(["--setenv", "HOME", "/root"]);
+        for (name, value) in &self.env {
+            process = process.arg("--setenv").arg(name).arg(value);
+        }
+        Ok(process.arg("--").arg(program))
+    }
+
+    fn mount(&self) -> Result<OverlayMount> {
+        let mut options = OsString::from("lowerdir=");
+        for (i, lower) in self.lowers.iter().rev().enumerate() {
+            if i > 0 {
+                options.push(":");
+            }
+            options.push(lower);
+        }
+        options.push(",upperdir=");
+        options.push(&self.upper);
+        options.push(",workdir=");
+        options.push(&self.work);
+        // `volatile`: a step's upper folder is thrown away when we die, so nothing in it
+        // needs to be synced. The rest keeps the upper folder a plain difference.
+        options.push(",volatile,redirect_dir=off,metacopy=off,index=off,xino=off");
+        for path in self.lowers.iter().chain([&self.upper, &self.work]) {
+            if path.as_os_str().as_bytes().iter().any(|b| b":,\\".contains(b)) {
+                return Err(Failure::host(format!("{}: overlayfs cannot take this path", path.display()))
+                    .hint("Choose a cache folder without colon, comma or backslash in its path."));
+            }
+        }
+        // The kernel takes one page of options.
+        if options.len() >= 4096 {
+            return Err(Failure::host("the paths of the layers are too long for one mount")
+                .hint("Choose a cache folder with a shorter path."));
+        }
+        let c = |text: &std::ffi::OsStr| {
+            CString::new(text.as_bytes()).map_err(|_| Failure::host("a path has a NUL byte"))
+        };
+        Ok(OverlayMount { target: c(self.target.as_os_str())?, options: c(&options)? })
+    }
+}

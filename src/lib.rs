@@ -1,0 +1,42 @@
+//! Bootwright: GitOps for operating-system images.
+//!
+//! A git repository (the *catalog*) says which images should exist. Bootwright compares
+//! that with what is published, builds what is missing, boots every image before it
+//! trusts it, signs and publishes the release.
+//!
+//! # Codemap, in reading order
+//!
+//! - [`model`]: values without effects: ids, spec, lock, recipe, plan, run states, artifact, release, failure, event
+//! - [`catalog`]: text of a catalog → validated specs and settings, with spans for every complaint
+//! - [`tables`]: data the project curates: package names per distribution, kernels
+//! - [`resolve`]: spec + tables + lock → recipe
+//! - [`planner`]: recipes × observed → plan and report; pure
+//! - [`effects`]: the only doors out: process, sandbox, fetch, files, clock
+//! - [`state`]: the database: runs, events, leases
+//! - [`build`]: lock, layers, configuration, ISO, OCI, root filesystem archive
+//! - [`verify`]: boots and inspects artifacts, gathers evidence
+//! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
+//! - [`reconcile`]: observe, plan, drive; leases
+//! - [`ops`]: one function per thing a user can ask for
+//! - [`cli`]: arguments, progress, tables, exit codes
+//!
+//! # What is never done
+//!
+//! - `planner`, `resolve` and `tables` do no I/O and know no clock but the one they are given.
+//! - `build`, `verify` and `release` never use one another; a value from `model` passes between them.
+//! - A room uses only rooms above it in the list (`tests/it/architecture.rs` holds it to that).
+//! - Nothing but `cli` prints; nothing but `effects` spawns a process or opens a connection.
+
+pub mod build;
+pub mod catalog;
+pub mod cli;
+pub mod effects;
+pub mod model;
+pub mod ops;
+pub mod planner;
+pub mod reconcile;
+pub mod release;
+pub mod resolve;
+pub mod state;
+pub mod tables;
+pub mod verify;

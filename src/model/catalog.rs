@@ -1,0 +1,82 @@
+//! A catalog as the rest of the program sees it: validated documents of one commit.
+
+use super::lock::Lock;
+use super::name::ImageName;
+use super::settings::Settings;
+use super::spec::OsImage;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that one commit (or one working tree) declares.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// Where it was read from.
+    pub source: CatalogSource,
+    /// `bootwright.yaml`, or the defaults.
+    pub settings: Settings,
+    /// All images by name.
+    pub images: BTreeMap<ImageName, ImageDocument>,
+}
+
+/// Where a catalog was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CatalogSource {
+    /// The repository or folder as the user named it.
+    pub location: String,
+    /// The commit; absent for a working tree.
+    pub commit: Option<Commit>,
+}
+
+/// One commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Commit {
+    /// The object id, 40 hexadecimal digits.
+    pub id: String,
+    /// The committer's date.
+    pub date: DateTime<Utc>,
+    /// The first line of the message.
+    pub subject: String,
+}
+
+/// One image with all the files that its spec refers to.
+#[derive(Clone, Debug)]
+pub struct ImageDocument {
+    /// The spec.
+    pub spec: OsImage,
+    /// Where it stands: `specs/edge-gateway.yaml:12`.
+    pub place: String,
+    /// `specs/NAME.lock.yaml`, if there is one.
+    pub lock: Option<Lock>,
+    /// `specs/overlays/NAME/`, sorted by path.
+    pub overlay: Vec<OverlayEntry>,
+    /// The files that the spec names (scripts, splash), by their path in the catalog.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// One entry of an overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayEntry {
+    /// Path in the image, without the leading slash; no `..`, no empty parts.
+    pub path: String,
+    /// What it is.
+    pub content: OverlayContent,
+}
+
+/// What git can store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverlayContent {
+    /// A regular file.
+    File {
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+        /// Whether git marks it executable (mode 0755, else 0644).
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: String,
+    },
+}

@@ -1,0 +1,120 @@
+//! SHA-256 digests, written `sha256:<64 hex>` in JSON and as bare hex in `SHA256SUMS`.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+/// A SHA-256 digest (FIPS 180-4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(bytes.as_ref()).into())
+    }
+
+    /// The digest of a value's canonical JSON: object keys sorted, no white space.
+    ///
+    /// # Panics
+    /// Never for the types of this crate: they all have string keys and finite numbers.
+    pub fn of_json(value: &impl Serialize) -> Self {
+        Self::of(canonical_json(value))
+    }
+
+    /// A digest that is already known, as 32 raw bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 raw bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 lower-case hexadecimal digits, without the `sha256:` prefix.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The first eight hexadecimal digits: what a release version carries.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..4])
+    }
+}
+
+/// Canonical JSON of a value: keys sorted, no white space, as used for digests.
+pub fn canonical_json(value: &impl Serialize) -> Vec<u8> {
+    // serde_json's map is sorted unless `preserve_order` is switched on, so a
+    // round through `Value` sorts the keys of structs too.
+    let value = serde_json::to_value(value).expect("model types have string keys");
+    serde_json::to_vec(&value).expect("a JSON value can always be written")
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The text was not `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a SHA-256 digest: expected 64 hexadecimal digits, with or without the prefix \"sha256:\""
+)]
+pub struct BadDigest(String);
+
+impl FromStr for Digest {
+    type Err = BadDigest;
+
+    fn from_str(text: &str) -> Result<Self, BadDigest> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadDigest(text.to_owned()))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_forms_round_trip() {
+        let d = Digest::of("abc");
+        assert_eq!(d.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(d.to_string().parse(), Ok(d));
+        assert_eq!(d.hex().parse(), Ok(d));
+        assert!("sha256:12".parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn canonical_json_does_not_depend_on_field_order() {
+        #[derive(Serialize)]
+        struct A {
+            b: u8,
+            a: u8,
+        }
+        assert_eq!(canonical_json(&A { b: 1, a: 2 }), br#"{"a":2,"b":1}"#);
+    }
+}

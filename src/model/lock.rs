@@ -1,0 +1,213 @@
+//! A lock: the exact upstream packages that a spec resolved to.
+//!
+//! Written by `bootwright lock` as `specs/NAME.lock.yaml`, reviewed like any change.
+//! A lock answers one *request*; when the spec asks for something else, the lock is
+//! out of date and the answer must be made again.
+
+use super::digest::Digest;
+use super::name::{ImageName, PackageName, SuiteName};
+use super::spec::{Architecture, Base};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The version of the lock format.
+pub const LOCK_VERSION: u32 = 1;
+
+/// What is asked of a package manager: packages by layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockRequest {
+    /// The distribution.
+    pub base: Base,
+    /// Its suite.
+    pub suite: SuiteName,
+    /// The processor architecture.
+    pub architecture: Architecture,
+    /// The package layers in their fixed order; the first one is `bootstrap`.
+    pub layers: Vec<LayerRequest>,
+}
+
+/// The packages that one layer asks for by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LayerRequest {
+    /// `bootstrap`, `kernel`, or a package category.
+    pub name: String,
+    /// The distribution's own names, sorted.
+    pub packages: Vec<PackageName>,
+}
+
+/// The exact upstream packages that a spec resolved to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lock {
+    /// Always [`LOCK_VERSION`].
+    pub lock_version: u32,
+    /// The image that this lock belongs to.
+    pub image: ImageName,
+    /// What was asked.
+    pub request: LockRequest,
+    /// The signed indexes that answered.
+    pub indexes: Vec<LockedIndex>,
+    /// The packages, layer by layer, in the order in which they are installed.
+    pub packages: Vec<LockedPackage>,
+}
+
+/// One signed index of a repository (Debian: one `InRelease`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedIndex {
+    /// Which configured source answered: `suite`, `suite-updates`, `suite-security`.
+    pub suite: String,
+    /// The index's own date (field `Date`).
+    pub date: DateTime<Utc>,
+    /// SHA-256 of the signed index file.
+    pub digest: Digest,
+    /// SHA-256 of the keyring that its signature was checked with.
+    pub keyring: Digest,
+}
+
+/// One exact package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedPackage {
+    /// The distribution's name.
+    pub name: PackageName,
+    /// The distribution's version.
+    pub version: String,
+    /// The distribution's architecture word (`amd64`, `all`).
+    pub architecture: String,
+    /// SHA-256 of the package file.
+    pub sha256: Digest,
+    /// Size of the package file, in bytes.
+    pub size: u64,
+    /// Path below the mirror's root (field `Filename`).
+    pub path: String,
+    /// Which entry of `indexes` lists it.
+    pub suite: String,
+    /// The layer that installs it.
+    pub layer: String,
+    /// Packages of one layer with a lower wave are configured before those with a
+    /// higher one are unpacked (`Pre-Depends`); 0 when absent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wave: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl Lock {
+    /// The identity of the answer: request and packages, not the indexes, so that a
+    /// newer index with the same packages is no change.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(&(&self.request, &self.packages))
+    }
+
+    /// The date that everything built from this lock carries: the newest index's.
+    pub fn date(&self) -> DateTime<Utc> {
+        self.indexes.iter().map(|i| i.date).max().unwrap_or_default()
+    }
+
+    /// The packages of one layer, in the order in which they are installed.
+    pub fn of_layer<'a>(&'a self, layer: &'a str) -> impl Iterator<Item = &'a LockedPackage> {
+        self.packages.iter().filter(move |p| p.layer == layer)
+    }
+}
+
+/// One difference between two locks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "lowercase")]
+pub enum PackageChange {
+    /// Only the newer lock has it.
+    Added {
+        /// The package.
+        name: PackageName,
+        /// Its version.
+        version: String,
+        /// The newer size less the older, in bytes.
+        size_delta: i64,
+    },
+    /// Only the older lock has it.
+    Removed {
+        /// The package.
+        name: PackageName,
+        /// Its version.
+        version: String,
+        /// The newer size less the older, in bytes.
+        size_delta: i64,
+    },
+    /// Both have it, with different bytes.
+    Changed {
+        /// The package.
+        name: PackageName,
+        /// The older version.
+        from: String,
+        /// The newer version; the same as `from` when upstream replaced the bytes.
+        to: String,
+        /// The newer size less the older, in bytes.
+        size_delta: i64,
+    },
+}
+
+/// The differences from `old` to `new`, by name and architecture.
+pub fn diff(old: &[LockedPackage], new: &[LockedPackage]) -> Vec<PackageChange> {
+    use std::collections::BTreeMap;
+    let by_name = |packages: &'_ [LockedPackage]| -> BTreeMap<(PackageName, String), LockedPackage> {
+        packages.iter().map(|p| ((p.name.clone(), p.architecture.clone()), p.clone())).collect()
+    };
+    let (old, new) = (by_name(old), by_name(new));
+    let size = |p: &LockedPackage| i64::try_from(p.size).unwrap_or(i64::MAX);
+    let mut changes = Vec::new();
+    for (key, o) in &old {
+        match new.get(key) {
+            None => changes.push(PackageChange::Removed {
+                name: o.name.clone(),
+                version: o.version.clone(),
+                size_delta: -size(o),
+            }),
+            Some(n) if n.sha256 != o.sha256 => changes.push(PackageChange::Changed {
+                name: o.name.clone(),
+                from: o.version.clone(),
+                to: n.version.clone(),
+                size_delta: size(n) - size(o),
+            }),
+            Some(_) => {}
+        }
+    }
+    for (key, n) in &new {
+        if !old.contains_key(key) {
+            changes.push(PackageChange::Added {
+                name: n.name.clone(),
+                version: n.version.clone(),
+                size_delta: size(n),
+            });
+        }
+    }
+    changes.sort_by(|a, b| a.name().cmp(b.name()));
+    changes
+}
+
+impl PackageChange {
+    /// The package that changed.
+    pub fn name(&self) -> &PackageName {
+        match self {
+            Self::Added { name, .. } | Self::Removed { name, .. } | Self::Changed { name, .. } => name,
+        }
+    }
+}
+
+impl std::fmt::Display for PackageChange {
+    /// `nginx 1.22.1-9 -> 1.22.1-9+deb12u1`, `+ curl 7.88.1`, `- wget 1.21`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Added { name, version, .. } => write!(f, "+ {name} {version}"),
+            Self::Removed { name, version, .. } => write!(f, "- {name} {version}"),
+            Self::Changed { name, from, to, .. } if from == to => {
+                write!(f, "{name} {from}: same version, other bytes")
+            }
+            Self::Changed { name, from, to, .. } => write!(f, "{name} {from} -> {to}"),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Values without effects: what every room speaks about.
+//!
+//! Nothing here reads a file, a clock or the environment. Core types can only be
+//! built in a valid state: names are checked when they are parsed, witnesses
+//! ([`VerifiedArtifact`]) have private constructors.
+
+pub mod artifact;
+pub mod catalog;
+pub mod digest;
+pub mod event;
+pub mod evidence;
+pub mod failure;
+pub mod lock;
+pub mod name;
+pub mod observed;
+pub mod plan;
+pub mod recipe;
+pub mod release;
+pub mod run;
+pub mod settings;
+pub mod spec;
+
+pub use artifact::{Artifact, ArtifactKind, VerifiedArtifact};
+pub use digest::Digest;
+pub use event::{Emitter, Event};
+pub use failure::{ErrorCode, Failure, FailureClass, Result};
+pub use lock::Lock;
+pub use name::{ChannelName, ImageName, Version};
+pub use recipe::Recipe;
+pub use spec::OsImage;

@@ -1,0 +1,168 @@
+//! A plan: the immutable list of steps from published to desired, each with its
+//! reasons, and the report on everything that needs no step.
+//!
+//! Whoever carries a plan out has no choices left to make.
+
+use super::catalog::CatalogSource;
+use super::digest::Digest;
+use super::failure::FailureClass;
+use super::lock::PackageChange;
+use super::name::{ChannelName, ImageName, Version};
+use super::observed::Defect;
+use super::recipe::LayerId;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Steps and report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// What will be done.
+    pub plan: Plan,
+    /// How every image of the catalog stands, and why.
+    pub report: Vec<ImageReport>,
+}
+
+/// The steps, in the order in which they are taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The catalog that it was made for.
+    pub source: CatalogSource,
+    /// When it was made.
+    pub made: DateTime<Utc>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The image.
+    pub image: ImageName,
+    /// What is done.
+    pub action: Action,
+    /// Why; never empty.
+    pub reasons: Vec<Reason>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum Action {
+    /// Resolve the packages against the mirrors; what to build is known afterwards.
+    Lock,
+    /// Build, verify, sign, publish.
+    #[serde(rename_all = "camelCase")]
+    Build {
+        /// The recipe.
+        recipe: Digest,
+        /// The release that it becomes.
+        version: Version,
+        /// The channel that will point to it.
+        channel: ChannelName,
+        /// The layers from bottom to top.
+        layers: Vec<LayerPlan>,
+    },
+    /// Point a channel to a release that is published already.
+    #[serde(rename_all = "camelCase")]
+    Promote {
+        /// The release.
+        version: Version,
+        /// The channel.
+        channel: ChannelName,
+    },
+}
+
+/// One layer of a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerPlan {
+    /// Its name in the recipe.
+    pub name: String,
+    /// Its identity.
+    pub id: LayerId,
+    /// Whether the cache has it.
+    pub cached: bool,
+}
+
+/// Why a step is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Reason {
+    /// Nothing is published for it.
+    NewSpec,
+    /// The spec says something else than what is published.
+    ChangedField {
+        /// Path in the recipe: `configuration.hostname`.
+        field: String,
+        /// The published value, short.
+        from: String,
+        /// The desired value, short.
+        to: String,
+    },
+    /// A package differs between the published lock and the desired one.
+    ChangedPackage {
+        /// The difference.
+        change: PackageChange,
+    },
+    /// Published bytes are not what they should be.
+    Defect {
+        /// What is wrong.
+        defect: Defect,
+    },
+    /// The schedule says to look for upstream changes.
+    Schedule {
+        /// The time that had come.
+        due: DateTime<Utc>,
+    },
+    /// No lock answers what the spec asks for.
+    NoLock,
+    /// The spec names another channel.
+    Channel {
+        /// The channel.
+        channel: ChannelName,
+    },
+    /// Somebody asked.
+    ByHand,
+}
+
+/// How one image stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    /// The image.
+    pub image: ImageName,
+    /// The release on its channel now.
+    pub current: Option<Version>,
+    /// How it stands.
+    pub status: Status,
+}
+
+/// How an image stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "status")]
+pub enum Status {
+    /// The plan has a step for it.
+    Planned,
+    /// What is published is what is asked for.
+    UpToDate,
+    /// Nothing can be done now.
+    Waiting {
+        /// For what: `another process is building it (pid 4711)`, `retry after …`.
+        on: String,
+    },
+    /// It failed so often that only a change helps.
+    #[serde(rename_all = "camelCase")]
+    Stalled {
+        /// How many times.
+        failures: u32,
+        /// The class of the last failure.
+        class: FailureClass,
+        /// The last failure's message.
+        message: String,
+    },
+    /// The spec says `paused: true`.
+    Paused,
+}

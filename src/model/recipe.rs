@@ -1,0 +1,210 @@
+//! A recipe: a spec with everything resolved. Its digest is the identity behind
+//! "build or reuse".
+//!
+//! Only what shapes the bytes of an image stands in a recipe: no commit, no clock, no
+//! path of this host, no mirror address.
+
+use super::digest::Digest;
+use super::lock::{Lock, LockedPackage};
+use super::name::{HostName, ImageName, SuiteName, UnitName};
+use super::settings::Compression;
+use super::spec::{Architecture, Base, Firewall, Limits, Modules, Output, Ssh, User, Verify};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Raised when the way in which layers or artifacts are made changes their bytes: all
+/// recipes get new digests then.
+pub const BUILD_FORMAT: u32 = 1;
+
+/// A spec with everything resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recipe {
+    /// [`BUILD_FORMAT`] of the program that resolved it.
+    pub build_format: u32,
+    /// The image.
+    pub image: ImageName,
+    /// The distribution.
+    pub base: Base,
+    /// Its suite.
+    pub suite: SuiteName,
+    /// The processor architecture.
+    pub architecture: Architecture,
+    /// `SOURCE_DATE_EPOCH` of everything made from this recipe, in seconds: the lock's date.
+    pub epoch: i64,
+    /// The layers from bottom to top.
+    pub layers: Vec<LayerRecipe>,
+    /// What is made from the layers.
+    pub outputs: Vec<Output>,
+    /// How hard artifacts are compressed.
+    pub compression: Compression,
+    /// The boot menu of the ISO.
+    pub boot_menu: BootMenu,
+    /// What the image has to show before it is trusted.
+    pub verify: Verify,
+    /// Sizes that must not be exceeded.
+    pub limits: Limits,
+    /// The lock that the packages come from.
+    pub lock: Digest,
+}
+
+/// One layer of the fixed chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerRecipe {
+    /// `bootstrap`, `kernel`, a package category, `configuration`, `overlay`, `post-install`.
+    pub name: String,
+    /// What it does.
+    pub step: LayerStep,
+}
+
+/// What one layer does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum LayerStep {
+    /// Makes the smallest root that can install packages.
+    Bootstrap {
+        /// In the order in which they are installed.
+        packages: Vec<LockedPackage>,
+    },
+    /// Installs packages.
+    Packages {
+        /// In the order in which they are installed.
+        packages: Vec<LockedPackage>,
+    },
+    /// Writes the configuration that the spec asks for.
+    Configuration(Box<Configuration>),
+    /// Lays files over the root.
+    Overlay {
+        /// Sorted by path.
+        entries: Vec<OverlayRecipe>,
+    },
+    /// Runs scripts in the root, without network.
+    PostInstall {
+        /// In the order in which they run.
+        scripts: Vec<ScriptRecipe>,
+    },
+}
+
+/// The settings that become configuration files and accounts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// The host name.
+    pub hostname: HostName,
+    /// The locale, such as `en_US.UTF-8`.
+    pub locale: String,
+    /// The IANA time zone.
+    pub timezone: String,
+    /// The accounts.
+    pub users: Vec<User>,
+    /// Units started at boot.
+    pub enable: Vec<UnitName>,
+    /// Units not started at boot.
+    pub disable: Vec<UnitName>,
+    /// The packet filter.
+    pub firewall: Option<Firewall>,
+    /// The OpenSSH server.
+    pub ssh: Option<Ssh>,
+    /// Kernel modules.
+    pub modules: Modules,
+}
+
+/// One overlay entry, its bytes by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum OverlayRecipe {
+    /// A regular file.
+    File {
+        /// Path in the image, without the leading slash.
+        path: String,
+        /// Its content, found in [`ResolvedRecipe::blobs`].
+        digest: Digest,
+        /// Mode 0755, else 0644.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Path in the image, without the leading slash.
+        path: String,
+        /// Where it points.
+        target: String,
+    },
+}
+
+/// One script, its bytes by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScriptRecipe {
+    /// Path in the catalog, for messages.
+    pub path: String,
+    /// Its content, found in [`ResolvedRecipe::blobs`].
+    pub digest: Digest,
+}
+
+/// The boot menu of the ISO.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootMenu {
+    /// The first entry's title.
+    pub title: String,
+    /// Seconds until it starts by itself.
+    pub timeout: u16,
+    /// A PNG picture behind the menu.
+    pub splash: Option<Digest>,
+    /// Words added to the kernel command line.
+    pub kernel_flags: Vec<String>,
+}
+
+/// A recipe with the bytes that it names by digest and the lock that it was made from.
+#[derive(Clone, Debug)]
+pub struct ResolvedRecipe {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Overlay files, scripts and pictures by digest.
+    pub blobs: BTreeMap<Digest, Arc<[u8]>>,
+    /// The lock, to be kept in the release.
+    pub lock: Lock,
+}
+
+/// The identity of one layer: what it does and everything below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerId(pub Digest);
+
+impl std::fmt::Display for LayerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.hex())
+    }
+}
+
+impl Recipe {
+    /// The recipe digest: SHA-256 of the canonical JSON.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+
+    /// The identity of every layer, from bottom to top. A change in one layer changes
+    /// its own id and those above, none below.
+    pub fn layer_ids(&self) -> Vec<LayerId> {
+        let root =
+            Digest::of_json(&(self.build_format, self.base, &self.suite, self.architecture, self.epoch));
+        let mut below = root;
+        self.layers
+            .iter()
+            .map(|layer| {
+                below = Digest::of_json(&(below, layer));
+                LayerId(below)
+            })
+            .collect()
+    }
+
+    /// All packages of all layers.
+    pub fn packages(&self) -> impl Iterator<Item = &LockedPackage> {
+        self.layers.iter().flat_map(|layer| match &layer.step {
+            LayerStep::Bootstrap { packages } | LayerStep::Packages { packages } => packages.as_slice(),
+            _ => &[],
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! `bootwright.yaml`: where things are and how this catalog is run. Every field has a default.
+
+use super::name::ChannelName;
+use super::spec::{Base, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The settings of one catalog. Paths are relative to the folder that Bootwright is run
+/// on, unless they are absolute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// Always `bootwright/v1`.
+    pub api_version: super::spec::ApiVersion,
+    /// Always `Settings`.
+    pub kind: SettingsKind,
+    /// Where releases are published.
+    #[serde(default)]
+    pub store: StoreSettings,
+    /// Where caches, layers and the state database live.
+    #[serde(default)]
+    pub cache: CacheSettings,
+    /// The repositories that packages come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Mirror>,
+    /// Who signs releases.
+    #[serde(default)]
+    pub signing: Signing,
+    /// How artifacts are written.
+    #[serde(default)]
+    pub build: BuildSettings,
+    /// The channels that may be used; any when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelName>,
+}
+
+/// The kind of a settings document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SettingsKind {
+    /// Settings of a catalog.
+    #[default]
+    Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_version: super::spec::ApiVersion::V1,
+            kind: SettingsKind::Settings,
+            store: StoreSettings::default(),
+            cache: CacheSettings::default(),
+            mirrors: Vec::new(),
+            signing: Signing::default(),
+            build: BuildSettings::default(),
+            channels: Vec::new(),
+        }
+    }
+}
+
+/// Where releases are published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoreSettings {
+    /// A local folder.
+    #[serde(default = "default_store")]
+    pub path: String,
+    /// The address under which a web server shows that folder, for download pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// An OCI repository prefix (`registry.example/team`) that OCI images are pushed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+}
+
+fn default_store() -> String {
+    "releases".to_owned()
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { path: default_store(), url: None, registry: None }
+    }
+}
+
+/// Where caches, layers and the state database live. All of it can be deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CacheSettings {
+    /// A local folder.
+    #[serde(default = "default_cache")]
+    pub path: String,
+}
+
+fn default_cache() -> String {
+    ".bootwright".to_owned()
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { path: default_cache() }
+    }
+}
+
+/// One repository that packages come from. `init` fills these in from the host's own
+/// package configuration; nothing is built in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mirror {
+    /// The distribution that it serves.
+    pub base: Base,
+    /// The repository's addresses, in the order in which they are tried (`http`, `https`, `file`).
+    pub urls: Vec<String>,
+    /// The suites it serves, with `{suite}` for the spec's own: `["{suite}", "{suite}-updates"]`.
+    pub suites: Vec<String>,
+    /// The components that are read: `[main]`.
+    pub components: Vec<String>,
+    /// The keyring that signatures of its indexes are checked with: a path on this host,
+    /// or relative to the catalog.
+    pub keyring: String,
+}
+
+/// Who signs releases.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signing {
+    /// The private key: an ECDSA P-256 key in cosign's form, by its path on this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The public keys that a release may be signed with, in PEM, for checking. The public
+    /// half of `key` when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
+    /// An OpenPGP secret key file; signs `SHA256SUMS` in addition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openpgp_key: Option<String>,
+    /// Sigstore keyless signing, where CI gives an identity token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<Keyless>,
+}
+
+/// Sigstore keyless signing: service addresses and trust root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Keyless {
+    /// The certificate authority (Fulcio).
+    pub fulcio_url: String,
+    /// The transparency log (Rekor).
+    pub rekor_url: String,
+    /// A `trusted_root.json` to check bundles with, as a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_root: Option<String>,
+    /// The identity that a bundle must carry when it is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The issuer that a bundle must carry when it is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+}
+
+/// How artifacts are written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BuildSettings {
+    /// How hard squashfs modules are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+    /// Free space that must be left on the cache's file system before a build starts.
+    #[serde(default = "default_free_space")]
+    pub min_free_space: Size,
+}
+
+fn default_free_space() -> Size {
+    Size::from_bytes(4 << 30)
+}
+
+impl Default for BuildSettings {
+    fn default() -> Self {
+        Self { compression: Compression::default(), min_free_space: default_free_space() }
+    }
+}
+
+/// How hard squashfs modules and archives are compressed (all with zstd).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Level 3: for work.
+    Fast,
+    /// Level 9: a good release.
+    #[default]
+    Balanced,
+    /// Level 19 with blocks of 1 MiB: for publishing to many.
+    Small,
+}
+
+impl Compression {
+    /// The zstd level.
+    pub fn level(self) -> i32 {
+        match self {
+            Self::Fast => 3,
+            Self::Balanced => 9,
+            Self::Small => 19,
+        }
+    }
+}

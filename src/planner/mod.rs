@@ -1,0 +1,1 @@
+//! Recipes × observed → plan and report. Pure: no I/O, no clock but the one it is given.

@@ -1,0 +1,1 @@
+//! Checksums, SBOM, provenance, signatures, store, download pages.

@@ -1,0 +1,1 @@
+//! Spec + tables + lock → recipe.

@@ -1,0 +1,1 @@
+//! The database: runs, events, leases. Everything in it can be deleted.

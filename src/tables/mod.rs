@@ -1,0 +1,1 @@
+//! Data the project curates: package names per distribution, kernels.

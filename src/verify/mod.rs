@@ -1,0 +1,1 @@
+//! Boots and inspects artifacts, and gathers the evidence.
