@@ -38,7 +38,7 @@ pub fn client() -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("bootwright/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(15))
-        .read_timeout(Duration::from_secs(60))
+        .read_timeout(Duration::from_mins(1))
         .build()
         .map_err(|e| Failure::host(format!("making an HTTP client: {}", chain(&e))))
 }
