@@ -23,6 +23,7 @@ pub struct Sandbox {
     work: PathBuf,
     target: PathBuf,
     binds: Vec<(PathBuf, String, bool)>,
+    folders: Vec<String>,
     network: bool,
     env: Vec<(String, String)>,
 }
@@ -51,6 +52,7 @@ impl Sandbox {
             work: make("work")?,
             target: make("root")?,
             binds: Vec::new(),
+            folders: Vec::new(),
             network: false,
             env: Vec::new(),
         })
@@ -76,6 +78,13 @@ impl Sandbox {
         self
     }
 
+    /// Makes an empty folder below `/run` or `/tmp`, which are empty otherwise.
+    #[must_use]
+    pub fn folder(mut self, at: impl Into<String>) -> Self {
+        self.folders.push(at.into());
+        self
+    }
+
     /// Lets the processes use the host's network. Never for steps that run package scripts.
     #[must_use]
     pub fn with_network(mut self) -> Self {
@@ -90,11 +99,15 @@ impl Sandbox {
         self
     }
 
-    /// A process inside, by its path in the root.
+    /// A process inside, by its path in the root. One at a time: each mounts the layers anew.
     ///
     /// # Errors
     /// Class *host* if a path has a character that overlayfs cannot take.
     pub fn process(&self, program: &str) -> Result<Process> {
+        // overlayfs refuses a work folder that a `volatile` mount has used: it cannot know
+        // that nothing was lost. We do: the process that used it has ended.
+        super::files::remove_tree(&self.work)?;
+        std::fs::create_dir(&self.work).map_err(|e| Failure::io(format!("making {}", self.work.display()), &e))?;
         let mut process = Process::new("bwrap")
             .overlay(self.mount()?)
             .arg("--bind")
@@ -105,6 +118,9 @@ impl Sandbox {
             .args(["--die-with-parent", "--new-session", "--cap-add", "ALL", "--chdir", "/"]);
         if !self.network {
             process = process.arg("--unshare-net");
+        }
+        for at in &self.folders {
+            process = process.arg("--dir").arg(at);
         }
         for (host, at, read_only) in &self.binds {
             process = process.arg(if *read_only { "--ro-bind" } else { "--bind" }).arg(host).arg(at);

@@ -1,0 +1,261 @@
+//! Installs package files with dpkg, in a sandbox without network.
+//!
+//! A root that has nothing yet is started as every Debian bootstrap is: the essential
+//! packages are extracted without their scripts, then dpkg from inside installs them
+//! properly over themselves.
+
+use super::packages::deb_name;
+use crate::effects::{Cancel, Output, Process, Sandbox};
+use crate::model::failure::IoContext;
+use crate::model::lock::LockedPackage;
+use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Result};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the package files are seen inside.
+const DEBS: &str = "/run/debs";
+/// Daemons must not be started by package scripts (man invoke-rc.d, "policy-rc.d").
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Its name beside the package files.
+const POLICY_FILE: &str = "policy-rc.d";
+/// One call of dpkg.
+const TIME_LIMIT: Duration = Duration::from_hours(1);
+
+/// Turns an empty upper folder into a root with all of `packages` installed.
+///
+/// `debs` is a folder made by [`super::packages::Packages::lay_out`] for these packages.
+///
+/// # Errors
+/// The first package script or extraction that fails, with dpkg's words.
+pub fn bootstrap(
+    sandbox: &Sandbox,
+    packages: &[LockedPackage],
+    debs: &Path,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<()> {
+    let root = sandbox.upper();
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        make_folder(&root.join("usr").join(name))?;
+        symlink(format!("usr/{name}"), root.join(name)).during(|| format!("linking {name}"))?;
+    }
+    extract_essential(root, packages, debs, cancel)?;
+    for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives"]
+    {
+        make_folder(&root.join(folder))?;
+    }
+    for file in ["var/lib/dpkg/status", "var/lib/dpkg/available"] {
+        let path = root.join(file);
+        std::fs::write(&path, "").during(|| format!("writing {}", path.display()))?;
+    }
+    // Scripts of the essential packages use awk before mawk has registered itself.
+    let _ = symlink("mawk", root.join("usr/bin/awk"));
+    with_policy(sandbox, debs, || {
+        // Accounts before the files that belong to them, and both before everything else.
+        for first in ["base-passwd", "base-files"] {
+            if let Some(i) = packages.iter().position(|p| p.name.as_str() == first) {
+                let file = format!("{DEBS}/{}", deb_name(i));
+                dpkg(sandbox, debs, ["--force-depends", "--install", &file].into_iter(), events, cancel)?;
+            }
+        }
+        install_waves(sandbox, packages, debs, events, cancel)
+    })
+}
+
+/// Installs `packages` over the layers of the sandbox.
+///
+/// # Errors
+/// As [`bootstrap`].
+pub fn install(
+    sandbox: &Sandbox,
+    packages: &[LockedPackage],
+    debs: &Path,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<()> {
+    with_policy(sandbox, debs, || install_waves(sandbox, packages, debs, events, cancel))
+}
+
+fn install_waves(
+    sandbox: &Sandbox,
+    packages: &[LockedPackage],
+    debs: &Path,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<()> {
+    let last = packages.iter().map(|p| p.wave).max().unwrap_or(0);
+    for wave in 0..=last {
+        let files: Vec<String> = packages
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.wave == wave)
+            .map(|(i, _)| format!("{DEBS}/{}", deb_name(i)))
+            .collect();
+        if files.is_empty() {
+            continue;
+        }
+        // Pre-dependencies of essential packages on each other cannot be met on an empty root.
+        let unpack = ["--force-depends", "--unpack"].into_iter().chain(files.iter().map(String::as_str));
+        dpkg(sandbox, debs, unpack, events, cancel)?;
+        if wave == last {
+            dpkg(sandbox, debs, ["--configure", "-a"].into_iter(), events, cancel)?;
+        } else {
+            // Configures what can be by now. What fails here is tried again, and reported,
+            // in the last wave; triggers (ldconfig, hook caches) run once, then, too.
+            let _ = run_dpkg(sandbox, debs, ["--no-triggers", "--configure", "-a"].into_iter(), events, cancel)?;
+        }
+    }
+    Ok(())
+}
+
+fn dpkg<'a>(
+    sandbox: &Sandbox,
+    debs: &Path,
+    args: impl Iterator<Item = &'a str>,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<()> {
+    let output = run_dpkg(sandbox, debs, args, events, cancel)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(classify(&output.text(), &output.errors(), output.failure()))
+}
+
+fn run_dpkg<'a>(
+    sandbox: &Sandbox,
+    debs: &Path,
+    args: impl Iterator<Item = &'a str>,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Output> {
+    sandbox
+        .clone()
+        .bind(debs, DEBS)
+        .bind(debs.join(POLICY_FILE), POLICY)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("DEBCONF_NONINTERACTIVE_SEEN", "true")
+        // The initramfs is made once, at the end, and not by each package script.
+        .env("INITRD", "No")
+        .process("/usr/bin/dpkg")?
+        .args(["--force-confnew", "--force-unsafe-io"])
+        .args(args)
+        .log_to(events, "dpkg")
+        .timeout(TIME_LIMIT)
+        .run(cancel)
+}
+
+fn classify(stdout: &str, stderr: &str, plain: Failure) -> Failure {
+    let package = stderr.lines().find_map(|l| {
+        let rest = l.strip_prefix("dpkg: error processing ")?;
+        let rest = rest.strip_prefix("package ").or_else(|| rest.strip_prefix("archive ")).unwrap_or(rest);
+        Some(rest.split([' ', ':']).next().unwrap_or(rest).to_owned())
+    });
+    let lines: Vec<&str> = stdout.lines().chain(stderr.lines()).collect();
+    let details = lines[lines.len().saturating_sub(25)..].join("\n");
+    if stderr.contains("No space left on device") {
+        return Failure::new(ErrorCode::DiskFull, FailureClass::Host, "the disk is full while packages are installed")
+            .details(details)
+            .hint("Free some space, or set another cache folder in bootwright.yaml.");
+    }
+    match package {
+        Some(package) => Failure::new(
+            ErrorCode::BuildStep,
+            FailureClass::Upstream,
+            format!("package {package} could not be installed"),
+        )
+        .details(details),
+        None => plain.details(details),
+    }
+}
+
+fn extract_essential(root: &Path, packages: &[LockedPackage], debs: &Path, cancel: &Cancel) -> Result<()> {
+    // Extraction order does not matter: no two essential packages share a file.
+    let files: Vec<_> = packages
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.wave == 0)
+        .map(|(i, _)| debs.join(deb_name(i)))
+        .collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    while let Some(deb) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                        cancel.check()?;
+                        extract(deb, root)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|t| t.join().unwrap_or_else(|_| Err(Failure::bug("an extraction thread panicked"))))
+    })
+}
+
+/// Extracts a package's files over `root`.
+///
+/// # Errors
+/// If the file is no package, or an entry leads outside of `root`.
+pub fn extract(deb: &Path, root: &Path) -> Result<()> {
+    // `dpkg-deb --extract` would replace the links that make /usr merged with folders.
+    let mut unpacker = Process::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).spawn()?;
+    let pipe = unpacker.stdout().ok_or_else(|| Failure::bug("dpkg-deb has no stdout"))?;
+    let mut archive = tar::Archive::new(pipe);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(true);
+    archive.set_overwrite(true);
+    let during = || format!("extracting {}", deb.display());
+    for entry in archive.entries().during(during)? {
+        let mut entry = entry.during(during)?;
+        let is_link_to_folder =
+            entry.header().entry_type().is_dir() && root.join(entry.path().during(during)?).is_dir();
+        // `unpack_in` refuses what leads outside and says so by `false`.
+        if !is_link_to_folder && !entry.unpack_in(root).during(during)? {
+            return Err(Failure::untrusted(format!("{} has a path that leads outside", deb.display())));
+        }
+    }
+    let status = unpacker.wait()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::upstream(format!("{} is no sound package: {status}", deb.display())))
+    }
+}
+
+/// Forbids package scripts to start daemons while `work` runs. The script is a file of the
+/// host shown inside; bwrap makes an empty file to mount it on, which is removed again.
+fn with_policy(sandbox: &Sandbox, debs: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let policy = debs.join(POLICY_FILE);
+    std::fs::write(&policy, "#!/bin/sh\nexit 101\n").during(|| format!("writing {}", policy.display()))?;
+    std::fs::set_permissions(&policy, std::fs::Permissions::from_mode(0o755))
+        .during(|| format!("marking {}", policy.display()))?;
+    work()?;
+    let mark = sandbox.upper().join(POLICY.trim_start_matches('/'));
+    std::fs::remove_file(&mark).during(|| format!("removing {}", mark.display()))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).during(|| format!("making {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_package_that_failed() {
+        // dpkg 1.21 on a failing post-installation script.
+        let stderr = "dpkg: error processing package hello (--configure):\n installed hello package post-installation script subprocess returned error exit status 1\nErrors were encountered while processing:\n hello\n";
+        let failure = classify("Setting up hello (1) ...\n", stderr, Failure::bug("dpkg failed"));
+        assert!(failure.message.contains("hello"));
+        assert_eq!(failure.class, FailureClass::Upstream);
+        let full = classify("", "dpkg: error: write failed (No space left on device)", Failure::bug("x"));
+        assert_eq!(full.code, ErrorCode::DiskFull);
+    }
+}

@@ -1,0 +1,113 @@
+//! The initramfs: made once per image, by the root's own `mkinitramfs`, beside the rest of
+//! the build.
+//!
+//! It is no part of any layer. It depends on the layers up to the last one that brings
+//! something `mkinitramfs` reads, so it can start as soon as those are there, and a
+//! change further up does not touch it.
+
+use super::cache::Cache;
+use super::stack::{Kernel, StackedLayer};
+use crate::effects::files::{FileLock, WorkFolder};
+use crate::effects::{Cancel, Sandbox, Task};
+use crate::model::failure::IoContext;
+use crate::model::recipe::LayerId;
+use crate::model::spec::Size;
+use crate::model::{Digest, Emitter, Failure, Result};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Raised when the way in which the initramfs is made changes its bytes.
+const FORMAT: u32 = 1;
+/// `mkinitramfs` gets this long.
+const TIME_LIMIT: Duration = Duration::from_mins(30);
+
+/// What `mkinitramfs` reads, besides programs and libraries that its hooks copy and that
+/// packages of the same layers bring along.
+const READ: [&str; 6] = [
+    "usr/share/initramfs-tools",
+    "etc/initramfs-tools",
+    "etc/modprobe.d",
+    "etc/modules",
+    "etc/modules-load.d",
+    "usr/lib/modules",
+];
+
+/// How many layers, from the bottom, shape the initramfs.
+pub fn depth(layers: &[StackedLayer]) -> usize {
+    layers
+        .iter()
+        .rposition(|layer| READ.iter().any(|path| layer.folder.join(path).symlink_metadata().is_ok()))
+        .map_or(0, |i| i + 1)
+}
+
+/// Makes the initramfs of the root that `layers` are (those that [`depth`] says), or finds
+/// it in the cache.
+///
+/// # Errors
+/// Class *spec* if the root has no kernel or more than one.
+pub fn make(
+    layers: &[StackedLayer],
+    epoch: i64,
+    cache: &Cache,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Kernel> {
+    let (version, vmlinuz) = find_kernel(layers)?;
+    let top: Option<LayerId> = layers.last().map(|l| l.id);
+    let id = Digest::of_json(&(FORMAT, top, epoch));
+    let folder = cache.initramfs(&id);
+    let kernel = Kernel { version: version.clone(), vmlinuz, initrd: folder.join("initrd") };
+    let lock = cache.root().join("initramfs").join(format!("{}.lock", id.hex()));
+    let _held = FileLock::take(&lock)?;
+    if kernel.initrd.is_file() {
+        return Ok(kernel);
+    }
+    let task = Task::start(events, "initramfs");
+    let work = WorkFolder::new(&cache.work(), "initramfs")?;
+    let out = work.path().join("out");
+    std::fs::create_dir(&out).during(|| format!("making {}", out.display()))?;
+    let lowers: Vec<PathBuf> = layers.iter().map(|l| l.folder.clone()).collect();
+    Sandbox::new(&lowers, work.path())?
+        .bind_writable(&out, "/run/out")
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
+        .process("/usr/sbin/mkinitramfs")?
+        .args(["-c", "zstd", "-l", "9", "-o", "/run/out/initrd", &version])
+        .log_to(events, "mkinitramfs")
+        .timeout(TIME_LIMIT)
+        .check(cancel)?;
+    std::fs::rename(&out, &folder).during(|| format!("keeping {}", folder.display()))?;
+    let size = kernel.initrd.metadata().map_or(0, |m| m.len());
+    task.finish(format!("built, {}", Size::from_bytes(size)));
+    Ok(kernel)
+}
+
+/// Version and image of the one kernel that the layers bring.
+fn find_kernel(layers: &[StackedLayer]) -> Result<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for layer in layers {
+        for entry in std::fs::read_dir(layer.folder.join("boot")).into_iter().flatten().flatten() {
+            if let Some(version) = entry.file_name().to_str().and_then(|n| n.strip_prefix("vmlinuz-")) {
+                found.push((version.to_owned(), regular(&entry.path())?));
+            }
+        }
+    }
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Failure::spec("the image has no kernel in /boot")),
+        _ => Err(Failure::spec(format!(
+            "the image has {} kernels in /boot: {}",
+            found.len(),
+            found.iter().map(|(v, _)| v.as_str()).collect::<Vec<_>>().join(", ")
+        ))
+        .hint("Remove all but one kernel package from the spec.")),
+    }
+}
+
+fn regular(path: &Path) -> Result<PathBuf> {
+    let meta = path.symlink_metadata().during(|| format!("looking at {}", path.display()))?;
+    if meta.is_file() {
+        Ok(path.to_owned())
+    } else {
+        Err(Failure::spec(format!("{} is no regular file", path.display())))
+    }
+}
