@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod entry;
+pub mod iso;
 pub mod rootfs;
 pub mod squashfs;
 pub mod stack;
