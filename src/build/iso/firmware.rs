@@ -1,0 +1,215 @@
+//! What firmware starts: GRUB for BIOS, shim and Debian's signed GRUB for UEFI.
+//!
+//! Under Secure Boot, firmware starts shim (signed by Microsoft), shim starts
+//! `grubx64.efi` (signed by Debian), GRUB starts the kernel (signed by Debian). The GRUB
+//! for discs, `gcdx64.efi.signed`, is used for discs and sticks alike; it takes its
+//! configuration from `/boot/grub` of the partition it was started from, or of the medium
+//! that has `/.disk/info`.
+
+use super::{IsoInput, menu};
+use crate::effects::{Cancel, Process};
+use crate::model::failure::IoContext;
+use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Modules that are built into the BIOS image: all that the menu uses.
+const BIOS_MODULES: [&str; 24] = [
+    "biosdisk", "iso9660", "part_gpt", "part_msdos", "fat", "normal", "linux", "configfile", "search",
+    "search_fs_file", "serial", "terminal", "echo", "ls", "test", "all_video", "gfxterm",
+    "gfxterm_background", "font", "png", "halt", "reboot", "minicmd", "gzio",
+];
+
+/// A splash picture is loaded by the boot loader, in little memory, before any protection.
+const LARGEST_SPLASH: usize = 4 << 20;
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Room in the EFI partition beside the programs, in bytes: FAT's own tables and folders.
+const ESP_ROOM: u64 = 512 << 10;
+
+/// A file of the unpacked boot packages, never one of this host: links on the way are refused.
+fn boot_file(root: &Path, path: &str, package: &str) -> Result<PathBuf> {
+    let mut at = root.to_owned();
+    for part in Path::new(path).components() {
+        let Component::Normal(name) = part else { return Err(Failure::bug(format!("{path} is no path"))) };
+        at.push(name);
+        let missing = |e: std::io::Error| {
+            Failure::new(
+                ErrorCode::IsoGeneration,
+                FailureClass::Spec,
+                format!("the lock's package {package} has no {path}: {e}"),
+            )
+            .hint("Run `bootwright lock --update`.")
+        };
+        let meta = std::fs::symlink_metadata(&at).map_err(missing)?;
+        if meta.is_symlink() {
+            return Err(Failure::new(
+                ErrorCode::IsoGeneration,
+                FailureClass::Upstream,
+                format!("{path} of package {package} leads through a symbolic link"),
+            )
+            .hint("A link could lead to this host's own files; lock another version of the package."));
+        }
+    }
+    Ok(at)
+}
+
+/// Where BIOS GRUB's modules are.
+const I386_PC: &str = "usr/lib/grub/i386-pc";
+
+/// The master boot record that makes the ISO start from a stick under BIOS.
+pub(super) fn hybrid_mbr(boot_files: &Path) -> Result<PathBuf> {
+    boot_file(boot_files, &format!("{I386_PC}/boot_hybrid.img"), "grub-pc-bin")
+}
+
+/// GRUB's font for the BIOS menu with a picture.
+pub(super) fn font(boot_files: &Path) -> Result<Vec<u8>> {
+    let path = boot_file(boot_files, "usr/share/grub/unicode.pf2", "grub-common")?;
+    std::fs::read(&path).during(|| format!("reading {}", path.display()))
+}
+
+/// The picture, if it looks like one that GRUB can show.
+pub(super) fn checked_png(bytes: &[u8]) -> Result<&[u8]> {
+    let refuse = |why: &str| {
+        Err(Failure::spec(format!("customization.bootloader.splash {why}"))
+            .hint("Give a PNG picture of 4 MiB at most, not interlaced, 8 bits for each colour."))
+    };
+    if !bytes.starts_with(PNG) {
+        return refuse("is no PNG picture");
+    }
+    if bytes.len() > LARGEST_SPLASH {
+        return refuse("is larger than 4 MiB");
+    }
+    // IHDR comes first (PNG specification, 5.6): width, height, depth, colour, …, interlace.
+    match bytes.get(12..29) {
+        Some(head) if head.starts_with(b"IHDR") && head[12] == 8 && head[16] == 0 => Ok(bytes),
+        _ => refuse("has a form that GRUB cannot show"),
+    }
+}
+
+/// The programs of the EFI partition's `EFI/BOOT`, by name.
+pub(super) fn efi_programs(boot_files: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let shim = boot_file(boot_files, "usr/lib/shim/shimx64.efi.signed", "shim-signed")?;
+    let mok = boot_file(boot_files, "usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed")?;
+    let grub =
+        boot_file(boot_files, "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "grub-efi-amd64-signed")?;
+    Ok(vec![("BOOTX64.EFI", shim), ("grubx64.efi", grub), ("mmx64.efi", mok)])
+}
+
+/// GRUB for BIOS: El Torito boot image on a disc, core image behind the MBR on a stick.
+pub(super) fn bios_image(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<PathBuf> {
+    let modules = hybrid_mbr(input.boot_files)?.with_file_name("");
+    let (config, image) = (folder.join("bios.cfg"), folder.join("bios.img"));
+    std::fs::write(&config, menu::first_stage(input.build_id))
+        .during(|| format!("writing {}", config.display()))?;
+    Process::new("grub-mkimage")
+        .args(["-O", "i386-pc-eltorito", "-p", "/boot/grub", "-d"])
+        .arg(modules)
+        .arg("-c")
+        .arg(&config)
+        .arg("-o")
+        .arg(&image)
+        .args(BIOS_MODULES)
+        .check(cancel)
+        .map_err(|failure| failure.on("GRUB for BIOS"))?;
+    Ok(image)
+}
+
+/// The EFI partition: a FAT image with the programs and the way to the menu.
+pub(super) fn esp(
+    image: &Path,
+    programs: &[(&'static str, PathBuf)],
+    input: &IsoInput<'_>,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<()> {
+    let root = folder.join("esp");
+    let mut size = ESP_ROOM;
+    for (name, from) in programs {
+        let to = root.join("EFI/BOOT").join(name);
+        let writing = || format!("writing {}", to.display());
+        std::fs::create_dir_all(to.parent().unwrap_or(&root)).during(writing)?;
+        size += std::fs::copy(from, &to).during(writing)?;
+    }
+    let config = root.join("boot/grub/grub.cfg");
+    let writing = || format!("writing {}", config.display());
+    std::fs::create_dir_all(root.join("boot/grub")).during(writing)?;
+    let text = format!("{}source $prefix/grub.cfg\n", menu::first_stage(input.build_id));
+    std::fs::write(&config, text).during(writing)?;
+    same_times_and_modes(&root, input.recipe.epoch)?;
+    let serial = hex::encode(&input.build_id.as_bytes()[..4]);
+    let kib = size.div_ceil(1 << 10).next_multiple_of(64);
+    let epoch = input.recipe.epoch.max(0).to_string();
+    Process::new("mkfs.fat")
+        .args(["--invariant", "-i", &serial, "-n", "EFI", "-C"])
+        .arg(image)
+        .arg(kib.to_string())
+        .env("SOURCE_DATE_EPOCH", &epoch)
+        .check(cancel)?;
+    // mtools reads no configuration of this host, and takes the folders' times from the epoch.
+    Process::new("mcopy")
+        .args(["-s", "-p", "-m", "-i"])
+        .arg(image)
+        .arg(root.join("EFI"))
+        .arg(root.join("boot"))
+        .arg("::/")
+        .env("SOURCE_DATE_EPOCH", &epoch)
+        .env("MTOOLSRC", "/dev/null")
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .check(cancel)?;
+    Ok(())
+}
+
+/// Gives a tree the recipe's time and fixed modes, whatever our umask.
+fn same_times_and_modes(path: &Path, epoch: i64) -> Result<()> {
+    let changing = || format!("changing {}", path.display());
+    let is_folder = path.is_dir();
+    if is_folder {
+        for child in std::fs::read_dir(path).during(changing)? {
+            same_times_and_modes(&child.during(changing)?.path(), epoch)?;
+        }
+    }
+    let mode = if is_folder { 0o755 } else { 0o644 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).during(changing)?;
+    let time = rustix::fs::Timespec { tv_sec: epoch.max(0), tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())
+        .map_err(std::io::Error::from)
+        .during(changing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pictures_that_grub_can_show() {
+        let mut png = PNG.to_vec();
+        png.extend_from_slice(&13u32.to_be_bytes());
+        png.extend_from_slice(b"IHDR");
+        png.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0]);
+        assert!(checked_png(&png).is_ok());
+        let with = |at: usize, byte| {
+            let mut bad = png.clone();
+            bad[at] = byte;
+            bad
+        };
+        assert!(checked_png(&with(24, 16)).is_err(), "16 bits");
+        assert!(checked_png(&with(28, 1)).is_err(), "interlaced");
+        assert!(checked_png(&with(0, b'G')).is_err());
+        assert!(checked_png(&png[..20]).is_err());
+        assert!(checked_png(b"").is_err());
+        png.resize(LARGEST_SPLASH + 1, 0);
+        assert!(checked_png(&png).is_err());
+    }
+
+    #[test]
+    fn boot_files_through_links_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/usr", dir.path().join("usr")).unwrap();
+        let failure = efi_programs(dir.path()).unwrap_err();
+        assert!(failure.message.contains("symbolic link"), "{failure}");
+        let empty = tempfile::tempdir().unwrap();
+        assert!(hybrid_mbr(empty.path()).unwrap_err().message.contains("grub-pc-bin"));
+    }
+}

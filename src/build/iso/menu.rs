@@ -1,0 +1,246 @@
+//! The boot menu: GRUB's configuration, as text made from values.
+//!
+//! Titles and kernel flags come from a catalog and are not trusted: GRUB's script language
+//! would run what is in them. Text goes between single quotes, where nothing has a
+//! meaning (GRUB manual, "Quoting"), and what GRUB or the kernel would still read
+//! otherwise is refused.
+
+use crate::model::recipe::BootMenu;
+use crate::model::{Digest, Failure, Result};
+
+/// Letters of a title that fit into a menu line of 80 columns.
+const LONGEST_TITLE: usize = 72;
+/// The kernel's `COMMAND_LINE_SIZE` on x86, with the ending NUL.
+const COMMAND_LINE_SIZE: usize = 2048;
+/// Loop devices that the kernel makes by itself (`CONFIG_BLK_DEV_LOOP_MIN_COUNT`). live-boot
+/// takes only those that are there, one for each module.
+const LOOP_DEVICES: usize = 8;
+/// Words that say where the system is and which build it is: not the catalog's to set.
+const RESERVED: [&str; 8] =
+    ["boot", "live-media", "live-media-path", "live-media-offset", "module", "fromiso", "findiso", "root"];
+
+/// What the menu speaks about beside the catalog's wishes.
+#[derive(Debug, Clone, Copy)]
+pub struct System {
+    /// The build that this ISO is.
+    pub build: Digest,
+    /// How many squashfs modules are stacked.
+    pub modules: usize,
+}
+
+/// The name of the file by which GRUB knows this ISO from any other medium.
+pub fn marker(build: Digest) -> String {
+    format!(".disk/bootwright-{}", build.hex())
+}
+
+/// What GRUB reads first, under BIOS and UEFI: it looks for this very ISO and goes on there.
+pub fn first_stage(build: Digest) -> String {
+    format!(
+        "search --no-floppy --file --set=root /{}\n\
+         set prefix=($root)/boot/grub\n",
+        marker(build)
+    )
+}
+
+/// `boot/grub/grub.cfg`.
+///
+/// # Errors
+/// Class *spec* if the title or a kernel flag cannot be taken.
+pub fn grub_cfg(menu: &BootMenu, system: System) -> Result<String> {
+    let title = quoted(title(menu)?);
+    let verbose = quoted(&format!("{} (all messages)", menu.title));
+    let mut cfg = format!(
+        "# Bootwright build {build}\n\
+         set default=0\n\
+         set timeout={timeout}\n\
+         set timeout_style=menu\n\
+         set gfxpayload=keep\n\
+         if serial --unit=0 --speed=115200; then\n\
+         \x20 terminal_input console serial\n\
+         \x20 terminal_output console serial\n\
+         fi\n",
+        build = system.build.hex(),
+        timeout = menu.timeout,
+    );
+    if menu.splash.is_some() {
+        cfg.push_str(SPLASH);
+    }
+    for (title, id, words) in [(title, "live", QUIET), (verbose, "verbose", VERBOSE)] {
+        let line = command_line(menu, system, words)?;
+        cfg.push_str(&format!(
+            "menuentry {title} --id {id} {{\n\
+             \x20 linux /live/vmlinuz {line}\n\
+             \x20 initrd /live/initrd.img /live/medium.img\n\
+             }}\n"
+        ));
+    }
+    cfg.push_str(
+        "if [ \"$grub_platform\" = efi ]; then\n\
+         \x20 menuentry 'Firmware setup' --id firmware {\n\
+         \x20   fwsetup\n\
+         \x20 }\n\
+         fi\n",
+    );
+    Ok(cfg)
+}
+
+/// Messages of the kernel from warnings up, and systemd's.
+const QUIET: &str = "quiet loglevel=4 systemd.show_status=1";
+/// Everything.
+const VERBOSE: &str = "loglevel=7 systemd.show_status=1 systemd.log_level=info ignore_loglevel";
+
+/// Under Secure Boot fonts are taken only from the signed GRUB's own memdisk. When there is
+/// no font or no graphics, the text menu stays.
+const SPLASH: &str = "\
+if [ \"$grub_platform\" = efi ]; then
+  set font=(memdisk)/fonts/unicode.pf2
+else
+  set font=$prefix/unicode.pf2
+fi
+if loadfont $font; then
+  set gfxmode=auto
+  if terminal_output gfxterm; then
+    terminal_output --append serial
+    background_image $prefix/splash.png
+  fi
+fi
+";
+
+fn title(menu: &BootMenu) -> Result<&str> {
+    let field = "customization.bootloader.title";
+    if menu.title.trim().is_empty() {
+        return Err(Failure::spec(format!("{field} is empty")).hint("Write a title or leave the field out."));
+    }
+    if menu.title.chars().count() > LONGEST_TITLE {
+        return Err(Failure::spec(format!(
+            "{field} has {} letters, {LONGEST_TITLE} fit into a menu line",
+            menu.title.chars().count()
+        ))
+        .hint("Shorten the title."));
+    }
+    if let Some(bad) = menu.title.chars().find(|c| reorders_or_controls(*c)) {
+        return Err(Failure::spec(format!("{field} has the control character U+{:04X}", u32::from(bad)))
+            .hint("Use letters, digits, spaces and punctuation on one line."));
+    }
+    Ok(&menu.title)
+}
+
+/// Control characters, line ends, and marks that make text read otherwise than it stands.
+fn reorders_or_controls(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}' | '\u{feff}')
+}
+
+/// Text as one word of GRUB's script language.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+fn command_line(menu: &BootMenu, system: System, words: &str) -> Result<String> {
+    let mut line = format!("boot=live live-media-path=/live bootwright.build={}", system.build.hex());
+    if system.modules + 1 > LOOP_DEVICES {
+        // One more for `findiso`.
+        line.push_str(&format!(" loop.max_loop={}", (system.modules + 1).next_power_of_two()));
+    }
+    line.push_str(" console=tty0 console=ttyS0,115200 ");
+    line.push_str(words);
+    // GRUB adds BOOT_IMAGE=/live/vmlinuz in front.
+    let mut length = line.len() + "BOOT_IMAGE=/live/vmlinuz ".len();
+    for flag in &menu.kernel_flags {
+        check_flag(flag)?;
+        length += flag.len() + 1;
+        line.push(' ');
+        line.push_str(&quoted(flag));
+    }
+    if length >= COMMAND_LINE_SIZE {
+        return Err(Failure::spec(format!(
+            "kernel.customFlags make a command line of {length} bytes, the kernel takes {}",
+            COMMAND_LINE_SIZE - 1
+        ))
+        .hint("Move module options into an overlay file below etc/modprobe.d."));
+    }
+    Ok(line)
+}
+
+fn check_flag(flag: &str) -> Result<()> {
+    let refuse = |why: &str, hint: &str| {
+        Err(Failure::spec(format!("kernel.customFlags: {flag:?} {why}")).hint(hint.to_owned()))
+    };
+    if flag.is_empty() {
+        return refuse("is empty", "Remove the entry.");
+    }
+    if let Some(bad) = flag.chars().find(|c| !c.is_ascii_graphic() || "'\"\\".contains(*c)) {
+        let hint = "Write each flag as one list entry, in ASCII, without spaces, quotes and backslashes.";
+        return refuse(&format!("has the character {bad:?}"), hint);
+    }
+    let name = flag.split('=').next().unwrap_or(flag);
+    // The kernel reads - and _ as the same letter in names.
+    let same = |reserved: &str| name.replace('_', "-").eq_ignore_ascii_case(reserved);
+    if RESERVED.iter().any(|reserved| same(reserved)) || name.starts_with("bootwright.") {
+        return refuse("is set by Bootwright", "Remove it: where the live system is found is fixed.");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn menu(title: &str, flags: &[&str]) -> BootMenu {
+        BootMenu {
+            title: title.to_owned(),
+            timeout: 3,
+            splash: None,
+            kernel_flags: flags.iter().map(|f| (*f).to_owned()).collect(),
+        }
+    }
+
+    fn system(modules: usize) -> System {
+        System { build: Digest::of("x"), modules }
+    }
+
+    #[test]
+    fn titles_cannot_leave_their_quotes() {
+        let cfg = grub_cfg(&menu("a'; reboot; '$(halt) ${x} \\ \"", &[]), system(3)).unwrap();
+        let line = cfg.lines().find(|l| l.starts_with("menuentry")).unwrap();
+        assert_eq!(line, "menuentry 'a'\\''; reboot; '\\''$(halt) ${x} \\ \"' --id live {");
+    }
+
+    #[test]
+    fn hostile_titles_are_refused() {
+        for bad in ["", "  ", "a\nmenuentry x {", "a\r", "a\0", "a\u{1b}[2J", "a\u{202e}b", "a\u{85}", "a\u{2028}b"] {
+            assert!(grub_cfg(&menu(bad, &[]), system(3)).is_err(), "{bad:?}");
+        }
+        assert!(grub_cfg(&menu(&"x".repeat(73), &[]), system(3)).is_err());
+        assert!(grub_cfg(&menu(&"ü".repeat(72), &[]), system(3)).is_ok());
+    }
+
+    #[test]
+    fn hostile_flags_are_refused() {
+        let bad = [
+            "", "a b", "a\nb", "a'b", "a\"b", "a\\b", "ä", "boot=local", "BOOT=live", "live-media=/dev/sda",
+            "live_media_path=/x", "bootwright.build=0", "root=/dev/sda1", "a\tb", "findiso=/x.iso",
+        ];
+        for flag in bad {
+            assert!(grub_cfg(&menu("t", &[flag]), system(3)).is_err(), "{flag:?}");
+        }
+        assert!(grub_cfg(&menu("t", &[&"x".repeat(2000)]), system(3)).is_err());
+    }
+
+    #[test]
+    fn flags_come_last_and_quoted() {
+        let cfg = grub_cfg(&menu("t", &["net.ifnames=0", "x=$(y);z"]), system(3)).unwrap();
+        let line = cfg.lines().find(|l| l.contains("linux /live/vmlinuz")).unwrap();
+        assert!(line.ends_with("systemd.show_status=1 'net.ifnames=0' 'x=$(y);z'"), "{line}");
+        assert!(line.contains(&format!("bootwright.build={}", Digest::of("x").hex())));
+    }
+
+    #[test]
+    fn more_modules_than_loop_devices_get_more_devices() {
+        let cfg = |n| grub_cfg(&menu("t", &[]), system(n)).unwrap();
+        assert!(!cfg(7).contains("max_loop"));
+        assert!(cfg(8).contains("loop.max_loop=16"));
+        assert!(cfg(15).contains("loop.max_loop=16"));
+        assert!(cfg(16).contains("loop.max_loop=32"));
+    }
+}

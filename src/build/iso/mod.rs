@@ -1,0 +1,272 @@
+//! The hybrid live ISO: BIOS and UEFI with Secure Boot, from disc and USB stick.
+//!
+//! The same bytes come out on every host: all dates are the recipe's, all identifiers come
+//! from the build id, modes and owners are fixed. xorriso reads kernel and modules from
+//! where they are; nothing large is copied on the way.
+//!
+//! ```text
+//! .disk/info                  what Debian's signed GRUB looks for
+//! .disk/bootwright-BUILD      what our GRUB configuration looks for
+//! .disk/live-uuid-bootwright  what the initramfs looks for
+//! EFI/BOOT/                   shim, signed GRUB, MOK manager (also in the EFI partition)
+//! boot/grub/                  menu, BIOS GRUB, EFI partition's content
+//! live/                       kernel, initramfs, one squashfs for each layer
+//! live/filesystem.module      their order: later ones lie on top
+//! ```
+
+mod firmware;
+pub mod medium;
+pub mod menu;
+
+use super::stack::{self, Kernel};
+use crate::effects::files::remove_tree;
+use crate::effects::{Cancel, Process, Task};
+use crate::model::event::Emitter;
+use crate::model::failure::IoContext;
+use crate::model::spec::{Architecture, Size};
+use crate::model::{Artifact, ArtifactKind, Digest, ErrorCode, Failure, Recipe, Result};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The longest volume id of ISO 9660 (ECMA-119, 8.4.7), in letters.
+const LONGEST_VOLUME_ID: usize = 32;
+
+/// What an ISO is made from.
+#[derive(Debug)]
+pub struct IsoInput<'a> {
+    /// Names, dates, menu and limits.
+    pub recipe: &'a Recipe,
+    /// What the ISO calls itself: in the kernel command line, and in all identifiers.
+    pub build_id: Digest,
+    /// Name on the ISO and file of every squashfs module, bottom first.
+    pub modules: Vec<(String, PathBuf)>,
+    /// What is started.
+    pub kernel: &'a Kernel,
+    /// A PNG picture behind the menu.
+    pub splash: Option<&'a [u8]>,
+    /// The root of an unpacked tree with Debian's `shim-signed`, `shim-helpers-amd64-signed`,
+    /// `grub-efi-amd64-signed`, `grub-pc-bin`, and for a splash picture `grub-common`.
+    pub boot_files: &'a Path,
+    /// Where the ISO goes.
+    pub out: &'a Path,
+    /// An existing folder for intermediate files.
+    pub scratch: &'a Path,
+}
+
+/// Writes the ISO.
+///
+/// # Errors
+/// Class *spec* if the menu or architecture cannot be had, *host* if a tool is missing,
+/// *limit* if `limits.isoSize` is exceeded, *cancelled* on request.
+pub fn write(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<Artifact> {
+    let recipe = input.recipe;
+    write_checked(input, events, cancel).map_err(|failure| failure.on(&recipe.image))
+}
+
+fn write_checked(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<Artifact> {
+    let task = Task::start(events, "iso");
+    if input.recipe.architecture != Architecture::X86_64 {
+        return Err(Failure::spec(format!(
+            "an ISO for {} cannot be made yet",
+            input.recipe.architecture.as_str()
+        ))
+        .hint("Remove iso from outputs, or set architecture to x86_64."));
+    }
+    let folder = input.scratch.join("iso");
+    remove_tree(&folder)?;
+    std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
+    let tree = tree(input, &folder, cancel)?;
+    let part = stack::part_of(input.out);
+    // xorriso would take an existing file for a medium to be added to.
+    let _ = std::fs::remove_file(&part);
+    let output = xorriso(input, &tree, &part)?.run(cancel)?;
+    if !output.status.success() {
+        return Err(output.failure().code(ErrorCode::IsoGeneration));
+    }
+    let limit = ("limits.isoSize", input.recipe.limits.iso_size);
+    let artifact = stack::seal(ArtifactKind::Iso, input.out, limit, &sizes(input)?)?;
+    remove_tree(&folder)?;
+    task.finish(format!("written, {}", Size::from_bytes(artifact.size)));
+    Ok(artifact)
+}
+
+/// The files of the ISO: path there and file on the host.
+struct Tree {
+    files: Vec<(String, PathBuf)>,
+    /// The EFI partition's image, appended behind the ISO.
+    esp: PathBuf,
+}
+
+fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
+    let build = input.build_id;
+    let mut tree = Tree { files: Vec::new(), esp: folder.join("esp.img") };
+    let mut add = |at: String, bytes: &[u8]| -> Result<()> {
+        let path = folder.join(format!("file-{}", tree.files.len()));
+        std::fs::write(&path, bytes).during(|| format!("writing {}", path.display()))?;
+        tree.files.push((at, path));
+        Ok(())
+    };
+    let system =
+        menu::System { build, modules: input.modules.len() };
+    add("boot/grub/grub.cfg".to_owned(), menu::grub_cfg(&input.recipe.boot_menu, system)?.as_bytes())?;
+    add(".disk/info".to_owned(), info(input).as_bytes())?;
+    add(menu::marker(build), b"")?;
+    add(".disk/live-uuid-bootwright".to_owned(), format!("{}\n", medium::identity(build)).as_bytes())?;
+    add("live/medium.img".to_owned(), &medium::initramfs(build))?;
+    add("live/filesystem.module".to_owned(), module_list(input)?.as_bytes())?;
+    if let Some(png) = input.splash {
+        add("boot/grub/splash.png".to_owned(), firmware::checked_png(png)?)?;
+        add("boot/grub/unicode.pf2".to_owned(), &firmware::font(input.boot_files)?)?;
+    }
+    for (name, path) in &input.modules {
+        tree.files.push((format!("live/{name}"), path.clone()));
+    }
+    tree.files.push(("live/vmlinuz".to_owned(), input.kernel.vmlinuz.clone()));
+    tree.files.push(("live/initrd.img".to_owned(), input.kernel.initrd.clone()));
+    let programs = firmware::efi_programs(input.boot_files)?;
+    tree.files.extend(programs.iter().map(|(name, path)| (format!("EFI/BOOT/{name}"), path.clone())));
+    firmware::esp(&tree.esp, &programs, input, folder, cancel)?;
+    let bios = firmware::bios_image(input, folder, cancel)?;
+    tree.files.push(("boot/grub/bios.img".to_owned(), bios));
+    for (_, path) in &tree.files {
+        regular_file(path)?;
+    }
+    Ok(tree)
+}
+
+/// One line for people who look at the disc.
+fn info(input: &IsoInput<'_>) -> String {
+    let recipe = input.recipe;
+    format!(
+        "{} {} {} {} kernel {} build {}\n",
+        recipe.image,
+        recipe.base.as_str(),
+        recipe.suite,
+        recipe.architecture.as_str(),
+        input.kernel.version,
+        input.build_id.hex()
+    )
+}
+
+/// live-boot reads this list word by word and stacks later modules on earlier ones.
+fn module_list(input: &IsoInput<'_>) -> Result<String> {
+    if input.modules.is_empty() {
+        return Err(Failure::bug("an ISO without squashfs modules cannot start"));
+    }
+    let mut list = String::new();
+    for (name, _) in &input.modules {
+        let safe = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if !name.ends_with(".squashfs") || name.starts_with('.') || !name.bytes().all(safe) {
+            return Err(Failure::bug(format!("{name:?} is no name for a squashfs module")));
+        }
+        list.push_str(name);
+        list.push('\n');
+    }
+    Ok(list)
+}
+
+fn regular_file(path: &Path) -> Result<u64> {
+    let meta = std::fs::metadata(path).during(|| format!("looking at {}", path.display()))?;
+    if meta.is_file() { Ok(meta.len()) } else { Err(Failure::bug(format!("{} is no file", path.display()))) }
+}
+
+/// The modules and the kernel with its initramfs, by their sizes: what a broken limit names.
+fn sizes(input: &IsoInput<'_>) -> Result<Vec<(String, u64)>> {
+    let mut sizes = Vec::new();
+    for (name, path) in &input.modules {
+        let name = name.trim_end_matches(".squashfs");
+        // `07-servers` is the layer `servers`.
+        let name = name.split_once('-').map_or(name, |(_, layer)| layer);
+        sizes.push((name.to_owned(), regular_file(path)?));
+    }
+    let kernel = regular_file(&input.kernel.vmlinuz)? + regular_file(&input.kernel.initrd)?;
+    sizes.push(("kernel and initramfs".to_owned(), kernel));
+    Ok(sizes)
+}
+
+/// `A-Z`, `0-9` and `_` only (ECMA-119, d-characters).
+fn volume_id(image: &str) -> String {
+    image
+        .bytes()
+        .take(LONGEST_VOLUME_ID)
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b.to_ascii_uppercase()) } else { '_' })
+        .collect()
+}
+
+/// A GUID from the build id, marked as version 8 (RFC 9562): its bits are ours.
+fn disk_guid(build: Digest) -> String {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&build.as_bytes()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+/// A graft point: the path on the ISO, `=`, the path on the host. A backslash quotes both
+/// letters in host paths too.
+fn graft(at: &str, host: &Path) -> Result<OsString> {
+    let host = std::path::absolute(host).during(|| format!("looking at {}", host.display()))?;
+    let mut word = format!("/{at}=").into_bytes();
+    for byte in host.as_os_str().as_bytes() {
+        if matches!(byte, b'\\' | b'=') {
+            word.push(b'\\');
+        }
+        word.push(*byte);
+    }
+    Ok(OsString::from_vec(word))
+}
+
+fn xorriso(input: &IsoInput<'_>, tree: &Tree, out: &Path) -> Result<Process> {
+    let epoch = input.recipe.epoch.max(0);
+    let date = chrono::DateTime::from_timestamp(epoch, 0)
+        .ok_or_else(|| Failure::bug(format!("{epoch} is no time")))?;
+    let mbr = firmware::hybrid_mbr(input.boot_files)?;
+    // Without the prefix xorriso takes paths below /dev for drives.
+    let mut target = OsString::from("stdio:");
+    target.push(std::path::absolute(out).during(|| format!("looking at {}", out.display()))?);
+    let mut process = Process::new("xorriso")
+        // No start-up files of this host.
+        .arg("-no_rc")
+        .args(["-as", "mkisofs", "-quiet"])
+        .arg("-o")
+        .arg(target)
+        .args(["-V", &volume_id(input.recipe.image.as_str())])
+        .args(["-iso-level", "3", "-R", "-J", "-joliet-long", "-partition_offset", "16"])
+        .args(["-uid", "0", "-gid", "0", "-dir-mode", "0755", "-file-mode", "0644"])
+        .arg(format!("--modification-date={}00", date.format("%Y%m%d%H%M%S")))
+        .args(["--set_all_file_dates", &format!("={epoch}")])
+        .args(["--gpt_disk_guid", &disk_guid(input.build_id)])
+        .arg("--grub2-mbr")
+        .arg(&mbr)
+        .args(["-b", "boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
+        .args(["--grub2-boot-info", "-c", "boot/grub/boot.cat"])
+        .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
+        .args([OsStr::new("-append_partition"), OsStr::new("2"), OsStr::new("0xef"), tree.esp.as_os_str()])
+        .args(["-appended_part_as_gpt", "-graft-points"])
+        .env("SOURCE_DATE_EPOCH", epoch.to_string());
+    for (at, host) in &tree.files {
+        process = process.arg(graft(at, host)?);
+    }
+    Ok(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volume_ids_have_d_characters_only() {
+        assert_eq!(volume_id("edge-gateway"), "EDGE_GATEWAY");
+        assert_eq!(volume_id(&"a".repeat(63)).len(), 32);
+    }
+
+    #[test]
+    fn guids_come_from_the_build() {
+        let guid = disk_guid(Digest::of("abc"));
+        assert_eq!(guid, "ba7816bf-8f01-8fea-8141-40de5dae2223");
+    }
+
+    #[test]
+    fn host_paths_cannot_end_a_graft_point_early() {
+        assert_eq!(graft("live/x", Path::new("/a=b\\c")).unwrap(), "/live/x=/a\\=b\\\\c");
+    }
+}
