@@ -74,7 +74,8 @@ impl LayerBuilder<'_> {
         let recipe = &self.resolved.recipe;
         let files = probe::files(&recipe.digest(), &recipe.image);
         let base = below.last().map(|l| l.id);
-        let id = LayerId(Digest::of_json(&(base, recipe.digest(), &files)));
+        let contents: Vec<_> = files.iter().map(|f| (f.path, f.mode, Digest::of(&f.bytes))).collect();
+        let id = LayerId(Digest::of_json(&(base, recipe.digest(), contents)));
         self.layer("identity", id, below, |sandbox, _| {
             let entries: Vec<root_files::Entry> = files.iter().map(root_files::Entry::of_probe).collect();
             root_files::write(sandbox, &entries, recipe.epoch, self.cancel)

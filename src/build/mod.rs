@@ -1,7 +1,12 @@
 //! Lock, layers, configuration, ISO, OCI image, root filesystem archive.
+//!
+//! [`Builder::build`] goes from a recipe to artifacts. Everything that it makes on the way
+//! is kept in the [`cache::Cache`] under the identity of what shaped it, so that a build
+//! that was killed goes on where it stopped, and a changed line costs what it touches.
 
 pub mod apt;
 pub mod archive;
+mod boot_files;
 pub mod cache;
 mod configuration;
 mod dpkg;
@@ -16,3 +21,225 @@ pub mod rootfs;
 pub mod squashfs;
 pub mod stack;
 pub mod union;
+
+use crate::effects::files::{WorkFolder, free_space};
+use crate::effects::Cancel;
+use crate::model::artifact::{Built, BuiltLayer, InstalledPackage};
+use crate::model::catalog::Commit;
+use crate::model::lock::LockRequest;
+use crate::model::name::ImageName;
+use crate::model::recipe::ResolvedRecipe;
+use crate::model::settings::Mirror;
+use crate::model::spec::{Output, Size};
+use crate::model::{Artifact, ArtifactKind, Digest, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use cache::Cache;
+use layers::LayerBuilder;
+use packages::Packages;
+use stack::{Kernel, Stack, StackedLayer};
+use std::path::Path;
+
+/// The layer that brings the kernel: the initramfs is begun when it is there.
+const KERNEL_LAYER: &str = "kernel";
+
+/// Makes locks and artifacts.
+pub struct Builder<'a> {
+    /// Where everything is kept.
+    pub cache: &'a Cache,
+    /// Where packages come from.
+    pub mirrors: &'a [Mirror],
+    /// HTTP.
+    pub client: &'a reqwest::Client,
+    /// Runs downloads.
+    pub runtime: &'a tokio::runtime::Handle,
+    /// Where progress goes.
+    pub events: &'a Emitter,
+    /// A wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// What a build is for, beside its recipe: words that stand in artifacts.
+pub struct Labels<'a> {
+    /// One line about the image.
+    pub description: Option<&'a str>,
+    /// The commit that asked for it.
+    pub commit: Option<&'a Commit>,
+}
+
+impl Builder<'_> {
+    /// Resolves the packages that `request` asks for.
+    ///
+    /// # Errors
+    /// As [`apt::lock`].
+    pub fn lock(&self, image: &ImageName, request: &LockRequest) -> Result<Lock> {
+        let key = Digest::of_json(&(request.base, &request.suite, request.architecture, self.mirrors));
+        let state = self.cache.apt(&key);
+        let _held = crate::effects::files::FileLock::take(&state.with_extension("lock"))?;
+        apt::lock(image, request, self.mirrors, &state, self.events, self.cancel)
+    }
+
+    /// Builds all outputs of a recipe into the folder `out`.
+    ///
+    /// # Errors
+    /// The first step that fails; what was finished stays in the cache for the next try.
+    pub fn build(
+        &self,
+        resolved: &ResolvedRecipe,
+        labels: &Labels<'_>,
+        min_free_space: Size,
+        out: &Path,
+    ) -> Result<Built> {
+        let recipe = &resolved.recipe;
+        self.check_space(min_free_space)?;
+        let packages = Packages {
+            cache: self.cache,
+            base: recipe.base,
+            suite: recipe.suite.as_str(),
+            mirrors: self.mirrors,
+            client: self.client,
+            runtime: self.runtime,
+        };
+        let wants_iso = recipe.outputs.contains(&Output::Iso);
+        let (layers, kernel) = self.layers_and_kernel(resolved, &packages, wants_iso)?;
+        let stack = Stack { layers, epoch: recipe.epoch, cache: self.cache.root().to_owned() };
+        let installed = installed(&stack, resolved)?;
+        let mut artifacts = Vec::new();
+        for output in &recipe.outputs {
+            self.cancel.check()?;
+            let path = out.join(format!("{}.{}", recipe.image, ArtifactKind::of(*output).suffix()));
+            artifacts.push(match output {
+                Output::Iso => self.iso(resolved, &stack, &packages, kernel.as_ref(), &path)?,
+                Output::Oci => self.oci(resolved, &stack, labels, &path)?,
+                Output::Rootfs => rootfs::write(&stack, recipe, &path, self.events, self.cancel)?,
+                Output::Disk => {
+                    return Err(Failure::spec(format!("{}: disk images cannot be made yet", recipe.image))
+                        .hint("Remove disk from outputs."));
+                }
+            });
+        }
+        Ok(Built {
+            recipe: recipe.digest(),
+            artifacts,
+            layers: stack
+                .layers
+                .iter()
+                .map(|l| BuiltLayer { name: l.name.clone(), id: l.id, cached: l.cached, size: l.size })
+                .collect(),
+            packages: installed,
+        })
+    }
+
+    fn check_space(&self, least: Size) -> Result<()> {
+        let free = free_space(self.cache.root())?;
+        if free >= least.bytes() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::DiskFull,
+            FailureClass::Host,
+            format!(
+                "{} has {} free, less than the {least} that builds want",
+                self.cache.root().display(),
+                Size::from_bytes(free)
+            ),
+        )
+        .hint("Free some space, set another cache folder, or lower build.minFreeSpace in bootwright.yaml."))
+    }
+
+    /// Layers and initramfs, the latter beside the layers that do not shape it.
+    fn layers_and_kernel(
+        &self,
+        resolved: &ResolvedRecipe,
+        packages: &Packages<'_>,
+        wants_kernel: bool,
+    ) -> Result<(Vec<StackedLayer>, Option<Kernel>)> {
+        let epoch = resolved.recipe.epoch;
+        let builder = LayerBuilder {
+            cache: self.cache,
+            packages,
+            resolved,
+            events: self.events,
+            cancel: self.cancel,
+        };
+        if !wants_kernel {
+            return Ok((builder.build(|_| Ok(()))?, None));
+        }
+        let make = |layers: &[StackedLayer]| {
+            initramfs::make(layers, epoch, self.cache, self.events, self.cancel)
+        };
+        std::thread::scope(|scope| {
+            let mut early = None;
+            let layers = builder.build(|stack| {
+                if stack.last().is_some_and(|l| l.name == KERNEL_LAYER) {
+                    let below = stack.to_vec();
+                    early = Some((below.len(), scope.spawn(move || make(&below))));
+                }
+                Ok(())
+            });
+            let early = early.map(|(depth, thread)| {
+                (depth, thread.join().unwrap_or_else(|_| Err(Failure::bug("the initramfs thread panicked"))))
+            });
+            let layers = layers?;
+            let depth = initramfs::depth(&layers);
+            let kernel = match early {
+                Some((early_depth, kernel)) if early_depth == depth => kernel?,
+                // A layer above brought something that the initramfs reads.
+                _ => make(&layers[..depth])?,
+            };
+            Ok((layers, Some(kernel)))
+        })
+    }
+
+    fn oci(&self, _: &ResolvedRecipe, _: &Stack, _: &Labels<'_>, _: &Path) -> Result<Artifact> {
+        Err(Failure::bug("oci"))
+    }
+
+    fn iso(
+        &self,
+        resolved: &ResolvedRecipe,
+        stack: &Stack,
+        packages: &Packages<'_>,
+        kernel: Option<&Kernel>,
+        out: &Path,
+    ) -> Result<Artifact> {
+        let recipe = &resolved.recipe;
+        let kernel = kernel.ok_or_else(|| Failure::bug("an ISO without a kernel"))?;
+        let modules = squashfs::modules(stack, recipe.compression, self.events, self.cancel)?;
+        let boot_files =
+            boot_files::ensure(self.cache, packages, &recipe.boot_files, self.events, self.cancel)?;
+        let splash = recipe.boot_menu.splash.and_then(|digest| resolved.blobs.get(&digest));
+        let work = WorkFolder::new(&self.cache.work(), "iso")?;
+        iso::write(
+            &iso::IsoInput {
+                recipe,
+                build_id: recipe.digest(),
+                modules: modules.into_iter().map(|m| (m.name, m.path)).collect(),
+                kernel,
+                splash: splash.map(|bytes| &bytes[..]),
+                boot_files: &boot_files,
+                out,
+                scratch: work.path(),
+            },
+            self.events,
+            self.cancel,
+        )
+    }
+}
+
+/// The package database of the finished root, with the digests that the lock knows.
+fn installed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<Vec<InstalledPackage>> {
+    let status = union::read(stack, "var/lib/dpkg/status", 64 << 20)?
+        .ok_or_else(|| Failure::bug("the image has no package database"))?;
+    let mut packages = apt::installed(&String::from_utf8_lossy(&status))?;
+    for package in &mut packages {
+        package.sha256 = resolved
+            .recipe
+            .packages()
+            .find(|p| {
+                p.name.as_str() == package.name
+                    && p.version == package.version
+                    && p.architecture == package.architecture
+            })
+            .map(|p| p.sha256);
+    }
+    Ok(packages)
+}

@@ -5,7 +5,7 @@
 
 use crate::effects::{Cancel, Sandbox};
 use crate::model::failure::IoContext;
-use crate::model::probe::{ProbeContent, ProbeFile};
+use crate::model::probe::ProbeFile;
 use crate::model::{Failure, Result};
 
 /// One file or link, owned by root.
@@ -47,11 +47,7 @@ impl Entry {
 
     /// A file of the probe.
     pub fn of_probe(file: &ProbeFile) -> Self {
-        let path = file.path.trim_start_matches('/');
-        match &file.content {
-            ProbeContent::File { mode, bytes } => Self::file(path, *mode, bytes.clone()),
-            ProbeContent::Symlink { target } => Self::symlink(path, target),
-        }
+        Self::file(file.path.trim_start_matches('/'), file.mode, file.bytes.clone())
     }
 }
 
