@@ -150,10 +150,14 @@ fn of_packages(
     }
     let field = format!("layers.{name}");
     if old.len() == new.len() {
-        found.add(&field, &format!("{} packages", old.len()), "the same ones in another order or place");
+        found.add(&field, &count(old), "the same ones in another order or place");
     } else {
-        found.add(&field, &format!("{} packages", old.len()), &format!("{} packages", new.len()));
+        found.add(&field, &count(old), &count(new));
     }
+}
+
+fn count(packages: &[LockedPackage]) -> String {
+    format!("{} package{}", packages.len(), if packages.len() == 1 { "" } else { "s" })
 }
 
 fn of_scripts(name: &str, old: Option<&LayerStep>, new: Option<&LayerStep>, found: &mut Differences) {

@@ -18,7 +18,11 @@ pub(super) struct Differences(Vec<Reason>);
 
 impl Differences {
     pub(super) fn add(&mut self, field: &str, from: &str, to: &str) {
-        let (from, to) = short_pair(from, to);
+        // The text "1" and the number 1 are different and look the same.
+        let (from, to) = match from == to {
+            true => (from.to_owned(), format!("{to}, written as another type")),
+            false => short_pair(from, to),
+        };
         self.0.push(Reason::ChangedField { field: field.to_owned(), from, to });
     }
 
@@ -180,6 +184,7 @@ mod tests {
             ["a.b: 1 -> 2", "a.c: [1, 2] -> [1, 3]", "d: absent -> {\"k\":true}", "e: x -> \"\""]
         );
         assert_eq!(found(&old, &old), [""; 0]);
+        assert_eq!(found(&json!({"a": 1}), &json!({"a": "1"})), ["a: 1 -> 1, written as another type"]);
     }
 
     #[test]
