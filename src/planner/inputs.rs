@@ -1,0 +1,93 @@
+//! What the planner is told. It finds out nothing by itself.
+
+use super::schedule::Schedule;
+use crate::model::catalog::CatalogSource;
+use crate::model::lock::LockRequest;
+use crate::model::observed::Observed;
+use crate::model::recipe::{LayerId, ResolvedRecipe};
+use crate::model::{ChannelName, Digest, Failure, ImageName, Lock};
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that a plan follows from.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// The catalog that says what is desired.
+    pub source: CatalogSource,
+    /// What is desired; one entry for each image.
+    pub images: Vec<Desired>,
+    /// What is published.
+    pub observed: Observed,
+    /// The layers that need not be built.
+    pub cached_layers: BTreeSet<LayerId>,
+    /// What became of earlier attempts.
+    pub history: BTreeMap<ImageName, History>,
+    /// The images that somebody asked for by hand.
+    pub forced: BTreeSet<ImageName>,
+}
+
+/// One image as the catalog asks for it.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The image.
+    pub image: ImageName,
+    /// The channel that shall point to it.
+    pub channel: ChannelName,
+    /// The spec says `paused: true`.
+    pub paused: bool,
+    /// When to look for upstream changes.
+    pub schedule: Option<Schedule>,
+    /// The catalog has a lock file for it, which only a commit may change.
+    pub lock_pinned: bool,
+    /// The date of the commit that asks for it: the date in its version.
+    pub commit_date: DateTime<Utc>,
+    /// What it shall be.
+    pub wanted: Wanted,
+}
+
+/// What an image shall be.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Exactly this.
+    Recipe(Box<ResolvedRecipe>),
+    /// Not known before the packages are resolved.
+    NeedsLock {
+        /// What has to be asked.
+        request: LockRequest,
+        /// The lock that answers something else, if there is one.
+        stale: Option<Box<Lock>>,
+    },
+}
+
+/// What became of earlier attempts at one image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Attempts that failed to build a recipe; `of` is the recipe digest.
+    pub build: Option<Failures>,
+    /// Attempts that failed to resolve packages; `of` is [`request_digest`].
+    pub lock: Option<Failures>,
+    /// Who works on the image now: `pid 4711 on gateway`.
+    pub leased_by: Option<String>,
+    /// When packages were last resolved against the mirrors.
+    pub last_checked_upstream: Option<DateTime<Utc>>,
+}
+
+/// Failed attempts at one thing without a success between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// What was attempted. Attempts at something else count no longer.
+    pub of: Digest,
+    /// How many.
+    pub count: u32,
+    /// The last failure.
+    pub last: Failure,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+}
+
+/// The identity of a request, for [`History::lock`].
+pub fn request_digest(request: &LockRequest) -> Digest {
+    Digest::of_json(request)
+}
