@@ -11,16 +11,16 @@ pub mod dsse;
 pub mod keyless;
 pub mod keys;
 pub mod openpgp;
-// pub mod pages;
+pub mod pages;
 pub mod path;
 pub mod provenance;
 pub mod purl;
 pub mod sbom;
-// pub mod store;
+pub mod store;
 pub mod sums;
 
 pub use keys::{PublicKey, Signer};
-// pub use store::{Publication, Signers, Store};
+pub use store::{Publication, Signers, Store};
 
 /// This program and its version, as manifests and documents name it.
 pub const TOOL: &str = concat!("bootwright ", env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,7 @@
 //! Names of files in a release: they come from hostile manifests and go into paths, URLs,
 //! pages and checksum files, so only plain ones are taken.
 
-use crate::model::{Failure, Result};
+use crate::model::{ArtifactKind, Failure, Result};
 
 /// No name is longer, in bytes.
 const LONGEST: usize = 200;
@@ -28,6 +28,13 @@ pub fn is_unlisted(name: &str) -> bool {
     matches!(name, "manifest.json" | "SHA256SUMS" | "index.html" | "SHA256SUMS.sigstore.json")
         || name.ends_with(".sig")
         || name.ends_with(".asc")
+}
+
+/// The names that a file of evidence may get, by choice: a second artifact whose check left
+/// a file of the same name gets the second one.
+pub fn evidence_names(name: &str, kind: ArtifactKind) -> [String; 2] {
+    let plain = name.replace('/', "-");
+    [format!("evidence/{plain}"), format!("evidence/{}-{plain}", kind.suffix())]
 }
 
 #[cfg(test)]
