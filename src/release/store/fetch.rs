@@ -1,0 +1,298 @@
+//! Getting a release from a store, local or on the web, and trusting none of its words but
+//! the signed ones.
+
+use super::check::{self, SIGNATURE_LIMIT, TEXT_LIMIT};
+use super::{MANIFEST, index};
+use crate::effects::fetch::{Download, chain, client, fetch_all};
+use crate::effects::files::{digest_file, read_if_exists, write_atomic};
+use crate::effects::{Cancel, Task};
+use crate::model::event::{Emitter, Unit};
+use crate::model::failure::IoContext;
+use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::release::{FileRole, Index, IndexedRelease, Manifest, ReleaseFile};
+use crate::model::{ArtifactKind, ErrorCode, Failure, Result};
+use crate::release::keys::PublicKey;
+use crate::release::{keyless, sums};
+use futures_util::StreamExt;
+use std::path::{Path, PathBuf};
+
+/// What is to be fetched.
+#[derive(Debug)]
+pub struct Fetch<'a> {
+    /// A store's folder, or its address (`https`, `http` or `file`).
+    pub source: &'a str,
+    /// The image.
+    pub image: &'a ImageName,
+    /// Which release of it.
+    pub wanted: Wanted,
+    /// The artifacts that are wanted; all when empty. Documents and evidence always come.
+    pub only: &'a [ArtifactKind],
+    /// The folder that the files go to.
+    pub to: &'a Path,
+    /// Whose signatures count.
+    pub keys: &'a [PublicKey],
+    /// The highest serial of this store's index that was seen before: an older index is
+    /// refused, so that nobody can play an old release as the newest.
+    pub seen_serial: Option<u64>,
+}
+
+/// Which release of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// What a channel points to.
+    Channel(ChannelName),
+    /// This one.
+    Version(Version),
+}
+
+/// What was fetched. Every byte was checked.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The release's manifest.
+    pub manifest: Manifest,
+    /// The files, by their place here.
+    pub files: Vec<PathBuf>,
+    /// The serial of the index, to be remembered for the next time.
+    pub serial: u64,
+}
+
+/// Fetches a release. Files that are in the folder already and right are kept; a download
+/// that was cut off goes on.
+///
+/// # Errors
+/// *Untrusted* if a signature, digest, size or name is not what it should be, or the index is
+/// older than one seen before; *not found* if the store does not have it; class *upstream*
+/// if the store cannot be reached.
+pub async fn fetch(request: &Fetch<'_>, events: &Emitter, cancel: &Cancel) -> Result<Fetched> {
+    let store = Source::parse(request.source)?;
+    let (serial, version, manifest, bytes) = agreed_manifest(&store, request).await?;
+    let files: Vec<&ReleaseFile> = manifest.files.iter().filter(|f| is_wanted(f, request.only)).collect();
+    std::fs::create_dir_all(request.to).during(|| format!("making {}", request.to.display()))?;
+    let base = format!("{}/{version}", request.image);
+    let missing: Vec<&ReleaseFile> = files.iter().copied().filter(|f| !is_there(request.to, f)).collect();
+    let total = missing.iter().map(|f| f.size).sum();
+    let label = format!("fetch {} {version}", request.image);
+    let task = Task::with_total(events, label, Some(total), Unit::Bytes);
+    store.download(&base, &missing, request.to, &task, cancel).await?;
+    fetch_signatures(&store, &base, request, &manifest, &bytes).await?;
+    task.finish(format!("{} files, all checked", files.len()));
+    let files = files.iter().map(|f| request.to.join(&f.name)).collect();
+    Ok(Fetched { manifest, files, serial })
+}
+
+fn is_wanted(file: &ReleaseFile, only: &[ArtifactKind]) -> bool {
+    match file.role {
+        FileRole::Artifact(kind) => only.is_empty() || only.contains(&kind),
+        FileRole::BlockMap => only.is_empty() || only.contains(&ArtifactKind::Iso),
+        _ => true,
+    }
+}
+
+fn is_there(folder: &Path, file: &ReleaseFile) -> bool {
+    let path = folder.join(&file.name);
+    path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == file.size)
+        && digest_file(&path).is_ok_and(|(digest, _)| digest == file.sha256)
+}
+
+/// Index and manifest that belong together. A publisher that replaces a defective release
+/// renames its folder just before the index: who comes in between looks again.
+async fn agreed_manifest(store: &Source, request: &Fetch<'_>) -> Result<(u64, Version, Manifest, Vec<u8>)> {
+    let mut tries = 0;
+    loop {
+        let index = store.index(request).await?;
+        let listed = choose(&index, request)?.clone();
+        let path = format!("{}/{}/{MANIFEST}", request.image, listed.version);
+        let bytes = store.read(&path, TEXT_LIMIT).await?.ok_or_else(|| missing(&path))?;
+        match check::expect_manifest(&bytes, request.image, &listed) {
+            Ok(manifest) => return Ok((index.serial, listed.version, manifest, bytes)),
+            Err(failure) if tries == 3 => return Err(failure.on(path)),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+fn missing(path: &str) -> Failure {
+    Failure::untrusted(format!("the store lists {path} and does not have it"))
+        .hint("Tell the publisher; `bootwright release verify` on their side shows what is wrong.")
+}
+
+fn choose<'i>(index: &'i Index, request: &Fetch<'_>) -> Result<&'i IndexedRelease> {
+    match &request.wanted {
+        Wanted::Version(version) => index::find(index, request.image, version),
+        Wanted::Channel(channel) => index.on_channel(request.image, channel).ok_or_else(|| {
+            let channels: Vec<&str> = index
+                .images
+                .get(request.image)
+                .map(|image| image.channels.keys().map(ChannelName::as_str).collect())
+                .unwrap_or_default();
+            Failure::not_found(format!("{} has no channel {channel}", request.image)).hint(
+                if channels.is_empty() {
+                    "The store has no release of this image.".to_owned()
+                } else {
+                    format!("It has: {}.", channels.join(", "))
+                },
+            )
+        }),
+    }
+}
+
+/// Manifest, checksums and signatures go last: a folder that has them is complete.
+async fn fetch_signatures(
+    store: &Source,
+    base: &str,
+    request: &Fetch<'_>,
+    manifest: &Manifest,
+    manifest_bytes: &[u8],
+) -> Result<()> {
+    let sums_path = format!("{base}/{}", sums::FILE_NAME);
+    let text = store.read(&sums_path, TEXT_LIMIT).await?.ok_or_else(|| missing(&sums_path))?;
+    let listed = sums::parse(&String::from_utf8_lossy(&text))?;
+    if listed != check::sums_of(manifest, crate::model::Digest::of(manifest_bytes)) {
+        return Err(Failure::untrusted(format!("{sums_path} differs from the signed manifest")));
+    }
+    for (name, bytes) in [(MANIFEST, manifest_bytes), (sums::FILE_NAME, text.as_slice())] {
+        let path = format!("{base}/{name}.sig");
+        let signature = store.read(&path, SIGNATURE_LIMIT).await?.ok_or_else(|| missing(&path))?;
+        if !check::signed(request.keys, bytes, &signature) {
+            return Err(Failure::untrusted(format!("no trusted key signed {base}/{name}")));
+        }
+        write_atomic(&request.to.join(format!("{name}.sig")), &signature, 0o644)?;
+        write_atomic(&request.to.join(name), bytes, 0o644)?;
+    }
+    // Other signatures are for other tools to check.
+    for name in [&format!("{}.asc", sums::FILE_NAME), keyless::FILE_NAME] {
+        if let Some(bytes) = store.read(&format!("{base}/{name}"), TEXT_LIMIT).await? {
+            write_atomic(&request.to.join(name), &bytes, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a store is.
+enum Source {
+    Local(PathBuf),
+    Web { base: String, client: reqwest::Client },
+}
+
+impl Source {
+    fn parse(text: &str) -> Result<Self> {
+        if let Some(path) = text.strip_prefix("file://") {
+            return Ok(Self::Local(PathBuf::from(path)));
+        }
+        if !text.contains("://") {
+            return Ok(Self::Local(PathBuf::from(text)));
+        }
+        match reqwest::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
+                Ok(Self::Web { base: text.trim_end_matches('/').to_owned(), client: client()? })
+            }
+            _ => Err(Failure::spec(format!("{text:?} is not the address of a release store"))
+                .hint("Give a folder, or an address that begins with https://.")),
+        }
+    }
+
+    async fn index(&self, request: &Fetch<'_>) -> Result<Index> {
+        let bytes = self.read(index::ENVELOPE, index::LIMIT).await?.ok_or_else(|| {
+            Failure::not_found(format!("{} is no release store", request.source))
+                .hint(format!("It has no {}.", index::ENVELOPE))
+        })?;
+        let index = index::parse(&bytes, request.keys)
+            .map_err(|f| f.on(format!("{}/{}", request.source, index::ENVELOPE)))?;
+        match request.seen_serial {
+            Some(seen) if index.serial < seen => Err(Failure::untrusted(format!(
+                "{}: its index has serial {}, and {seen} was seen before",
+                request.source, index.serial
+            ))
+            .hint("Somebody shows an old state of the store; ask the publisher.")),
+            _ => Ok(index),
+        }
+    }
+
+    /// Reads a small file; `None` if it is not there.
+    async fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Local(store) => read_if_exists(&store.join(path), limit),
+            Self::Web { base, client } => get(client, &format!("{base}/{path}"), limit).await,
+        }
+    }
+
+    async fn download(
+        &self,
+        base: &str,
+        files: &[&ReleaseFile],
+        to: &Path,
+        task: &Task,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        match self {
+            Self::Local(store) => files.iter().try_for_each(|file| {
+                cancel.check()?;
+                copy(&store.join(base).join(&file.name), file, to)?;
+                task.advance(file.size);
+                Ok(())
+            }),
+            Self::Web { base: url, client } => {
+                let downloads = files
+                    .iter()
+                    .map(|file| Download {
+                        urls: vec![format!("{url}/{base}/{}", file.name)],
+                        sha256: file.sha256,
+                        size: file.size,
+                        to: to.join(&file.name),
+                    })
+                    .collect();
+                fetch_all(client, downloads, task, cancel).await.map_err(|f| {
+                    if f.code == ErrorCode::Cancelled {
+                        return f;
+                    }
+                    f.hint("The store cannot be reached, or gives other bytes than its signed manifest says.")
+                })
+            }
+        }
+    }
+}
+
+fn copy(from: &Path, file: &ReleaseFile, to: &Path) -> Result<()> {
+    let to = to.join(&file.name);
+    let folder = crate::effects::files::parent(&to);
+    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    let size = from.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+    if size != Some(file.size) {
+        return Err(missing(&from.display().to_string()));
+    }
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    std::fs::copy(from, &part).during(|| format!("copying {}", from.display()))?;
+    let (digest, _) = digest_file(&part)?;
+    if digest != file.sha256 {
+        let _ = std::fs::remove_file(&part);
+        return Err(Failure::untrusted(format!(
+            "{}: its digest is {digest}, the signed manifest says {}",
+            from.display(),
+            file.sha256
+        )));
+    }
+    std::fs::rename(&part, &to).during(|| format!("writing {}", to.display()))
+}
+
+async fn get(client: &reqwest::Client, url: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    let upstream = |e: reqwest::Error| Failure::upstream(format!("{url}: {}", chain(&e.without_url())));
+    let response = client.get(url).send().await.map_err(upstream)?;
+    let status = response.status();
+    if matches!(status.as_u16(), 404 | 410) {
+        return Ok(None);
+    }
+    if !status.is_success() {
+        return Err(Failure::upstream(format!("{url}: HTTP {status}")));
+    }
+    let (mut bytes, mut body) = (Vec::new(), response.bytes_stream());
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk.map_err(upstream)?);
+        if bytes.len() as u64 > limit {
+            return Err(Failure::untrusted(format!("{url} is larger than {limit} bytes")));
+        }
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,412 @@
+//! Publishing: stage, sign, rename, pages, index.
+
+use super::stage::{Staging, swap_in};
+use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe};
+use crate::effects::files::WorkFolder;
+use crate::model::artifact::{Built, VerifiedArtifact};
+use crate::model::catalog::CatalogSource;
+use crate::model::lock::Lock;
+use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::recipe::Recipe;
+use crate::model::release::{FileRole, IndexedRelease, Manifest, NotReproducible, RELEASE_FORMAT};
+use crate::model::settings::Keyless;
+use crate::model::{ArtifactKind, Digest, Failure, Result};
+use crate::release::blockmap::BlockMap;
+use crate::release::changelog::{self, Changes};
+use crate::release::{keyless, pages, path, provenance, sbom, sums};
+use chrono::{DateTime, Utc};
+
+/// Everything that becomes one release. Artifacts come as witnesses: what was not verified
+/// cannot be put here.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The recipe that was built.
+    pub recipe: Recipe,
+    /// Its lock.
+    pub lock: Lock,
+    /// The text of the lock, as it goes into the release.
+    pub lock_text: Vec<u8>,
+    /// What the build made.
+    pub built: Built,
+    /// The artifacts that go out.
+    pub artifacts: Vec<VerifiedArtifact>,
+    /// One line about the image.
+    pub description: Option<String>,
+    /// The release.
+    pub version: Version,
+    /// The channel that will point to it.
+    pub channel: ChannelName,
+    /// The catalog and the commit that asked for it.
+    pub source: CatalogSource,
+    /// What changed, as far as the catalog knows.
+    pub changes: changelog::Inputs,
+    /// Who built: a URI for the provenance.
+    pub builder: String,
+    /// Which run built, for the provenance.
+    pub invocation: Option<String>,
+    /// When the build began.
+    pub started: DateTime<Utc>,
+    /// The time of publishing.
+    pub published: DateTime<Utc>,
+    /// Files that are not bit-for-bit reproducible, and why.
+    pub not_reproducible: Vec<NotReproducible>,
+}
+
+impl Publication {
+    fn image(&self) -> &ImageName {
+        &self.recipe.image
+    }
+
+    /// The name that an artifact is published under.
+    fn file_name(&self, kind: ArtifactKind) -> String {
+        let architecture = self.recipe.architecture.as_str();
+        format!("{}-{}-{architecture}.{}", self.image(), self.version, kind.suffix())
+    }
+
+    /// Pieces that do not belong together are a bug of the caller, found before anything is
+    /// written.
+    fn check(&self) -> Result<()> {
+        let bug =
+            |what: &str| Err(Failure::bug(format!("publishing {} {}: {what}", self.image(), self.version)));
+        let recipe = self.recipe.digest();
+        if self.built.recipe != recipe {
+            return bug("the build is of another recipe");
+        }
+        if self.lock.digest() != self.recipe.lock || &self.lock.image != self.image() {
+            return bug("the lock is another recipe's");
+        }
+        if !observe::parse_lock(&self.lock_text).is_ok_and(|lock| lock == self.lock) {
+            return bug("the text of the lock says something else than the lock");
+        }
+        if !self.version.as_str().ends_with(&recipe.short()) {
+            return bug("the version is of another recipe");
+        }
+        if self.artifacts.is_empty() {
+            return bug("there is no artifact");
+        }
+        for made in &self.built.artifacts {
+            if !self.artifacts.iter().any(|a| a.artifact().digest == made.digest) {
+                return bug(&format!("{} was built and not verified", made.path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A release that is written and signed and that nobody sees yet. It holds the store's lock;
+/// dropping it leaves nothing behind.
+pub struct Staged<'a> {
+    writer: Writer<'a>,
+    image: ImageName,
+    channel: ChannelName,
+    version: Version,
+    published: DateTime<Utc>,
+    content: Content,
+}
+
+enum Content {
+    /// The very same is in its place already.
+    There { manifest: Box<Manifest>, digest: Digest },
+    /// To be moved into its place.
+    New { manifest: Box<Manifest>, digest: Digest, staging: Staging, sums: String, _work: WorkFolder },
+}
+
+impl Store {
+    /// Publishes a release and points its channel to it. If the same release is there
+    /// already (a run was killed after publishing), only what is missing is done; a defective
+    /// one is replaced.
+    ///
+    /// # Errors
+    /// *Untrusted* if the store's index is signed by no trusted key or an artifact changed
+    /// since it was verified; class *bug* if a sound published release of the same recipe has
+    /// other bytes; class *host* if something cannot be written.
+    pub fn publish(&self, publication: Publication, signers: &Signers) -> Result<Manifest> {
+        self.stage(publication, signers)?.publish()
+    }
+
+    /// As [`Store::publish`], with a Sigstore bundle of `SHA256SUMS` by the identity that
+    /// `token` speaks for.
+    ///
+    /// # Errors
+    /// As [`Store::publish`] and [`keyless::sign`].
+    pub async fn publish_keyless(
+        &self,
+        publication: Publication,
+        signers: &Signers,
+        services: &Keyless,
+        token: &str,
+    ) -> Result<Manifest> {
+        let mut staged = self.stage(publication, signers)?;
+        if let Some(sums) = staged.sums() {
+            let bundle = keyless::sign(sums.as_bytes(), services, token).await?;
+            staged.attach_bundle(&bundle)?;
+        }
+        staged.publish()
+    }
+
+    /// Writes and signs a release under a hidden name.
+    ///
+    /// # Errors
+    /// As [`Store::publish`].
+    pub fn stage<'a>(&'a self, publication: Publication, signers: &'a Signers) -> Result<Staged<'a>> {
+        publication.check()?;
+        let writer = Writer::open(self, signers)?;
+        let content = match there_already(&writer, &publication)? {
+            Some((manifest, digest)) => Content::There { manifest: Box::new(manifest), digest },
+            None => write_release(&writer, &publication)?,
+        };
+        Ok(Staged {
+            writer,
+            image: publication.image().clone(),
+            channel: publication.channel,
+            version: publication.version,
+            published: publication.published,
+            content,
+        })
+    }
+}
+
+impl Staged<'_> {
+    /// The text of `SHA256SUMS`, to be signed in other ways too; none if the release is
+    /// published already.
+    pub fn sums(&self) -> Option<&str> {
+        match &self.content {
+            Content::New { sums, .. } => Some(sums),
+            Content::There { .. } => None,
+        }
+    }
+
+    /// Adds a Sigstore bundle of `SHA256SUMS`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn attach_bundle(&mut self, bundle: &str) -> Result<()> {
+        match &mut self.content {
+            Content::New { staging, .. } => staging.write_unlisted(keyless::FILE_NAME, bundle.as_bytes()),
+            Content::There { .. } => Ok(()),
+        }
+    }
+
+    /// Moves the release into its place, then writes the pages, then the index.
+    ///
+    /// # Errors
+    /// Class *host* if something cannot be written; the store is then what it was, or has a
+    /// release that no channel points to.
+    pub fn publish(self) -> Result<Manifest> {
+        let Self { mut writer, image, channel, version, published, content } = self;
+        let (manifest, digest, work) = match content {
+            Content::There { manifest, digest } => (manifest, digest, None),
+            Content::New { manifest, digest, staging, _work, .. } => {
+                staging.sync()?;
+                swap_in(staging.folder(), &writer.store.folder(&image, &version))?;
+                (manifest, digest, Some(_work))
+            }
+        };
+        let entry = IndexedRelease {
+            version,
+            recipe: manifest.recipe,
+            manifest: digest,
+            published: manifest.published,
+        };
+        index::set_channel(&mut writer.index, &image, &channel, &entry.version);
+        index::upsert(&mut writer.index, &image, entry);
+        writer.finish(Some(&image), published)?;
+        drop(work);
+        Ok(*manifest)
+    }
+}
+
+/// The release in this publication's place, if it is sound and holds the same.
+fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Manifest, Digest)>> {
+    let (image, version) = (publication.image(), &publication.version);
+    let folder = writer.store.folder(image, version);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let expected = check::Expected { image, version, manifest: None };
+    let checked = check::release(&folder, Some(&expected), &writer.signers.keys(), check::Depth::Digests)?;
+    let (Some(manifest), []) = (checked.manifest, checked.defects.as_slice()) else { return Ok(None) };
+    let differs = publication.artifacts.iter().map(VerifiedArtifact::artifact).find(|artifact| {
+        let role = FileRole::Artifact(artifact.kind);
+        !manifest.files.iter().any(|f| f.role == role && f.sha256 == artifact.digest)
+    });
+    let (digest, _) = crate::effects::files::digest_file(&folder.join(MANIFEST))?;
+    let Some(artifact) = differs else { return Ok(Some((manifest, digest))) };
+    let name = publication.file_name(artifact.kind);
+    let listed = index::find(&writer.index, image, version).is_ok();
+    if !listed || !manifest.files.iter().any(|f| f.name == name) {
+        // Nobody could see it yet, or it lacks a file: the newer build takes its place.
+        return Ok(None);
+    }
+    if manifest.not_reproducible.iter().chain(&publication.not_reproducible).any(|n| n.file == name) {
+        return Ok(Some((manifest, digest)));
+    }
+    Err(Failure::bug(format!("{image} {version}: {name} is published with other bytes than this build's"))
+        .details(format!("published recipe {}\nbuilt digest {}", manifest.recipe, artifact.digest))
+        .hint(
+            "The same recipe must give the same bytes; compare the two builds. The published release stays.",
+        ))
+}
+
+fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Content> {
+    let work = WorkFolder::new(&writer.store.staging(), publication.image().as_str())?;
+    let mut staging = Staging::new(work.path().join("release"))?;
+    take_artifacts(&mut staging, publication)?;
+    take_evidence(&mut staging, publication)?;
+    write_documents(&mut staging, writer, publication)?;
+    let changes = write_changelog(&mut staging, writer, publication)?;
+    let manifest = manifest(&staging, publication, changes.previous.clone());
+    let mut bytes =
+        serde_json::to_vec_pretty(&manifest).map_err(|e| Failure::bug(format!("writing {MANIFEST}: {e}")))?;
+    bytes.push(b'\n');
+    let digest = Digest::of(&bytes);
+    staging.write_unlisted(MANIFEST, &bytes)?;
+    let sums = sums::write(&check::sums_of(&manifest, digest))?;
+    staging.write_unlisted(sums::FILE_NAME, sums.as_bytes())?;
+    sign(&mut staging, writer.signers, &bytes, &sums, publication.published)?;
+    let page = pages::release(&pages::ReleasePage {
+        manifest: &manifest,
+        packages: &publication.built.packages,
+        changes: &changes,
+        lock_date: publication.lock.date(),
+        key: writer.signers.key.public(),
+        openpgp: writer.signers.openpgp.is_some(),
+    })?;
+    staging.write_unlisted("index.html", page.as_bytes())?;
+    Ok(Content::New { manifest: Box::new(manifest), digest, staging, sums, _work: work })
+}
+
+fn take_artifacts(staging: &mut Staging, publication: &Publication) -> Result<()> {
+    for witness in &publication.artifacts {
+        let artifact = witness.artifact();
+        let name = publication.file_name(artifact.kind);
+        staging.take(&artifact.path, &name, FileRole::Artifact(artifact.kind), artifact.digest)?;
+        if artifact.kind == ArtifactKind::Iso {
+            let map = BlockMap::of(&staging.folder().join(&name))?;
+            staging.write(&format!("{name}.bmap"), FileRole::BlockMap, map.to_xml().as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn take_evidence(staging: &mut Staging, publication: &Publication) -> Result<()> {
+    let mut taken = std::collections::BTreeSet::new();
+    for witness in &publication.artifacts {
+        for file in witness.evidence().checks.iter().flat_map(|c| &c.files) {
+            let [first, second] = path::evidence_names(&file.name, witness.artifact().kind);
+            let name = if taken.contains(&first) { second } else { first };
+            staging.copy(&file.path, &name, FileRole::Evidence)?;
+            taken.insert(name);
+        }
+    }
+    Ok(())
+}
+
+fn write_documents(staging: &mut Staging, writer: &Writer<'_>, publication: &Publication) -> Result<()> {
+    let Publication { recipe, built, .. } = publication;
+    let subject = sbom::Subject {
+        image: recipe.image.as_str(),
+        version: publication.version.as_str(),
+        base: recipe.base,
+        suite: recipe.suite.as_str(),
+        recipe: built.recipe,
+        epoch: recipe.epoch,
+    };
+    let text = sbom::write(&subject, &built.packages)?;
+    staging.write(sbom::FILE_NAME, FileRole::Sbom, text.as_bytes())?;
+    let names: Vec<(String, Digest)> = publication
+        .artifacts
+        .iter()
+        .map(|a| (publication.file_name(a.artifact().kind), a.artifact().digest))
+        .collect();
+    let statement = provenance::Statement {
+        subjects: names.iter().map(|(name, digest)| (name.as_str(), *digest)).collect(),
+        source: &publication.source,
+        image: recipe.image.as_str(),
+        base: recipe.base,
+        suite: recipe.suite.as_str(),
+        recipe: built.recipe,
+        lock: recipe.lock,
+        packages: &built.packages,
+        builder: &publication.builder,
+        invocation: publication.invocation.as_deref(),
+        started: publication.started,
+        finished: publication.published,
+    };
+    let text = provenance::write(&statement, &writer.signers.key)?;
+    staging.write(provenance::FILE_NAME, FileRole::Provenance, text.as_bytes())?;
+    staging.write("recipe.json", FileRole::Recipe, &crate::model::digest::canonical_json(recipe))?;
+    staging.write("lock.yaml", FileRole::Lock, &publication.lock_text)
+}
+
+fn write_changelog(staging: &mut Staging, writer: &Writer<'_>, publication: &Publication) -> Result<Changes> {
+    let previous = previous(writer, publication)?;
+    let changes = Changes::between(
+        previous.as_ref().map(|(manifest, lock)| (manifest, lock)),
+        &staging.files(),
+        &publication.lock,
+        publication.changes.clone(),
+    );
+    let text = changes.to_markdown(&format!("{} {}", publication.image(), publication.version));
+    staging.write(changelog::FILE_NAME, FileRole::Changelog, text.as_bytes())?;
+    Ok(changes)
+}
+
+/// The release that this one follows: its channel's, or the newest other one. One that
+/// cannot be read any more has nothing to compare with.
+fn previous(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Manifest, Lock)>> {
+    let image = publication.image();
+    let on_channel =
+        head(&writer.index, image, &publication.channel).filter(|r| r.version != publication.version);
+    let newest = || {
+        let releases = &writer.index.images.get(image)?.releases;
+        releases.iter().find(|r| r.version != publication.version)
+    };
+    let Some(listed) = on_channel.or_else(newest) else { return Ok(None) };
+    let folder = writer.store.folder(image, &listed.version);
+    let Ok(manifest) = check::read_manifest(&folder, image, listed) else { return Ok(None) };
+    let bytes = observe::read_role(&folder, &manifest, FileRole::Lock, &mut Vec::new())?;
+    let lock = bytes.and_then(|bytes| observe::parse_lock(&bytes).ok());
+    Ok(lock.map(|lock| (manifest, lock)))
+}
+
+fn manifest(staging: &Staging, publication: &Publication, previous: Option<Version>) -> Manifest {
+    let Publication { recipe, built, .. } = publication;
+    Manifest {
+        format: RELEASE_FORMAT,
+        image: recipe.image.clone(),
+        version: publication.version.clone(),
+        description: publication.description.clone(),
+        base: recipe.base,
+        suite: recipe.suite.to_string(),
+        architecture: recipe.architecture,
+        recipe: built.recipe,
+        lock: recipe.lock,
+        commit: publication.source.commit.clone(),
+        published: publication.published,
+        previous,
+        files: staging.files(),
+        layers: built.layers.clone(),
+        verification: publication.artifacts.iter().map(|a| a.evidence().clone()).collect(),
+        not_reproducible: publication.not_reproducible.clone(),
+        package_count: built.packages.len(),
+        tool: crate::release::TOOL.to_owned(),
+    }
+}
+
+fn sign(
+    staging: &mut Staging,
+    signers: &Signers,
+    manifest: &[u8],
+    sums: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    staging.write_unlisted(&format!("{MANIFEST}.sig"), signers.key.sign(manifest)?.as_bytes())?;
+    let signature = signers.key.sign(sums.as_bytes())?;
+    staging.write_unlisted(&format!("{}.sig", sums::FILE_NAME), signature.as_bytes())?;
+    if let Some(key) = &signers.openpgp {
+        let signature = key.sign(sums.as_bytes(), now)?;
+        staging.write_unlisted(&format!("{}.asc", sums::FILE_NAME), signature.as_bytes())?;
+    }
+    Ok(())
+}
