@@ -176,6 +176,9 @@ pub struct Failure {
     /// The lines that decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub details: Option<String>,
+    /// The field of a document that caused it: `spec.packages.servers[2]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
 }
 
 /// The result of everything that can fail in front of a user.
@@ -184,7 +187,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// A failure of `class` with a stable code.
     pub fn new(code: ErrorCode, class: FailureClass, message: impl Into<String>) -> Self {
-        Self { code, class, message: message.into(), hint: None, details: None }
+        Self { code, class, message: message.into(), hint: None, details: None, field: None }
     }
 
     /// The author of the catalog must change something.
@@ -253,6 +256,13 @@ impl Failure {
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {
         self.details = Some(details.into());
+        self
+    }
+
+    /// The same failure with the field of a document that caused it.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
         self
     }
 

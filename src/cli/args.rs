@@ -1,0 +1,435 @@
+//! The arguments, as plain structs. Nothing is decided here: `run` turns them into requests.
+
+use crate::model::name::SuiteName;
+use crate::model::spec::{Base, BootMode, Output};
+use crate::model::{ChannelName, ImageName};
+use crate::ops::{BootTarget, ReleaseRef, Selector, VerifyTarget};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "bootwright",
+    version,
+    about = "GitOps for operating-system images",
+    long_about = "GitOps for operating-system images: a git repository says which images should exist; \
+                  bootwright builds what is missing, boots every image before it trusts it, signs and \
+                  publishes the release.",
+    after_help = "Start with `bootwright doctor`, then `bootwright init DIR`. Exit codes: docs/exit-codes.md.",
+    infer_long_args = false,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// The catalog: a folder, a bare repository or an address (https, ssh, file)
+    #[arg(long, short = 'C', global = true, value_name = "LOCATION", default_value = ".", env = "BOOTWRIGHT_CATALOG", value_hint = ValueHint::AnyPath)]
+    pub catalog: String,
+    /// Read the catalog at this branch, tag or commit instead of the working tree
+    #[arg(long, global = true, value_name = "REV")]
+    pub rev: Option<String>,
+    /// Text for people, or JSON: the report on stdout, one event a line on stderr
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text, value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// Say nothing but the result, warnings and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show what the tools say
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// When to use colours; NO_COLOR and TERM=dumb switch them off too
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// The same as --color never
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Write a log of everything to FILE, one JSON object a line
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+}
+
+/// How results and progress are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Make a catalog that works: settings, mirrors, a signing key, a first spec
+    Init(InitArgs),
+    /// Add a spec to the catalog
+    New(NewArgs),
+    /// Say everything that is wrong with the catalog, in one go
+    Check,
+    /// Resolve packages with the distribution's own tools and write the locks
+    Lock(LockArgs),
+    /// Say what would be done, and why; change nothing
+    Plan(PlanArgs),
+    /// Build, verify, sign and publish what is missing
+    Reconcile(ReconcileArgs),
+    /// Start an image in a virtual machine
+    Boot(BootArgs),
+    /// Look at, check, fetch and promote releases
+    #[command(subcommand)]
+    Release(ReleaseCommand),
+    /// Say what this host lacks, and install it when asked
+    Doctor(DoctorArgs),
+    /// Write shell completions to stdout
+    Completions(CompletionsArgs),
+    /// Write a man page to stdout
+    Man(ManArgs),
+}
+
+/// Arguments of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The folder; made if it is not there
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Copy specs, policies and runners from this catalog
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
+    /// Make no signing key
+    #[arg(long)]
+    pub no_key: bool,
+}
+
+/// Arguments of `new`.
+#[derive(Clone, Debug, Args)]
+pub struct NewArgs {
+    /// The image's name
+    #[arg(value_name = "NAME")]
+    pub name: ImageName,
+    /// The distribution
+    #[arg(long, default_value = "debian", value_name = "DISTRIBUTION", value_parser = base_parser())]
+    pub base: Base,
+    /// The distribution's suite, such as bookworm
+    #[arg(long)]
+    pub suite: Option<SuiteName>,
+}
+
+/// Arguments of `lock`.
+#[derive(Clone, Debug, Args)]
+pub struct LockArgs {
+    /// Only these images
+    #[arg(value_name = "NAME")]
+    pub names: Vec<ImageName>,
+    /// Look for newer packages, also where the lock still answers its spec
+    #[arg(long)]
+    pub update: bool,
+    /// Show the differences and write nothing
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// Only these images, by NAME or LABEL=VALUE
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub only: Vec<Selector>,
+    /// Plan to build these although nothing changed
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub force: Vec<ImageName>,
+    /// Markdown, fit for a pull request
+    #[arg(long)]
+    pub markdown: bool,
+    /// Exit with 3 if there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Clone, Debug, Args)]
+pub struct ReconcileArgs {
+    /// Only these images, by NAME or LABEL=VALUE
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub only: Vec<Selector>,
+    /// Build these although nothing changed
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub force: Vec<ImageName>,
+    /// How many images to build at once
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Plan and stop
+    #[arg(long, conflicts_with = "watch")]
+    pub dry_run: bool,
+    /// Go on: look at git and the schedules again and again
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: how many seconds between two looks at git
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub interval: u64,
+}
+
+/// Arguments of `boot`.
+#[derive(Clone, Debug, Args)]
+pub struct BootArgs {
+    /// IMAGE, IMAGE@CHANNEL, IMAGE/VERSION or an image file (./NAME)
+    #[arg(value_name = "RELEASE|FILE")]
+    pub target: BootTarget,
+    /// Firmware and medium
+    #[arg(long, default_value = "bios", value_name = "MODE", value_parser = boot_mode_parser())]
+    pub mode: BootMode,
+    /// Open a window instead of the serial console
+    #[arg(long)]
+    pub graphical: bool,
+    /// Memory of the machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    pub memory: u32,
+}
+
+/// What to do with releases.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// List the releases of a store
+    List(ReleaseListArgs),
+    /// Show one release: files, packages, evidence
+    Show(ReleaseShowArgs),
+    /// Check the bytes and signatures of a release
+    Verify(ReleaseVerifyArgs),
+    /// Copy a release's files here and check them
+    Fetch(ReleaseFetchArgs),
+    /// Point a channel to a release
+    Promote(ReleasePromoteArgs),
+}
+
+/// Another store than the catalog's.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArg {
+    /// Another store than the catalog's: a folder or an address
+    #[arg(long, value_name = "LOCATION", value_hint = ValueHint::AnyPath)]
+    pub store: Option<String>,
+}
+
+/// Trusted keys.
+#[derive(Clone, Debug, Args)]
+pub struct KeysArg {
+    /// A trusted public key (PEM or OpenPGP); the catalog's when there is none
+    #[arg(long = "key", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub keys: Vec<PathBuf>,
+}
+
+/// Arguments of `release list`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseListArgs {
+    /// Only this image
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<ImageName>,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArg,
+}
+
+/// Arguments of `release show`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseShowArgs {
+    /// IMAGE, IMAGE@CHANNEL or IMAGE/VERSION
+    #[arg(value_name = "RELEASE")]
+    pub release: ReleaseRef,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArg,
+}
+
+/// Arguments of `release verify`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseVerifyArgs {
+    /// A release of the store, or a folder with its files (./NAME)
+    #[arg(value_name = "RELEASE|DIR")]
+    pub target: VerifyTarget,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub keys: KeysArg,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArg,
+}
+
+/// Arguments of `release fetch`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleaseFetchArgs {
+    /// IMAGE, IMAGE@CHANNEL or IMAGE/VERSION
+    #[arg(value_name = "RELEASE")]
+    pub release: ReleaseRef,
+    /// The folder that gets the files
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub to: PathBuf,
+    /// Only these image files (and what is needed to check them)
+    #[arg(long = "only", value_name = "OUTPUT", value_parser = output_parser())]
+    pub outputs: Vec<Output>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub keys: KeysArg,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArg,
+}
+
+/// Arguments of `release promote`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleasePromoteArgs {
+    /// IMAGE, IMAGE@CHANNEL or IMAGE/VERSION
+    #[arg(value_name = "RELEASE")]
+    pub release: ReleaseRef,
+    /// The channel that shall point to it
+    #[arg(value_name = "CHANNEL")]
+    pub channel: ChannelName,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Install what is missing with apt-get
+    #[arg(long)]
+    pub install: bool,
+    /// The folder that caches will be in: overlays and free space are tried there
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// The command whose page is written, such as `release verify`; the overview without it
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// A parser that takes exactly the names of `values`, shows them in the help and completes them.
+fn named<T>(values: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(values.iter().map(|v| name(*v))).try_map(move |text| {
+        values.iter().copied().find(|v| name(*v) == text).ok_or_else(|| format!("{text:?} is not known"))
+    })
+}
+
+fn boot_mode_parser() -> impl TypedValueParser<Value = BootMode> {
+    named(&BootMode::ALL, BootMode::as_str)
+}
+
+fn base_parser() -> impl TypedValueParser<Value = Base> {
+    use Base::{Alpine, Arch, Debian, Fedora, Gentoo, Opensuse, Ubuntu, Void};
+    named(&[Arch, Debian, Ubuntu, Alpine, Fedora, Opensuse, Void, Gentoo], Base::as_str)
+}
+
+fn output_parser() -> impl TypedValueParser<Value = Output> {
+    named(&[Output::Iso, Output::Oci, Output::Rootfs, Output::Disk], Output::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        for line in [
+            "bootwright init",
+            "bootwright init demo --from . --no-key",
+            "bootwright new gw --base debian --suite bookworm",
+            "bootwright check --catalog https://example.org/x.git --rev v1",
+            "bootwright --output json lock gw other --update",
+            "bootwright plan --markdown --exit-code --only gw site=lab",
+            "bootwright reconcile --jobs 2 --only gw --force gw",
+            "bootwright reconcile --watch --interval 30 -q",
+            "bootwright boot gw@stable --mode secure-boot-usb --graphical",
+            "bootwright boot ./gw.iso",
+            "bootwright release list",
+            "bootwright release verify ./folder --key pub.pem",
+            "bootwright release fetch gw/20240101-0123abcd --to out --only iso",
+            "bootwright release promote gw/20240101-0123abcd stable",
+            "bootwright doctor --install",
+            "bootwright completions bash",
+            "bootwright man release verify",
+        ] {
+            parse(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "bootwright",
+            "bootwright publish",
+            "bootwright new ../x",
+            "bootwright new x --base windows",
+            "bootwright boot",
+            "bootwright boot gw --mode floppy",
+            "bootwright boot gw --memory 1",
+            "bootwright release promote ./folder stable",
+            "bootwright release show GW",
+            "bootwright reconcile --jobs 0",
+            "bootwright reconcile --watch --dry-run",
+            "bootwright reconcile --interval 5",
+            "bootwright plan --only =x",
+            "bootwright check -q -v",
+            "bootwright check --output xml",
+            "bootwright check --no-such-option",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn selectors_and_modes_arrive() {
+        let Command::Reconcile(args) = parse("bootwright reconcile --only gw site=lab").unwrap().command
+        else {
+            panic!("not reconcile")
+        };
+        assert_eq!(args.only.len(), 2);
+        let Command::Boot(args) = parse("bootwright boot gw --mode uefi").unwrap().command else {
+            panic!("not boot")
+        };
+        assert_eq!(args.mode, BootMode::Uefi);
+        assert!(matches!(args.target, BootTarget::Release(_)));
+    }
+}

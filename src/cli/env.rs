@@ -1,0 +1,75 @@
+//! The only place that reads the environment.
+
+use crate::ops::{Identity, Secret};
+
+/// Everything of the environment that matters.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `NO_COLOR` is set and not empty (no-color.org), or `TERM` is `dumb`.
+    pub no_color: bool,
+    /// `BOOTWRIGHT_KEY_PASSPHRASE`: opens the private signing key.
+    pub passphrase: Option<Secret>,
+    /// `SIGSTORE_ID_TOKEN`, or what GitHub Actions gives a job with `id-token: write`.
+    pub identity: Option<Identity>,
+    /// `BOOTWRIGHT_LOG`: what the log holds, in the form of tracing's `EnvFilter`.
+    pub log_filter: Option<String>,
+}
+
+impl Environment {
+    /// Reads the environment of this process.
+    pub fn read() -> Self {
+        Self::from(|name| {
+            #[expect(clippy::disallowed_methods, reason = "this is the door")]
+            std::env::var(name).ok().filter(|value| !value.is_empty())
+        })
+    }
+
+    fn from(get: impl Fn(&str) -> Option<String>) -> Self {
+        let identity =
+            get("SIGSTORE_ID_TOKEN").map(|token| Identity::Token(Secret::new(token))).or_else(|| {
+                let url = get("ACTIONS_ID_TOKEN_REQUEST_URL")?;
+                let bearer = Secret::new(get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?);
+                Some(Identity::GitHubActions { url, bearer })
+            });
+        Self {
+            no_color: get("NO_COLOR").is_some() || get("TERM").is_some_and(|term| term == "dumb"),
+            passphrase: get("BOOTWRIGHT_KEY_PASSPHRASE").map(Secret::new),
+            identity,
+            log_filter: get("BOOTWRIGHT_LOG"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&str, &str)]) -> Environment {
+        Environment::from(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn half_of_githubs_pair_is_no_identity() {
+        assert!(with(&[("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")]).identity.is_none());
+        assert!(with(&[("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t")]).identity.is_none());
+        let both = [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t")];
+        assert!(matches!(with(&both).identity, Some(Identity::GitHubActions { .. })));
+    }
+
+    #[test]
+    fn a_token_given_by_hand_wins() {
+        let all = [
+            ("SIGSTORE_ID_TOKEN", "mine"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
+        ];
+        assert_eq!(with(&all).identity, Some(Identity::Token(Secret::new("mine"))));
+    }
+
+    #[test]
+    fn colours_are_off_where_the_terminal_cannot() {
+        assert!(with(&[("NO_COLOR", "1")]).no_color);
+        assert!(with(&[("TERM", "dumb")]).no_color);
+        assert!(!with(&[("TERM", "xterm")]).no_color);
+    }
+}

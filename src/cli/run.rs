@@ -1,0 +1,270 @@
+//! Arguments → request → operation → answer. One function for each command.
+
+use super::args::{
+    BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
+    ReconcileArgs, ReleaseCommand,
+};
+use super::completions;
+use super::error::{BuildError, Exit};
+use super::progress::Progress;
+use super::render;
+use super::terminal::Palette;
+use crate::model::{Failure, Result};
+use crate::ops::doctor::DoctorRequest;
+use crate::ops::{
+    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, LockRequest, NewRequest,
+    PlanRequest, PromoteRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
+    VerifyRequest, WatchRequest,
+};
+use serde::Serialize;
+use std::io::Write;
+use std::time::Duration;
+
+/// Where answers go: stdout, as text or JSON.
+pub struct Answers<'a> {
+    /// The colours of stdout.
+    pub palette: Palette,
+    /// Text or JSON.
+    pub format: OutputFormat,
+    /// What must be out of the way first.
+    pub progress: &'a Progress,
+}
+
+impl Answers<'_> {
+    /// Writes a report: its JSON, or the text that `text` makes of it.
+    fn give<R: Serialize>(&self, report: &R, text: impl FnOnce(&R, Palette) -> String) -> Result<()> {
+        self.progress.clear();
+        match self.format {
+            OutputFormat::Text => write(text(report, self.palette).as_bytes()),
+            OutputFormat::Json => {
+                let mut line = serde_json::to_vec(report)
+                    .map_err(|e| Failure::bug(format!("writing a report as JSON: {e}")))?;
+                line.push(b'\n');
+                write(&line)
+            }
+        }
+    }
+}
+
+/// Writes to stdout. Whoever reads may have had enough (`| head`): that is no failure.
+fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("writing to stdout", &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Carries out one command line.
+///
+/// # Errors
+/// What the operation says.
+pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
+    let global = cli.global;
+    match cli.command {
+        Command::Init(args) => init(args, context, answers),
+        Command::New(args) => new(args, &global, context, answers),
+        Command::Check => check(&global, context, answers),
+        Command::Lock(args) => lock(args, &global, context, answers),
+        Command::Plan(args) => plan(args, &global, context, answers),
+        Command::Reconcile(args) => reconcile(args, &global, context, answers),
+        Command::Boot(args) => boot(args, &global, context, answers),
+        Command::Release(command) => release(command, &global, context, answers),
+        Command::Doctor(args) => doctor(args, context, answers),
+        Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
+        Command::Man(args) => write(&completions::man_page(&args.command)?).map(|()| Exit::Ok),
+    }
+}
+
+fn catalog(global: &GlobalArgs) -> CatalogRef {
+    CatalogRef { location: global.catalog.clone(), rev: global.rev.clone() }
+}
+
+fn init(args: InitArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = InitRequest { dir: args.dir, from: args.from, key: !args.no_key };
+    let report = ops::init(context, request)?;
+    answers.give(&report, render::catalog::init)?;
+    Ok(Exit::Ok)
+}
+
+fn new(args: NewArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request =
+        NewRequest { catalog: catalog(global), name: args.name, base: args.base, suite: args.suite };
+    let report = ops::new(context, request)?;
+    answers.give(&report, render::catalog::new)?;
+    Ok(Exit::Ok)
+}
+
+fn check(global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let report = ops::check(context, CheckRequest { catalog: catalog(global) })?;
+    answers.give(&report, render::catalog::check)?;
+    Ok(if report.problems.is_empty() { Exit::Ok } else { Exit::Spec })
+}
+
+fn lock(args: LockArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = LockRequest {
+        catalog: catalog(global),
+        only: args.names,
+        // A difference to what upstream has now is what `--diff` is asked for.
+        update: args.update || args.diff,
+        dry_run: args.diff,
+    };
+    let report = ops::lock(context, request)?;
+    answers.give(&report, render::catalog::lock)?;
+    Ok(Exit::Ok)
+}
+
+fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = PlanRequest { catalog: catalog(global), only: args.only, force: args.force };
+    let report = ops::plan(context, request)?;
+    let markdown = args.markdown;
+    answers.give(&report, |report, palette| {
+        if markdown { report.markdown.clone() } else { render::plan::plan(&report.planned, palette) }
+    })?;
+    let pending = args.exit_code && !report.planned.plan.steps.is_empty();
+    Ok(if pending { Exit::Pending } else { Exit::Ok })
+}
+
+fn reconcile(args: ReconcileArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = ReconcileRequest {
+        catalog: catalog(global),
+        only: args.only,
+        force: args.force,
+        jobs: args.jobs,
+        dry_run: args.dry_run,
+    };
+    if args.watch {
+        let interval = Duration::from_secs(args.interval);
+        return watch(WatchRequest { reconcile: request, interval }, context, answers);
+    }
+    let report = ops::reconcile(context, request)?;
+    let dry_run = args.dry_run;
+    answers.give(&report, |report, palette| {
+        if dry_run {
+            render::plan::plan(&report.planned, palette)
+        } else {
+            render::plan::reconcile(report, palette)
+        }
+    })?;
+    Ok(exit_of(&report))
+}
+
+fn exit_of(report: &ReconcileReport) -> Exit {
+    match report.failed.first() {
+        _ if report.interrupted => Exit::Interrupted,
+        Some(failed) => Exit::of(&failed.failure),
+        None => Exit::Ok,
+    }
+}
+
+fn watch(request: WatchRequest, context: &Context, answers: &Answers) -> Result<Exit> {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        error: BuildError<'a>,
+    }
+    let mut written = Ok(());
+    ops::watch(context, request, &mut |round| {
+        let this = match &round {
+            Ok(report) => answers.give(report, render::plan::reconcile),
+            Err(failure) => answers
+                .give(&Failed { error: failure.into() }, |_, palette| super::error::text(failure, palette)),
+        };
+        if this.is_err() {
+            // Nobody can read what the rounds say any more.
+            context.cancel.request();
+            written = this;
+        }
+    })?;
+    written.map(|()| Exit::Ok)
+}
+
+fn boot(args: BootArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = BootRequest {
+        catalog: catalog(global),
+        target: args.target,
+        mode: args.mode,
+        graphical: args.graphical,
+        memory_mib: args.memory,
+    };
+    let report = ops::boot(context, request)?;
+    answers.give(&report, render::release::boot)?;
+    Ok(Exit::Ok)
+}
+
+fn release(
+    command: ReleaseCommand,
+    global: &GlobalArgs,
+    context: &Context,
+    answers: &Answers,
+) -> Result<Exit> {
+    let catalog = catalog(global);
+    match command {
+        ReleaseCommand::List(args) => {
+            let request = ReleaseListRequest { catalog, store: args.store.store, image: args.image };
+            answers.give(&ops::release_list(context, request)?, render::release::list)?;
+        }
+        ReleaseCommand::Show(args) => {
+            let request = ReleaseShowRequest { catalog, store: args.store.store, release: args.release };
+            answers.give(&ops::release_show(context, request)?, render::release::show)?;
+        }
+        ReleaseCommand::Verify(args) => {
+            let request =
+                VerifyRequest { catalog, store: args.store.store, target: args.target, keys: args.keys.keys };
+            let report = ops::release_verify(context, request)?;
+            answers.give(&report, render::release::verify)?;
+            return Ok(if report.passed() { Exit::Ok } else { Exit::Verify });
+        }
+        ReleaseCommand::Fetch(args) => {
+            let request = FetchRequest {
+                catalog,
+                store: args.store.store,
+                release: args.release,
+                to: args.to,
+                outputs: args.outputs,
+                keys: args.keys.keys,
+            };
+            answers.give(&ops::release_fetch(context, request)?, render::release::fetch)?;
+        }
+        ReleaseCommand::Promote(args) => {
+            let request = PromoteRequest { catalog, release: args.release, channel: args.channel };
+            answers.give(&ops::release_promote(context, request)?, render::release::promote)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn doctor(args: DoctorArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let report = ops::doctor(context, DoctorRequest { folder: args.folder, install: args.install })?;
+    answers.give(&report, render::doctor::doctor)?;
+    Ok(if report.ready { Exit::Ok } else { Exit::Host })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::catalog::CatalogSource;
+    use crate::model::plan::{Plan, Planned};
+    use crate::ops::FailedImage;
+
+    fn report(failures: Vec<Failure>, interrupted: bool) -> ReconcileReport {
+        let source = CatalogSource { location: ".".into(), commit: None };
+        let plan = Plan { source, made: chrono::DateTime::UNIX_EPOCH, steps: Vec::new() };
+        let failed = failures.into_iter();
+        ReconcileReport {
+            planned: Planned { plan, report: Vec::new() },
+            published: Vec::new(),
+            failed: failed.map(|failure| FailedImage { image: "gw".parse().unwrap(), failure }).collect(),
+            remaining: Vec::new(),
+            interrupted,
+            elapsed_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_first_failure_gives_the_exit_code() {
+        assert_eq!(exit_of(&report(vec![], false)), Exit::Ok);
+        assert_eq!(exit_of(&report(vec![Failure::upstream("x"), Failure::bug("y")], false)), Exit::Upstream);
+        assert_eq!(exit_of(&report(vec![Failure::upstream("x")], true)), Exit::Interrupted);
+        assert_eq!(exit_of(&report(vec![], true)), Exit::Interrupted);
+    }
+}
