@@ -1,0 +1,216 @@
+//! One run: build, verify, publish, with its phase recorded before each begins.
+
+use super::{Publishing, World, evidence};
+use crate::build::Labels;
+use crate::effects::files::{FileLock, parent, remove_tree};
+use crate::model::artifact::Built;
+use crate::model::evidence::Evidence;
+use crate::model::failure::IoContext;
+use crate::model::name::{ChannelName, Version};
+use crate::model::plan::{Reason, Step};
+use crate::model::recipe::ResolvedRecipe;
+use crate::model::run::{Run, RunState};
+use crate::model::{Artifact, ArtifactKind, Event, Failure, FailureClass, Result, VerifiedArtifact};
+use crate::release::{Publication, changelog};
+use crate::verify;
+use chrono::Duration;
+
+/// A lease outlives any build; one whose holder died is taken over at once all the same.
+const LEASE: Duration = Duration::hours(24);
+
+/// Drives one build step to its end; `false` if another process is at it.
+pub(super) fn drive(
+    world: &World<'_>,
+    resolved: &ResolvedRecipe,
+    step: &Step,
+    version: &Version,
+    channel: &ChannelName,
+    publishing: &Publishing,
+) -> Result<bool> {
+    let (state, runtime) = (world.state()?, &world.runtime);
+    let image = &step.image;
+    let name = format!("image/{image}");
+    let held = runtime.block_on(state.acquire_lease(&name, LEASE, world.clock.now()))?;
+    let lease = match held {
+        Ok(lease) => lease,
+        Err(holder) => {
+            world.events.warn(format!("{image} is being built by {holder}; it is left to them"));
+            return Ok(false);
+        }
+    };
+    let run = runtime.block_on(state.start_run(image, &resolved.recipe.digest(), version, world.clock.now()))?;
+    let mut steps = Steps { world, run };
+    let result = steps.all(resolved, step, channel, publishing);
+    let end = match &result {
+        Ok(()) => Some(RunState::Published),
+        // Stopped on request: the run stays where it stood and is taken up again.
+        Err(f) if f.class == FailureClass::Cancelled => None,
+        Err(failure) => Some(RunState::Failed { failure: failure.clone() }),
+    };
+    let recorded = end.map_or(Ok(()), |end| steps.enter(end));
+    runtime.block_on(state.release_lease(lease))?;
+    result.and(recorded).map(|()| true)
+}
+
+struct Steps<'a, 'w> {
+    world: &'a World<'w>,
+    run: Run,
+}
+
+impl Steps<'_, '_> {
+    fn enter(&mut self, next: RunState) -> Result<()> {
+        let world = self.world;
+        self.run = world
+            .runtime
+            .block_on(world.state()?.advance(self.run.id, next, world.clock.now()))?;
+        world.events.emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
+        Ok(())
+    }
+
+    fn all(
+        &mut self,
+        resolved: &ResolvedRecipe,
+        step: &Step,
+        channel: &ChannelName,
+        publishing: &Publishing,
+    ) -> Result<()> {
+        let world = self.world;
+        let started = world.clock.now();
+        self.enter(RunState::Building)?;
+        let folder = world.artifacts(&resolved.recipe.digest());
+        // Two images never share a recipe; two catalogs on one cache may.
+        let _held = FileLock::take(&folder.with_extension("lock"))?;
+        std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
+        let document = world.catalog.images.get(&step.image);
+        let labels = Labels {
+            description: document.and_then(|d| d.spec.metadata.description.as_deref()),
+            commit: world.catalog.source.commit.as_ref(),
+        };
+        let space = world.catalog.settings.build.min_free_space;
+        let built = world.with_builder(|b| b.build(resolved, &labels, space, &folder))?;
+
+        self.enter(RunState::Verifying)?;
+        let artifacts = self.verify(resolved, &built)?;
+
+        self.enter(RunState::Publishing)?;
+        world.cancel.check()?;
+        let publication = Publication {
+            recipe: resolved.recipe.clone(),
+            lock: resolved.lock.clone(),
+            lock_text: crate::catalog::lock_text(&resolved.lock).into_bytes(),
+            built,
+            artifacts,
+            description: labels.description.map(str::to_owned),
+            version: self.run.version.clone(),
+            channel: channel.clone(),
+            source: world.catalog.source.clone(),
+            changes: changes(world, step),
+            builder: publishing.builder.clone(),
+            invocation: Some(self.run.id.to_string()),
+            started,
+            published: world.clock.now(),
+            not_reproducible: Vec::new(),
+        };
+        match &publishing.keyless {
+            Some((services, token)) => world.runtime.block_on(world.store.publish_keyless(
+                publication,
+                &publishing.signers,
+                services,
+                token,
+            ))?,
+            None => world.store.publish(publication, &publishing.signers)?,
+        };
+        self.push(resolved, &folder)?;
+        // Published: the copies that were verified are not needed any more.
+        remove_tree(&folder)?;
+        let (image, version) = (self.run.image.clone(), self.run.version.clone());
+        world.events.emit(Event::Published { image, version });
+        Ok(())
+    }
+
+    fn verify(&self, resolved: &ResolvedRecipe, built: &Built) -> Result<Vec<VerifiedArtifact>> {
+        let world = self.world;
+        built
+            .artifacts
+            .iter()
+            .map(|artifact| {
+                world.cancel.check()?;
+                let place = evidence::place(world.cache.root(), artifact, &resolved.recipe);
+                if let Some(found) = evidence::find(&place, artifact)? {
+                    return VerifiedArtifact::new(artifact.clone(), found);
+                }
+                let shown = self.show(resolved, artifact)?;
+                let kept = evidence::keep(world.cache.root(), &place, shown)?;
+                let verified = VerifiedArtifact::new(artifact.clone(), kept);
+                if verified.is_err() {
+                    self.put_aside(&place)?;
+                }
+                verified
+            })
+            .collect()
+    }
+
+    /// Evidence that refuses an artifact is kept for people to read, and never found again
+    /// as a reason to publish or not to try.
+    fn put_aside(&self, place: &std::path::Path) -> Result<()> {
+        let aside = parent(parent(place)).join("refused").join(self.run.image.as_str());
+        std::fs::create_dir_all(parent(&aside)).during(|| format!("making {}", parent(&aside).display()))?;
+        remove_tree(&aside)?;
+        std::fs::rename(place, &aside).during(|| format!("keeping {}", aside.display()))?;
+        self.world.events.warn(format!("{}: the evidence is in {}", self.run.image, aside.display()));
+        Ok(())
+    }
+
+    fn show(&self, resolved: &ResolvedRecipe, artifact: &Artifact) -> Result<Evidence> {
+        let world = self.world;
+        let build_id = resolved.recipe.digest();
+        let options = verify::Options {
+            scratch: world.cache.work(),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            acceleration: verify::Acceleration::Auto { cache: world.cache.root().join("acceleration.json") },
+            clock: world.clock,
+            tools: verify::Tools::default(),
+        };
+        match artifact.kind {
+            ArtifactKind::Iso => verify::iso(
+                artifact,
+                &build_id,
+                &resolved.recipe.verify,
+                &options,
+                &world.events,
+                &world.cancel,
+            ),
+            ArtifactKind::OciArchive => {
+                verify::oci(artifact, &build_id, &options, &world.events, &world.cancel)
+            }
+            ArtifactKind::Rootfs => {
+                verify::rootfs(artifact, &build_id, &options, &world.events, &world.cancel)
+            }
+            ArtifactKind::Disk => Err(Failure::bug("a disk image cannot be verified yet")),
+        }
+    }
+
+    fn push(&self, _resolved: &ResolvedRecipe, _folder: &std::path::Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What the changelog says beside packages and sizes.
+fn changes(world: &World<'_>, step: &Step) -> changelog::Inputs {
+    let commits = world
+        .catalog
+        .source
+        .commit
+        .iter()
+        .map(|c| changelog::CommitLine { id: c.id.clone(), subject: c.subject.clone() })
+        .collect();
+    let configuration = step
+        .reasons
+        .iter()
+        .filter_map(|reason| match reason {
+            Reason::ChangedField { field, from, to } => Some(format!("{field}: {from} → {to}")),
+            _ => None,
+        })
+        .collect();
+    changelog::Inputs { commits, configuration }
+}
