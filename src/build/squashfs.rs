@@ -7,8 +7,8 @@
 //!
 //! The kernel and its initramfs are left out: they lie beside the modules on the ISO.
 
-use super::stack::{self, Stack, StackedLayer};
-use super::union;
+use super::stack::{Stack, StackedLayer};
+use super::{derived, union};
 use crate::effects::files::{self, WorkFolder};
 use crate::effects::{Cancel, Process, Task};
 use crate::model::event::Emitter;
@@ -20,8 +20,6 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Raised when the options below change, so that modules of before are not taken for new ones.
 const MODULE_FORMAT: u32 = 1;
@@ -48,6 +46,12 @@ struct Seal {
     size: u64,
 }
 
+impl derived::Seal for Seal {
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// Makes the modules of all layers that are not in the cache, bottom first, several at once.
 ///
 /// # Errors
@@ -64,7 +68,7 @@ pub fn modules(
     let missing: Vec<&StackedLayer> = {
         let mut missing = Vec::new();
         for layer in &stack.layers {
-            if cached(&path_of(&folder, layer, compression))?.is_none() {
+            if derived::cached::<Seal>(&path_of(&folder, layer, compression))?.is_none() {
                 missing.push(layer);
             }
         }
@@ -74,15 +78,13 @@ pub fn modules(
     };
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "squashfs")?;
-        make_all(&missing, &folder, scratch.path(), stack.epoch, compression, events, cancel)?;
+        let how = How { folder: &folder, scratch: scratch.path(), epoch: stack.epoch, compression };
+        derived::in_parallel(&missing, |layer| make(layer, &how, events, cancel))?;
     }
     let mut modules = Vec::new();
     for (i, layer) in stack.layers.iter().enumerate() {
         let path = path_of(&folder, layer, compression);
-        let seal = cached(&path)?.ok_or_else(|| {
-            Failure::host(format!("{} vanished from the cache", path.display()))
-                .hint("Does another program remove files from the cache folder? Run again.")
-        })?;
+        let seal: Seal = derived::present(&path)?;
         modules.push(Module { name: name_on_iso(i, &layer.name)?, path, size: seal.size });
     }
     Ok(modules)
@@ -107,84 +109,24 @@ fn path_of(folder: &Path, layer: &StackedLayer, compression: Compression) -> Pat
     folder.join(format!("{}-{how}-{MODULE_FORMAT}.squashfs", layer.id))
 }
 
-fn seal_of(module: &Path) -> PathBuf {
-    let mut name = module.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
-}
-
-/// A complete module's seal, if module and seal fit together.
-fn cached(module: &Path) -> Result<Option<Seal>> {
-    let Some(bytes) = files::read_if_exists(&seal_of(module), 4096)? else { return Ok(None) };
-    // A damaged seal is as good as none.
-    let Ok(seal) = serde_json::from_slice::<Seal>(&bytes) else { return Ok(None) };
-    match std::fs::symlink_metadata(module) {
-        Ok(meta) if meta.is_file() && meta.len() == seal.size => Ok(Some(seal)),
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Failure::io(format!("looking at {}", module.display()), &e)),
-    }
-}
-
-fn make_all(
-    layers: &[&StackedLayer],
-    folder: &Path,
-    scratch: &Path,
+/// What all modules of one run share.
+struct How<'a> {
+    folder: &'a Path,
+    scratch: &'a Path,
     epoch: i64,
     compression: Compression,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<Failure>> = Mutex::new(None);
-    let take_turns = || {
-        while let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = cancel
-                .check()
-                .and_then(|()| make(layer, folder, scratch, epoch, compression, events, cancel));
-            if let Err(failure) = result {
-                // No other layer is begun; the first failure is the one to report.
-                next.store(layers.len(), Ordering::Relaxed);
-                if let Ok(mut slot) = failed.lock() {
-                    slot.get_or_insert(failure);
-                }
-            }
-        }
-    };
-    std::thread::scope(|threads| {
-        for _ in 0..cores.min(layers.len()) {
-            threads.spawn(take_turns);
-        }
-    });
-    match failed.into_inner() {
-        Ok(Some(failure)) => Err(failure),
-        Ok(None) => Ok(()),
-        Err(_) => Err(Failure::bug("a thread that made squashfs modules panicked")),
-    }
 }
 
-fn make(
-    layer: &StackedLayer,
-    folder: &Path,
-    scratch: &Path,
-    epoch: i64,
-    compression: Compression,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<()> {
+fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
     let task = Task::start(events, format!("squashfs {}", layer.name));
-    refuse_traces(layer, epoch)?;
-    let made = scratch.join(format!("{}.squashfs", layer.id));
-    let output = command(layer, &made, epoch, compression)?.run(cancel)?;
+    refuse_traces(layer, how.epoch)?;
+    let made = how.scratch.join(format!("{}.squashfs", layer.id));
+    let output = command(layer, &made, how)?.run(cancel)?;
     if !output.status.success() {
         return Err(output.failure().on(format!("layer {}", layer.name)));
     }
     let (sha256, size) = files::digest_file(&made)?;
-    let module = path_of(folder, layer, compression);
-    stack::place(&made, &module)?;
-    let seal = serde_json::to_vec(&Seal { sha256, size }).map_err(|e| Failure::bug(e.to_string()))?;
-    files::write_atomic(&seal_of(&module), &seal, 0o644)?;
+    derived::keep(&made, &path_of(how.folder, layer, how.compression), &Seal { sha256, size })?;
     task.finish(format!("made, {}", Size::from_bytes(size)));
     Ok(())
 }
@@ -192,18 +134,17 @@ fn make(
 /// mksquashfs 4.5 cannot leave single attributes out, so traces of overlayfs that name this
 /// host's inodes must not be there in the first place.
 fn refuse_traces(layer: &StackedLayer, epoch: i64) -> Result<()> {
-    let alone = Stack { layers: vec![layer.clone()], epoch, cache: PathBuf::new() };
-    union::walk(&alone).try_for_each(|found| found.map(drop))
+    union::walk_layer(&layer.folder, epoch).try_for_each(|found| found.map(drop))
 }
 
-fn command(layer: &StackedLayer, to: &Path, epoch: i64, compression: Compression) -> Result<Process> {
-    let block = if compression == Compression::Small { LARGE_BLOCK } else { USUAL_BLOCK };
+fn command(layer: &StackedLayer, to: &Path, how: &How<'_>) -> Result<Process> {
+    let block = if how.compression == Compression::Small { LARGE_BLOCK } else { USUAL_BLOCK };
     let mut process = Process::new("mksquashfs")
         .arg(&layer.folder)
         .arg(to)
         .args(["-noappend", "-no-progress", "-quiet", "-no-exports", "-xattrs"])
-        .args(["-comp", "zstd", "-Xcompression-level", &compression.level().to_string(), "-b", block])
-        .env("SOURCE_DATE_EPOCH", epoch.max(0).to_string());
+        .args(["-comp", "zstd", "-Xcompression-level", &how.compression.level().to_string(), "-b", block])
+        .env("SOURCE_DATE_EPOCH", how.epoch.max(0).to_string());
     let beside = beside_the_modules(layer)?;
     if !beside.is_empty() {
         // Takes everything that follows, as names and not as patterns.

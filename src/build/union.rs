@@ -31,6 +31,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Walk {
     epoch: i64,
+    /// Whether whiteouts show.
+    raw: bool,
     pending: Vec<std::vec::IntoIter<Merged>>,
     first_names: HashMap<(u64, u64), PathBuf>,
 }
@@ -45,10 +47,20 @@ struct Merged {
 
 /// Walks the merged tree.
 pub fn walk(stack: &Stack) -> Walk {
-    let folders: Vec<PathBuf> = stack.folders_from_top().into_iter().map(Path::to_owned).collect();
+    let folders = stack.folders_from_top().into_iter().map(Path::to_owned).collect();
+    start(folders, stack.epoch, false)
+}
+
+/// Walks one layer as it is, whiteouts and opaque marks included.
+pub fn walk_layer(folder: &Path, epoch: i64) -> Walk {
+    start(vec![folder.to_owned()], epoch, true)
+}
+
+fn start(folders: Vec<PathBuf>, epoch: i64, raw: bool) -> Walk {
     let root = folders.first().cloned().map(|source| Merged { path: PathBuf::new(), source, folders });
     Walk {
-        epoch: stack.epoch,
+        epoch,
+        raw,
         pending: vec![root.into_iter().collect::<Vec<_>>().into_iter()],
         first_names: HashMap::new(),
     }
@@ -58,7 +70,7 @@ impl Walk {
     fn visit(&mut self, merged: Merged) -> Result<Found> {
         let entry = Entry::read(merged.source, merged.path, self.epoch)?;
         if matches!(entry.kind, Kind::Folder { .. }) {
-            self.pending.push(merge(&merged.folders, &entry.path)?.into_iter());
+            self.pending.push(merge(&merged.folders, &entry.path, self.raw)?.into_iter());
         }
         let link = entry.linked.and_then(|inode| match self.first_names.get(&inode) {
             Some(first) => Some(first.clone()),
@@ -94,8 +106,8 @@ struct Name {
     removed: bool,
 }
 
-/// The names that show in one folder, sorted.
-fn merge(folders: &[PathBuf], path: &Path) -> Result<Vec<Merged>> {
+/// The names that show in one folder, sorted; with `raw` the removed ones too.
+fn merge(folders: &[PathBuf], path: &Path, raw: bool) -> Result<Vec<Merged>> {
     let mut names: BTreeMap<OsString, Name> = BTreeMap::new();
     for folder in folders {
         let reading = || format!("reading {}", folder.display());
@@ -125,7 +137,7 @@ fn merge(folders: &[PathBuf], path: &Path) -> Result<Vec<Merged>> {
     }
     Ok(names
         .into_iter()
-        .filter(|(_, name)| !name.removed)
+        .filter(|(_, name)| raw || !name.removed)
         .map(|(leaf, name)| Merged { path: path.join(leaf), source: name.source, folders: name.folders })
         .collect())
 }
@@ -169,6 +181,29 @@ fn look_up(stack: &Stack, parts: &[OsString]) -> Result<Option<(PathBuf, Vec<Pat
         (here, folders) = (found, next);
     }
     Ok(Some((here, folders)))
+}
+
+/// What is at a path of the image when no link is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// No such name.
+    Nothing,
+    /// A folder.
+    Folder,
+    /// Anything else.
+    Other,
+}
+
+/// What is at a path of the image, no link followed.
+///
+/// # Errors
+/// If a layer cannot be read.
+pub fn there(stack: &Stack, path: &Path) -> Result<There> {
+    Ok(match look_up(stack, &parts_of(path))? {
+        None => There::Nothing,
+        Some((_, folders)) if folders.is_empty() => There::Other,
+        Some(_) => There::Folder,
+    })
 }
 
 /// Follows a path of the image to what it stands for, links included.
@@ -249,7 +284,7 @@ pub fn names(stack: &Stack, folder: impl AsRef<Path>) -> Result<Option<Vec<OsStr
     if folders.is_empty() {
         return Ok(None);
     }
-    let merged = merge(&folders, Path::new(""))?;
+    let merged = merge(&folders, Path::new(""), false)?;
     Ok(Some(merged.into_iter().map(|name| name.path.into_os_string()).collect()))
 }
 
