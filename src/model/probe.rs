@@ -343,8 +343,7 @@ mod tests {
 
     fn answer(body: &str) -> Vec<Answer> {
         let (n, id) = (nonce(), Digest::of("build").hex());
-        Reader::default()
-            .push(format!("begin check {n} {id}\n{body}\nend check {n} {id}\n").as_bytes())
+        Reader::default().push(format!("begin check {n} {id}\n{body}\nend check {n} {id}\n").as_bytes())
     }
 
     fn facts(body: &str) -> Facts {
@@ -403,7 +402,13 @@ mod tests {
     #[test]
     fn another_nonce_or_build_is_told_apart() {
         let (n, id) = (nonce(), Digest::of("build"));
-        let text = format!("begin hello {} {}\nend hello {} {}\n", "0".repeat(32), "1".repeat(64), "0".repeat(32), "1".repeat(64));
+        let text = format!(
+            "begin hello {} {}\nend hello {} {}\n",
+            "0".repeat(32),
+            "1".repeat(64),
+            "0".repeat(32),
+            "1".repeat(64)
+        );
         let answer = Reader::default().push(text.as_bytes()).remove(0);
         assert!(!answer.answers(&n) && !answer.is_from(&id));
     }

@@ -1,0 +1,350 @@
+//! One boot of one image: machine, serial line and session put together, and the evidence
+//! that they leave.
+
+use super::machine::{Config, Machine, Output};
+use super::picture;
+use super::qmp::Message;
+use super::serial::{Seen, Serial};
+use super::session::{Action, Expected, Input, Session};
+use crate::effects::files::{WorkFolder, write_atomic};
+use crate::effects::{Cancel, Task};
+use crate::model::event::Emitter;
+use crate::model::evidence::{Check, EvidenceFile, Verdict};
+use crate::model::failure::IoContext;
+use crate::model::probe::{Nonce, Reader};
+use crate::model::spec::{BootMode, Verify};
+use crate::model::{Digest, Failure, FailureClass, Result};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often time passes for the session.
+const TICK: Duration = Duration::from_millis(50);
+/// After a panic the kernel still says where; so long is it listened to.
+const AFTERMATH: Duration = Duration::from_millis(500);
+/// How long QEMU may take for a picture of the screen.
+const PICTURE_LIMIT: Duration = Duration::from_secs(10);
+
+/// One boot to be made.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    /// The machine.
+    pub config: Config<'a>,
+    /// Who must answer.
+    pub build_id: &'a Digest,
+    /// What it must show.
+    pub wish: &'a Verify,
+    /// Where the machine's own folder is made.
+    pub scratch: &'a Path,
+    /// Where the evidence goes: a folder named after the mode is made in it.
+    pub evidence: &'a Path,
+}
+
+impl Boot<'_> {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// *Cancelled* on request; class *host* if the evidence cannot be written. That the
+    /// machine cannot be started is a verdict, not an error.
+    pub fn run(&self, events: &Emitter, cancel: &Cancel) -> Result<Check> {
+        let mode = self.config.mode;
+        let task = Task::start(events, format!("boot {}", mode.as_str()));
+        let folder = WorkFolder::new(self.scratch, &format!("boot-{}", mode.as_str()))?;
+        let record = match Machine::start(&self.config, folder.path(), cancel) {
+            Ok(machine) => self.watch(machine, events, cancel)?,
+            Err(failure) => Record::failed(failure)?,
+        };
+        let outcome = outcome(&record.verdict);
+        let check = record.write(self.evidence, mode)?;
+        task.finish(outcome);
+        Ok(check)
+    }
+
+    fn watch(&self, machine: Machine, events: &Emitter, cancel: &Cancel) -> Result<Record> {
+        let expected = Expected {
+            build_id: self.build_id,
+            mode: self.config.mode,
+            wish: self.wish,
+            nonces: [nonce()?, nonce()?],
+        };
+        let mut watch = Watch {
+            machine,
+            session: Session::new(expected),
+            serial: Serial::default(),
+            reader: Reader::default(),
+            started: Instant::now(),
+            pending: None,
+            picture: Picture::None,
+            panicked: None,
+            source: format!("boot {}", self.config.mode.as_str()),
+            events,
+        };
+        let verdict = watch.run(cancel)?;
+        watch.take_last_picture(&verdict);
+        Ok(watch.into_record(verdict))
+    }
+}
+
+/// A nonce from the kernel's random numbers.
+fn nonce() -> Result<Nonce> {
+    let mut random = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut random))
+        .during(|| "reading random numbers")?;
+    Ok(Nonce::new(random))
+}
+
+/// What came of it, in a few words.
+fn outcome(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Passed => "passed".to_owned(),
+        Verdict::Panic { .. } => "the kernel panicked".to_owned(),
+        Verdict::Hang { last } => format!("no signal after {last}"),
+        Verdict::Reset { last } => format!("reset after {last}"),
+        Verdict::Refused { reasons } => format!("refused: {}", reasons.join("; ")),
+        Verdict::MachineFailed { .. } => "the virtual machine failed".to_owned(),
+    }
+}
+
+/// What one boot left.
+#[derive(Debug)]
+struct Record {
+    verdict: Verdict,
+    findings: Vec<String>,
+    timings: Vec<(String, u64)>,
+    serial: String,
+    picture: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// Of a machine that did not start.
+    fn failed(failure: Failure) -> Result<Self> {
+        if failure.class == FailureClass::Cancelled {
+            return Err(failure);
+        }
+        let words = [Some(failure.message), failure.details, failure.hint];
+        let message = words.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        Ok(Self {
+            verdict: Verdict::MachineFailed { message },
+            findings: Vec::new(),
+            timings: Vec::new(),
+            serial: String::new(),
+            picture: None,
+        })
+    }
+
+    fn write(self, evidence: &Path, mode: BootMode) -> Result<Check> {
+        let mut check = Check {
+            name: format!("boot-{}", mode.as_str()),
+            boot: Some(mode),
+            verdict: self.verdict,
+            timings_ms: self.timings,
+            findings: self.findings,
+            files: Vec::new(),
+        };
+        let mut results = serde_json::to_vec_pretty(&check)
+            .map_err(|e| Failure::bug(format!("writing the results of {}: {e}", check.name)))?;
+        results.push(b'\n');
+        let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
+            let path = evidence.join(mode.as_str()).join(name);
+            write_atomic(&path, bytes, 0o644)?;
+            check.files.push(EvidenceFile { name: format!("{}/{name}", mode.as_str()), path });
+            Ok(())
+        };
+        put("results.json", &results)?;
+        put("serial.log", self.serial.as_bytes())?;
+        if let Some(picture) = &self.picture {
+            put("screenshot.png", picture)?;
+        }
+        Ok(check)
+    }
+}
+
+/// The picture of the screen.
+#[derive(Debug)]
+enum Picture {
+    None,
+    Taken(Vec<u8>),
+    Failed(String),
+}
+
+/// A machine that is watched.
+struct Watch<'a> {
+    machine: Machine,
+    session: Session<'a>,
+    serial: Serial,
+    reader: Reader,
+    started: Instant,
+    /// The picture that was asked for.
+    pending: Option<u64>,
+    picture: Picture,
+    panicked: Option<Instant>,
+    source: String,
+    events: &'a Emitter,
+}
+
+impl Watch<'_> {
+    fn run(&mut self, cancel: &Cancel) -> Result<Verdict> {
+        self.started = Instant::now();
+        if self.machine.power_on().is_err() {
+            return Ok(Verdict::MachineFailed { message: self.machine.obituary() });
+        }
+        loop {
+            cancel.check()?;
+            let mut actions = match self.machine.next(TICK) {
+                Some(output) => self.take(output),
+                None => Vec::new(),
+            };
+            if self.panicked.is_some_and(|at| at.elapsed() >= AFTERMATH) {
+                actions.extend(self.tell(Input::Panic("the guest reported a panic (pvpanic)".to_owned())));
+            }
+            let (last, stuck) = (self.serial.last(), self.serial.stuck());
+            actions.extend(self.session.tick(self.started.elapsed(), &last, stuck));
+            for action in actions {
+                if let Some(verdict) = self.perform(action) {
+                    return Ok(verdict);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.session.take(self.started.elapsed(), input, &self.serial.last())
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Verdict> {
+        match action {
+            Action::Finish(verdict) => return Some(verdict),
+            Action::Screenshot => self.ask_for_picture(),
+            Action::Say(line) => {
+                if let Err(failure) = self.machine.say(&line) {
+                    // The guest may have closed the port; silence is judged by the clock.
+                    self.events.log(&self.source, failure.message);
+                }
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, output: Output) -> Vec<Action> {
+        match output {
+            Output::Serial(bytes) => self.take_serial(&bytes),
+            Output::Probe(bytes) => {
+                let answers = self.reader.push(&bytes);
+                answers.into_iter().flat_map(|answer| self.tell(Input::Answer(Box::new(answer)))).collect()
+            }
+            Output::Qmp(Message::Event { name, data }) => self.take_event(&name, &data),
+            Output::Qmp(Message::Reply { id, result }) => self.take_reply(id, result),
+            Output::Closed => {
+                let words = self.machine.obituary();
+                self.tell(Input::Failed(words))
+            }
+        }
+    }
+
+    fn take_serial(&mut self, bytes: &[u8]) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for seen in self.serial.push(bytes) {
+            match seen {
+                Seen::Milestone(m) => self.session.milestone(self.started.elapsed(), m.as_str()),
+                Seen::Panic(words) => actions.extend(self.tell(Input::Panic(words))),
+                Seen::Line(line) => self.events.log(&self.source, line),
+            }
+        }
+        actions
+    }
+
+    fn take_event(&mut self, name: &str, data: &Value) -> Vec<Action> {
+        match name {
+            "VSERPORT_CHANGE" if data["id"] == "probe" => {
+                self.tell(Input::Port { open: data["open"] == true })
+            }
+            "RESET" if data["guest"] == true => {
+                let actions = self.tell(Input::Reset);
+                self.serial.restart();
+                self.reader = Reader::default();
+                actions
+            }
+            "SHUTDOWN" => {
+                let reason = data["reason"].as_str().unwrap_or("for no reason that it gives").to_owned();
+                self.tell(Input::Shutdown { reason })
+            }
+            "GUEST_PANICKED" => {
+                self.panicked.get_or_insert_with(Instant::now);
+                Vec::new()
+            }
+            "BLOCK_IO_ERROR" => {
+                self.tell(Input::Failed(format!("the medium cannot be read: {}", data["reason"])))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn take_reply(&mut self, id: u64, result: Result<Value, String>) -> Vec<Action> {
+        if self.pending == Some(id) {
+            self.pending = None;
+            self.picture = match result {
+                Ok(_) => read_picture(&self.machine.folder().join(PICTURE)),
+                Err(words) => Picture::Failed(words),
+            };
+            return Vec::new();
+        }
+        match result {
+            Ok(_) => Vec::new(),
+            Err(words) => self.tell(Input::Failed(format!("QEMU refused a request: {words}"))),
+        }
+    }
+
+    fn ask_for_picture(&mut self) {
+        self.pending =
+            self.machine.request("screendump", &json!({"filename": PICTURE, "format": "png"})).ok();
+    }
+
+    /// Waits for the picture, or takes one of how it ended.
+    fn take_last_picture(&mut self, verdict: &Verdict) {
+        if matches!(verdict, Verdict::MachineFailed { .. }) {
+            return;
+        }
+        if *verdict != Verdict::Passed && self.pending.is_none() {
+            self.ask_for_picture();
+        }
+        let began = Instant::now();
+        let listen = if matches!(verdict, Verdict::Panic { .. }) { AFTERMATH } else { Duration::ZERO };
+        while (self.pending.is_some() || began.elapsed() < listen) && began.elapsed() < PICTURE_LIMIT {
+            match self.machine.next(TICK) {
+                Some(Output::Closed) => break,
+                Some(output) => drop(self.take(output)),
+                None => {}
+            }
+        }
+    }
+
+    fn into_record(self, verdict: Verdict) -> Record {
+        self.machine.end();
+        let (mut findings, timings) = self.session.into_record();
+        let picture = match self.picture {
+            Picture::Taken(bytes) => Some(bytes),
+            Picture::Failed(why) => {
+                findings.push(format!("no picture of the screen: {why}"));
+                None
+            }
+            Picture::None => None,
+        };
+        Record { verdict, findings, timings, serial: self.serial.into_log(), picture }
+    }
+}
+
+/// The picture's name in the machine's folder.
+const PICTURE: &str = "screen.png";
+
+fn read_picture(path: &Path) -> Picture {
+    match crate::effects::files::read_if_exists(path, picture::LARGEST) {
+        Ok(Some(bytes)) => match picture::check(&bytes) {
+            Ok(_) => Picture::Taken(bytes),
+            Err(why) => Picture::Failed(why.to_owned()),
+        },
+        Ok(None) => Picture::Failed("QEMU wrote none".to_owned()),
+        Err(failure) => Picture::Failed(failure.message),
+    }
+}

@@ -1,0 +1,223 @@
+//! Every end of a verification, without a machine.
+
+use super::*;
+use crate::model::probe::Facts;
+
+struct Course {
+    session: Session<'static>,
+    now: Duration,
+}
+
+fn nonces() -> [Nonce; 2] {
+    [Nonce::new([1; 16]), Nonce::new([2; 16])]
+}
+
+fn course() -> Course {
+    let wish = Verify { dwell_seconds: 5, timeout_seconds: 60, ..Verify::default() };
+    let expected = Expected {
+        build_id: Box::leak(Box::new(Digest::of("build"))),
+        mode: BootMode::Bios,
+        wish: Box::leak(Box::new(wish)),
+        nonces: nonces(),
+    };
+    Course { session: Session::new(expected), now: Duration::ZERO }
+}
+
+fn answer(verb: Verb, boot: usize, facts: Facts) -> Input {
+    Input::Answer(Box::new(Answer {
+        verb,
+        nonce: nonces()[boot].to_string(),
+        build_id: Digest::of("build").hex(),
+        facts,
+    }))
+}
+
+fn hello(boot: usize) -> Input {
+    let facts = Facts { boot_id: Some(format!("boot {boot}")), uefi: Some(false), ..Facts::default() };
+    answer(Verb::Hello, boot, facts)
+}
+
+fn state(state: &str) -> Input {
+    answer(Verb::Check, 0, Facts { state: Some(state.to_owned()), ..Facts::default() })
+}
+
+impl Course {
+    fn take(&mut self, input: Input) -> Vec<Action> {
+        self.now += Duration::from_secs(1);
+        self.session.take(self.now, input, "kernel (words)")
+    }
+
+    fn wait(&mut self, seconds: u64) -> Vec<Action> {
+        self.now += Duration::from_secs(seconds);
+        self.session.tick(self.now, "kernel (words)", None)
+    }
+
+    fn verdict(actions: Vec<Action>) -> Verdict {
+        match actions.into_iter().next() {
+            Some(Action::Finish(verdict)) => verdict,
+            other => panic!("not over: {other:?}"),
+        }
+    }
+
+    fn reach_check(&mut self) {
+        self.take(Input::Port { open: true });
+        assert_eq!(self.take(hello(0)), []);
+        assert_eq!(self.wait(4), []);
+        assert!(
+            matches!(self.wait(2).as_slice(), [Action::Screenshot, Action::Say(s)] if s.starts_with("check 0101"))
+        );
+    }
+
+    fn reach_second_boot(&mut self) {
+        self.reach_check();
+        let Action::Say(said) = self.take(state("running")).remove(0) else { panic!() };
+        assert!(said.starts_with("reboot 0101"));
+        self.take(Input::Port { open: false });
+        assert_eq!(self.take(Input::Reset), []);
+        let Action::Say(said) = self.take(Input::Port { open: true }).remove(0) else { panic!() };
+        assert!(said.starts_with("hello 0202"));
+    }
+}
+
+fn refused(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Refused { reasons } => reasons.join("; "),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn the_whole_way() {
+    let mut course = course();
+    course.reach_second_boot();
+    assert!(matches!(course.take(hello(1)).as_slice(), [Action::Say(s)] if s.starts_with("poweroff 0202")));
+    let off = course.take(Input::Shutdown { reason: "guest-shutdown".into() });
+    assert_eq!(Course::verdict(off), Verdict::Passed);
+    let (findings, timings) = course.session.into_record();
+    assert!(findings.iter().any(|f| f.starts_with("clean reboot")));
+    let names: Vec<_> = timings.iter().map(|(n, _)| n.as_str()).collect();
+    assert_eq!(names, ["signal", "dwell", "checked", "reset", "reboot: signal", "powered off"]);
+}
+
+#[test]
+fn a_plain_power_off_or_reset_never_passes() {
+    let off = || Input::Shutdown { reason: "guest-shutdown".into() };
+    assert!(refused(Course::verdict(course().take(off()))).contains("powered itself off"));
+    let mut c = course();
+    c.reach_check();
+    assert!(refused(Course::verdict(c.take(off()))).contains("powered itself off"));
+    let mut c = course();
+    c.reach_check();
+    c.take(state("running"));
+    assert!(refused(Course::verdict(c.take(off()))).contains("asked to restart"));
+    let mut c = course();
+    c.reach_second_boot();
+    c.take(hello(1));
+    assert!(refused(Course::verdict(c.take(Input::Reset))).contains("asked to power off"));
+}
+
+#[test]
+fn resets_and_panics_are_told_apart() {
+    assert_eq!(
+        Course::verdict(course().take(Input::Reset)),
+        Verdict::Reset { last: "kernel (words)".into() }
+    );
+    let mut c = course();
+    c.take(hello(0));
+    assert_eq!(
+        Course::verdict(c.take(Input::Reset)),
+        Verdict::Reset { last: "its signal (kernel (words))".into() }
+    );
+    let mut c = course();
+    c.reach_second_boot();
+    assert!(matches!(Course::verdict(c.take(Input::Reset)), Verdict::Reset { .. }));
+    let mut c = course();
+    c.reach_second_boot();
+    assert_eq!(Course::verdict(c.take(Input::Panic("VFS".into()))), Verdict::Panic { message: "VFS".into() });
+    assert!(matches!(
+        Course::verdict(course().take(Input::Shutdown { reason: "host-error".into() })),
+        Verdict::MachineFailed { .. }
+    ));
+}
+
+#[test]
+fn silence_names_the_last_milestone() {
+    assert_eq!(Course::verdict(course().wait(60)), Verdict::Hang { last: "kernel (words)".into() });
+    let mut c = course();
+    c.reach_check();
+    assert!(
+        matches!(Course::verdict(c.wait(90)), Verdict::Hang { last } if last.contains("no longer answers"))
+    );
+    let mut c = course();
+    c.reach_check();
+    c.take(state("running"));
+    assert!(
+        matches!(Course::verdict(c.wait(150)), Verdict::Hang { last } if last.contains("reboot was asked for"))
+    );
+    let mut c = course();
+    c.reach_second_boot();
+    assert!(
+        matches!(Course::verdict(c.wait(60)), Verdict::Hang { last } if last.contains("the clean reboot, then"))
+    );
+}
+
+#[test]
+fn a_prompt_ends_the_waiting() {
+    let mut c = course();
+    let mut tick = |at: u64, stuck| c.session.tick(Duration::from_secs(at), "initramfs", stuck);
+    assert_eq!(tick(1, Some("opened its shell")), []);
+    assert_eq!(tick(5, None), []);
+    assert_eq!(tick(6, Some("opened its shell")), []);
+    assert_eq!(
+        Course::verdict(tick(14, Some("opened its shell"))),
+        Verdict::Hang { last: "initramfs: opened its shell".into() }
+    );
+}
+
+#[test]
+fn a_recording_is_no_answer() {
+    let mut c = course();
+    assert_eq!(c.take(hello(1)), []);
+    assert!(refused(Course::verdict(c.wait(60))).contains("recording"));
+    let mut c = course();
+    c.reach_second_boot();
+    assert_eq!(c.take(hello(0)), []);
+    assert!(refused(Course::verdict(c.wait(60))).contains("recording"));
+}
+
+#[test]
+fn another_build_and_the_same_boot_are_refused() {
+    let mut c = course();
+    let Input::Answer(mut other) = hello(0) else { unreachable!() };
+    other.build_id = Digest::of("other").hex();
+    assert!(refused(Course::verdict(c.take(Input::Answer(other)))).contains("was expected"));
+    let mut c = course();
+    c.reach_second_boot();
+    let facts = Facts { boot_id: Some("boot 0".into()), uefi: Some(false), ..Facts::default() };
+    assert!(
+        refused(Course::verdict(c.take(answer(Verb::Hello, 1, facts)))).contains("same after the reboot")
+    );
+}
+
+#[test]
+fn a_system_that_still_starts_is_asked_again() {
+    let mut c = course();
+    c.reach_check();
+    assert_eq!(c.take(state("starting")), []);
+    assert!(matches!(c.wait(2).as_slice(), [Action::Say(s)] if s.starts_with("check")));
+    assert_eq!(c.take(state("starting")), []);
+    assert!(matches!(Course::verdict(c.wait(60)), Verdict::Hang { last } if last.contains("still starting")));
+    let mut c = course();
+    c.reach_check();
+    c.take(state("starting"));
+    c.wait(2);
+    assert!(refused(Course::verdict(c.take(state("degraded")))).contains("degraded"));
+}
+
+#[test]
+fn after_the_end_nothing_counts() {
+    let mut c = course();
+    c.take(Input::Panic("x".into()));
+    assert_eq!(c.take(hello(0)), []);
+    assert_eq!(c.wait(1000), []);
+}
