@@ -4,6 +4,7 @@
 //! git::read(location) ──▶ Files ──load──▶ Catalog, or all Diagnostics at once
 //! ```
 
+mod apt;
 mod check;
 pub mod commit;
 pub mod diagnostic;
@@ -15,17 +16,21 @@ mod load;
 pub mod location;
 mod lockfile;
 mod overlay;
+mod reference;
 mod remote;
+pub mod scaffold;
 mod schema;
 mod shape;
 mod source;
 mod worktree;
 mod yaml;
 
+pub use apt::mirrors_from_apt;
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::Files;
 pub use git::{head, read};
 pub use load::{check, load};
 pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
+pub use reference::reference;
 pub use schema::{Kind, schema, schema_text};

@@ -316,7 +316,7 @@ impl<'a> Walker<'a> {
 }
 
 /// The words that an enumeration allows.
-fn words(definition: &Json) -> Option<Vec<&str>> {
+pub(super) fn words(definition: &Json) -> Option<Vec<&str>> {
     if let Some(words) = definition["enum"].as_array() {
         return Some(words.iter().filter_map(Json::as_str).collect());
     }
