@@ -1,1 +1,36 @@
 //! Text of a catalog → validated specs and settings, with a place for every complaint.
+//!
+//! ```text
+//! git::read(location) ──▶ Files ──load──▶ Catalog, or all Diagnostics at once
+//! ```
+
+mod apt;
+mod check;
+pub mod commit;
+pub mod diagnostic;
+pub mod files;
+#[cfg(test)]
+mod generated;
+pub mod git;
+mod load;
+pub mod location;
+mod lockfile;
+mod overlay;
+mod reference;
+mod remote;
+pub mod scaffold;
+mod schema;
+mod shape;
+mod source;
+mod worktree;
+mod yaml;
+
+pub use apt::mirrors_from_apt;
+pub use diagnostic::{Diagnostic, Severity};
+pub use files::Files;
+pub use git::{head, read};
+pub use load::{check, load};
+pub use location::Location;
+pub use lockfile::{lock_path, lock_text, parse_lock};
+pub use reference::reference;
+pub use schema::{Kind, schema, schema_text};

@@ -23,6 +23,9 @@ macro_rules! checked_name {
         pub struct $name(#[schemars(regex(pattern = $pattern))] String);
 
         impl $name {
+            /// What the name looks like, as a regular expression (for JSON Schema).
+            pub const PATTERN: &'static str = $pattern;
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -43,6 +43,8 @@ pub struct Recipe {
     pub compression: Compression,
     /// The boot menu of the ISO.
     pub boot_menu: BootMenu,
+    /// Packages whose files make an ISO start; they are never installed. Empty without an ISO.
+    pub boot_files: Vec<LockedPackage>,
     /// What the image has to show before it is trusted.
     pub verify: Verify,
     /// Sizes that must not be exceeded.

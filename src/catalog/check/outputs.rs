@@ -1,0 +1,176 @@
+//! Outputs, what is asked of them, and the files that a spec names.
+
+use super::super::files::{FileKind, Files, OVERLAYS};
+use super::{Report, doubled};
+use crate::model::spec::{OsImage, Output};
+
+/// First bytes of a PNG (RFC 2083, section 3.1).
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+pub fn check(report: &mut Report<'_>, image: &OsImage, files: &Files) {
+    let outputs = &image.spec.outputs;
+    let known = report.intact("spec.outputs");
+    if outputs.is_empty() && known {
+        report.error("spec.outputs", "no output is asked for", "Name at least one of iso, oci, rootfs.");
+    }
+    for (index, output) in outputs.iter().enumerate() {
+        let field = format!("spec.outputs[{index}]");
+        if *output == Output::Disk {
+            report.conflict(
+                &field,
+                "disk images are not there yet",
+                "What can be made now: iso, oci, rootfs.",
+            );
+        }
+        if outputs[..index].contains(output) {
+            report.error(&field, format!("{} is listed twice", output.as_str()), "Keep one of the two.");
+        }
+    }
+    if known {
+        unmade(report, image);
+    }
+    verify(report, image);
+    bootloader(report, image, files);
+    scripts(report, image, files);
+}
+
+/// Fields that only speak of outputs which are not made.
+fn unmade(report: &mut Report<'_>, image: &OsImage) {
+    let limits = &image.spec.limits;
+    let mut wants = vec![
+        ("spec.limits.isoSize", Output::Iso, limits.iso_size.is_some()),
+        ("spec.limits.ociSize", Output::Oci, limits.oci_size.is_some()),
+        ("spec.limits.rootfsSize", Output::Rootfs, limits.rootfs_size.is_some()),
+    ];
+    for field in ["spec.verify.boot", "spec.verify.memoryMib", "spec.customization.bootloader"] {
+        wants.push((field, Output::Iso, report.is_set(field)));
+    }
+    for (field, output, set) in wants {
+        if set && !image.spec.outputs.contains(&output) {
+            report.error(
+                field,
+                format!("nothing reads this: {} is not among the outputs", output.as_str()),
+                format!("Add `{}` to `outputs`, or take this away.", output.as_str()),
+            );
+        }
+    }
+}
+
+fn verify(report: &mut Report<'_>, image: &OsImage) {
+    let verify = &image.spec.verify;
+    if verify.boot.is_empty() && image.spec.outputs.contains(&Output::Iso) {
+        report.error(
+            "spec.verify.boot",
+            "no way to boot is listed: an ISO that was never booted is not published",
+            "Name at least one of bios, uefi, secure-boot, bios-usb, uefi-usb, secure-boot-usb.",
+        );
+    }
+    for (index, mode) in verify.boot.iter().enumerate() {
+        if verify.boot[..index].contains(mode) {
+            report.error(
+                &format!("spec.verify.boot[{index}]"),
+                format!("{} is listed twice", mode.as_str()),
+                "Keep one of the two.",
+            );
+        }
+    }
+    doubled(report, "spec.verify.units", &verify.units);
+    doubled(report, "spec.verify.ports", &verify.ports);
+    let mut range = |field: &str, value: u32, least: u32, most: u32, unit: &str| {
+        if !(least..=most).contains(&value) {
+            report.error(
+                &format!("spec.verify.{field}"),
+                format!("{value} {unit} cannot be used"),
+                format!("Use {least} to {most}."),
+            );
+        }
+    };
+    range("dwellSeconds", verify.dwell_seconds, 0, 3600, "seconds");
+    range("memoryMib", verify.memory_mib, 256, 65_536, "MiB");
+    range("timeoutSeconds", verify.timeout_seconds, 30, 7200, "seconds");
+    if verify.dwell_seconds >= verify.timeout_seconds && (30..=7200).contains(&verify.timeout_seconds) {
+        report.conflict(
+            "spec.verify.dwellSeconds",
+            format!(
+                "the image must stay up for {} s, but has only {} s",
+                verify.dwell_seconds, verify.timeout_seconds
+            ),
+            "Make `timeoutSeconds` larger than `dwellSeconds`.",
+        );
+    }
+}
+
+fn bootloader(report: &mut Report<'_>, image: &OsImage, files: &Files) {
+    let bootloader = &image.spec.customization.bootloader;
+    if let Some(title) = &bootloader.title
+        && (!super::text::is_one_line(title, 60) || title.contains(['"', '\'', '\\', '$', '`', '{', '}']))
+    {
+        report.error(
+            "spec.customization.bootloader.title",
+            "the title cannot stand in a boot menu",
+            "Use one line of at most 60 characters, without quotes, backslashes, braces, $ and `.",
+        );
+    }
+    if let Some(seconds) = bootloader.timeout
+        && seconds > 600
+    {
+        report.error(
+            "spec.customization.bootloader.timeout",
+            format!("{seconds} seconds are too long to wait"),
+            "Use 0 to 600.",
+        );
+    }
+    if let Some(splash) = &bootloader.splash {
+        let field = "spec.customization.bootloader.splash";
+        if let Some(bytes) = named_file(report, field, splash, files)
+            && !bytes.starts_with(PNG)
+        {
+            report.error(
+                field,
+                format!("{splash} is not a PNG picture"),
+                "Save it as PNG; GRUB reads no other.",
+            );
+        }
+    }
+}
+
+fn scripts(report: &mut Report<'_>, image: &OsImage, files: &Files) {
+    let scripts = &image.spec.post_install.scripts;
+    doubled(report, "spec.postInstall.scripts", scripts);
+    for (index, path) in scripts.iter().enumerate() {
+        let field = format!("spec.postInstall.scripts[{index}]");
+        if let Some(bytes) = named_file(report, &field, path, files)
+            && !bytes.starts_with(b"#!/")
+        {
+            report.error(
+                &field,
+                format!("{path} does not start with #! and an interpreter"),
+                "Start the script with `#!/bin/sh -eu`.",
+            );
+        }
+    }
+}
+
+/// The bytes of a file that a field names; complains if it is not there.
+fn named_file<'f>(report: &mut Report<'_>, field: &str, path: &str, files: &'f Files) -> Option<&'f [u8]> {
+    let outside = path.starts_with('/') || path.split('/').any(|p| p == "..");
+    if outside || !path.starts_with("specs/") || path.starts_with(OVERLAYS) {
+        let why = if outside { "is outside of the catalog" } else { "is not in the folder for such files" };
+        report.error(field, format!("{path} {why}"), "Put the file below specs/ (not in specs/overlays/).");
+        return None;
+    }
+    match files.get(path) {
+        Some(file) if file.kind != FileKind::Symlink => Some(&file.bytes),
+        _ => {
+            let near: Vec<&str> = files.iter().map(|(p, _)| p).filter(|p| !p.starts_with(OVERLAYS)).collect();
+            let hint = match super::super::shape::nearest(path, &near) {
+                Some(near) => format!("Did you mean {near}?"),
+                None => {
+                    "Paths are relative to the folder that holds specs/. Is the file committed?".to_owned()
+                }
+            };
+            report.error(field, format!("there is no file {path} in the catalog"), hint);
+            None
+        }
+    }
+}

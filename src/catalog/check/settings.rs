@@ -1,0 +1,139 @@
+//! `bootwright.yaml`.
+
+use super::{Report, doubled};
+use crate::model::settings::{Mirror, Settings};
+use crate::model::spec::Base;
+
+pub fn check(report: &mut Report<'_>, settings: &Settings) {
+    for (field, path) in [("store.path", &settings.store.path), ("cache.path", &settings.cache.path)] {
+        path_is_sane(report, field, path);
+    }
+    if let Some(url) = &settings.store.url {
+        web_address(report, "store.url", url);
+    }
+    if let Some(registry) = &settings.store.registry
+        && !is_registry(registry)
+    {
+        report.error(
+            "store.registry",
+            format!("{registry:?} is not an OCI repository prefix"),
+            "Write it as registry.example/team, without https:// and without a tag.",
+        );
+    }
+    for (index, mirror) in settings.mirrors.iter().enumerate() {
+        check_mirror(report, &format!("mirrors[{index}]"), mirror);
+    }
+    let signing = &settings.signing;
+    for (field, path) in [("signing.key", &signing.key), ("signing.openpgpKey", &signing.openpgp_key)] {
+        if let Some(path) = path {
+            path_is_sane(report, field, path);
+        }
+    }
+    for (index, key) in signing.trusted.iter().enumerate() {
+        if !key.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+            report.error(
+                &format!("signing.trusted[{index}]"),
+                "this is not a public key in PEM",
+                "Paste the text of a .pub file, with its BEGIN and END lines, after a |.",
+            );
+        }
+    }
+    if let Some(keyless) = &signing.keyless {
+        web_address(report, "signing.keyless.fulcioUrl", &keyless.fulcio_url);
+        web_address(report, "signing.keyless.rekorUrl", &keyless.rekor_url);
+    }
+    doubled(report, "channels", &settings.channels);
+}
+
+fn path_is_sane(report: &mut Report<'_>, field: &str, path: &str) {
+    if !super::text::is_one_line(path, 4096) {
+        report.error(field, format!("`{field}` is not a path"), "Write a path on this host.");
+    }
+}
+
+fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
+    if !is_address(url, &["https", "http"]) {
+        report.error(
+            field,
+            format!("`{field}` is not a web address"),
+            "Write it as https://host/path, without user name and password.",
+        );
+    }
+}
+
+fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
+    if mirror.base != Base::Debian {
+        report.conflict(
+            &format!("{field}.base"),
+            format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
+            "What can be built now: debian.",
+        );
+    }
+    for (name, items) in
+        [("urls", &mirror.urls), ("suites", &mirror.suites), ("components", &mirror.components)]
+    {
+        let list = format!("{field}.{name}");
+        if items.is_empty() {
+            report.error(&list, format!("`{list}` is empty"), "Name at least one.");
+        }
+        doubled(report, &list, items);
+    }
+    for (index, url) in mirror.urls.iter().enumerate() {
+        if !is_address(url, &["https", "http", "file"]) {
+            report.error(
+                &format!("{field}.urls[{index}]"),
+                "this is not the address of a repository",
+                "Use http, https or file, without user name and password.",
+            );
+        }
+    }
+    for (index, suite) in mirror.suites.iter().enumerate() {
+        if !is_path_word(&suite.replace("{suite}", "x")) {
+            report.error(
+                &format!("{field}.suites[{index}]"),
+                format!("{suite:?} is not a suite"),
+                "Write it as {suite}, {suite}-updates or bookworm.",
+            );
+        }
+    }
+    for (index, component) in mirror.components.iter().enumerate() {
+        if !is_path_word(component) {
+            report.error(
+                &format!("{field}.components[{index}]"),
+                format!("{component:?} is not a component"),
+                "Write it as main or non-free-firmware.",
+            );
+        }
+    }
+    path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);
+}
+
+fn is_path_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.split('/').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~-".contains(&b))
+        })
+}
+
+fn is_address(url: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c.is_whitespace());
+    let host_fits = if scheme == "file" { host.is_empty() && !path.is_empty() } else { !host.is_empty() };
+    plain && schemes.contains(&scheme) && host_fits && !host.contains('@')
+}
+
+/// `host[:port]/path` in lower case (OCI distribution specification, "Pulling manifests").
+fn is_registry(text: &str) -> bool {
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    let host_fits =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
+    let part_fits = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+            && part.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+    };
+    text.len() <= 255 && host_fits && (path.is_empty() || path.split('/').all(part_fits))
+}

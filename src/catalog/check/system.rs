@@ -1,0 +1,118 @@
+//! Name, distribution, architecture, init, packages, services, channel.
+
+use super::{Report, doubled, text};
+use crate::model::settings::Settings;
+use crate::model::spec::{Architecture, Base, Init, OsImage};
+
+pub fn check(report: &mut Report<'_>, image: &OsImage, settings: &Settings) {
+    metadata(report, image);
+    let spec = &image.spec;
+    if spec.base != Base::Debian {
+        report.conflict(
+            "spec.base",
+            format!("images of {} cannot be built yet", spec.base.as_str()),
+            "What can be built now: debian.",
+        );
+    }
+    if spec.architecture != Architecture::X86_64 {
+        report.conflict(
+            "spec.architecture",
+            format!("images for {} are not there yet", spec.architecture.as_str()),
+            "What can be built now: x86_64.",
+        );
+    }
+    if spec.init != Init::Systemd && spec.base == Base::Debian {
+        report.conflict(
+            "spec.init",
+            "Debian images are built with systemd only",
+            "Write `init: systemd`, or take the line away.",
+        );
+    }
+    packages(report, image);
+    services(report, image);
+    if !settings.channels.is_empty() && !settings.channels.contains(&spec.channel) {
+        let allowed: Vec<&str> = settings.channels.iter().map(|c| c.as_str()).collect();
+        report.error(
+            "spec.channel",
+            format!("channel {} is not one of this catalog's", spec.channel),
+            format!("Use one of {}, or add it to `channels` in bootwright.yaml.", allowed.join(", ")),
+        );
+    }
+}
+
+fn metadata(report: &mut Report<'_>, image: &OsImage) {
+    if let Some(description) = &image.metadata.description
+        && !text::is_one_line(description, 200)
+    {
+        report.error(
+            "metadata.description",
+            "the description is not one line of at most 200 characters",
+            "Write one short sentence; it stands on the download page.",
+        );
+    }
+    let word = |t: &str| {
+        !t.is_empty() && t.len() <= 63 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._/-".contains(&b))
+    };
+    for (key, value) in &image.metadata.labels {
+        if !word(key) || !word(value) {
+            report.error(
+                "metadata.labels",
+                format!("label {key:?} cannot be used with --only"),
+                "Use letters, digits and . _ / - in keys and values, 63 characters at most.",
+            );
+        }
+    }
+}
+
+fn packages(report: &mut Report<'_>, image: &OsImage) {
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    for (category, names) in image.spec.packages.categories() {
+        for (index, name) in names.iter().enumerate() {
+            let field = format!("spec.packages.{category}[{index}]");
+            if let Some((_, first)) = seen.iter().find(|(n, _)| *n == name.as_str()) {
+                let first = first.clone();
+                report.error(
+                    &field,
+                    format!("{name} is listed twice"),
+                    format!("It is already at `{first}`."),
+                );
+            } else {
+                seen.push((name.as_str(), field));
+            }
+        }
+    }
+}
+
+fn services(report: &mut Report<'_>, image: &OsImage) {
+    let spec = &image.spec;
+    doubled(report, "spec.services.enable", &spec.services.enable);
+    doubled(report, "spec.services.disable", &spec.services.disable);
+    for (index, unit) in spec.services.disable.iter().enumerate() {
+        let field = format!("spec.services.disable[{index}]");
+        let full = unit.full();
+        if spec.services.enable.iter().any(|u| u.full() == full) {
+            report.conflict(&field, format!("{full} is both enabled and disabled"), "Keep one of the two.");
+        }
+        if full == "ssh.service" && spec.security_features.ssh.is_some() {
+            report.conflict(
+                &field,
+                "ssh.service is disabled, but `securityFeatures.ssh` starts it",
+                "Take `securityFeatures.ssh` or this line away.",
+            );
+        }
+        if full == "nftables.service" && spec.security_features.firewall.is_some() {
+            report.conflict(
+                &field,
+                "nftables.service is disabled, but `securityFeatures.firewall` starts it",
+                "Take `securityFeatures.firewall` or this line away.",
+            );
+        }
+        if spec.verify.units.iter().any(|u| u.full() == full) {
+            report.conflict(
+                &field,
+                format!("{full} is disabled, but `verify.units` wants it to be active"),
+                "Take one of the two away.",
+            );
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Files → catalog, or everything that is wrong with them.
+
+use super::check::{self, Report};
+use super::diagnostic::{Diagnostic, Severity};
+use super::files::{FileKind, Files, OVERLAYS, SETTINGS};
+use super::lockfile::parse_lock;
+use super::overlay;
+use super::schema::{Kind, schema};
+use super::shape;
+use super::source::Source;
+use super::yaml::{self, Node};
+use crate::model::ErrorCode;
+use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::name::ImageName;
+use crate::model::settings::Settings;
+use crate::model::spec::{API_VERSION, OsImage};
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Reads a catalog; warnings are left aside.
+///
+/// # Errors
+/// With everything that is wrong with it (and the warnings), sorted by file and line.
+pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
+    let (catalog, diagnostics) = check(files);
+    catalog.ok_or(diagnostics)
+}
+
+/// Reads a catalog; gives it if nothing is wrong, and all errors and warnings, sorted by
+/// file and line.
+pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let mut loader = Loader::new(files);
+    let settings = loader.settings();
+    loader.specs(&settings);
+    loader.locks();
+    loader.overlays();
+    loader.named_files();
+    loader.leftovers();
+    let mut found = loader.found;
+    found.sort_by(|a, b| {
+        (&a.file, a.line, a.column, a.severity, &a.message)
+            .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
+    });
+    found.dedup();
+    let sound = found.iter().all(|d| d.severity != Severity::Error);
+    let catalog = Catalog { source: files.source.clone(), settings, images: loader.images };
+    (sound.then_some(catalog), found)
+}
+
+struct Loader<'a> {
+    files: &'a Files,
+    found: Vec<Diagnostic>,
+    images: BTreeMap<ImageName, ImageDocument>,
+    /// Files that something read.
+    read: BTreeSet<&'a str>,
+    /// Whether a name in some spec could not be made out: then nobody knows what is missing.
+    names_unsure: bool,
+}
+
+impl<'a> Loader<'a> {
+    fn new(files: &'a Files) -> Self {
+        Self { files, found: Vec::new(), images: BTreeMap::new(), read: BTreeSet::new(), names_unsure: false }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let Some(text) = self.text(SETTINGS) else { return Settings::default() };
+        let (documents, faults) = yaml::parse(text);
+        let source = Source::new(SETTINGS, text, &documents);
+        self.found.extend(faults.iter().map(|f| source.fault(f)));
+        if let Some(second) = documents.get(1) {
+            let hint = "Keep one; images belong into specs/.";
+            self.found.push(source.error(second.mark, "bootwright.yaml holds one document only", hint));
+        }
+        let Some(node) = documents.first() else { return Settings::default() };
+        if !self.is_kind(&source, node, Kind::Settings) {
+            return Settings::default();
+        }
+        let (settings, mut report) = self.typed::<Settings>(&source, node, Kind::Settings);
+        if let Some(settings) = &settings {
+            check::settings(&mut report, settings);
+        }
+        self.found.extend(report.finish());
+        settings.unwrap_or_default()
+    }
+
+    fn specs(&mut self, settings: &Settings) {
+        let files = self.files;
+        for (path, _) in files.iter().filter(|(path, _)| is_spec(path)) {
+            let Some(text) = self.text(path) else { continue };
+            let (documents, faults) = yaml::parse(text);
+            let source = Source::new(path, text, &documents);
+            self.names_unsure |= !faults.is_empty();
+            self.found.extend(faults.iter().map(|f| source.fault(f)));
+            if documents.is_empty() && faults.is_empty() {
+                let hint = "Add a document with `bootwright new`, or take the file away.";
+                self.found.push(Diagnostic::of_file(path, "the file holds no document", hint));
+            }
+            for node in &documents {
+                self.spec(&source, node, settings);
+            }
+        }
+    }
+
+    fn spec(&mut self, source: &Source<'_>, node: &Node, settings: &Settings) {
+        if !self.is_kind(source, node, Kind::OsImage) {
+            self.names_unsure = true;
+            return;
+        }
+        let (image, mut report) = self.typed::<OsImage>(source, node, Kind::OsImage);
+        let Some(image) = image else {
+            self.names_unsure = true;
+            self.found.extend(report.finish());
+            return;
+        };
+        check::image(&mut report, &image, settings, self.files);
+        let named = report.intact("metadata.name");
+        self.names_unsure |= !named;
+        let name = image.metadata.name.clone();
+        let place = format!("{}:{}", source.file, node.mark.line);
+        if let Some(first) = self.images.get(&name).filter(|_| named) {
+            let place = &first.place;
+            report.error(
+                "metadata.name",
+                format!("there are two images with the name {name}"),
+                format!("The other one is at {place}; choose another name."),
+            );
+        }
+        self.found.extend(report.finish());
+        if named && !self.images.contains_key(&name) {
+            let document =
+                ImageDocument { spec: image, place, lock: None, overlay: Vec::new(), files: BTreeMap::new() };
+            self.images.insert(name, document);
+        }
+    }
+
+    /// Whether a document is of the kind that belongs here; complains if not.
+    fn is_kind(&mut self, source: &Source<'_>, node: &Node, kind: Kind) -> bool {
+        let found = node.entry("kind");
+        let Some((_, value)) = found else { return true };
+        let Some(text) = value.text().filter(|text| *text != kind.as_str()) else { return true };
+        let known: Vec<&str> = Kind::ALL.iter().map(|k| k.as_str()).collect();
+        let (code, message, hint) = match (text, kind) {
+            ("Settings", _) => (
+                ErrorCode::Validation,
+                "settings do not belong here".to_owned(),
+                "Write them into bootwright.yaml.".to_owned(),
+            ),
+            ("OsImage", _) => (
+                ErrorCode::Validation,
+                "images do not belong here".to_owned(),
+                "Write them into specs/NAME.yaml.".to_owned(),
+            ),
+            ("DeviceProfile" | "Policy" | "Runner" | "CardWriter", _) => (
+                ErrorCode::Compat,
+                format!("documents of kind {text} are not there yet"),
+                format!("What there is now: {}.", known.join(", ")),
+            ),
+            _ => (
+                ErrorCode::Validation,
+                format!("there is no kind {text:?}"),
+                match shape::nearest(text, &known) {
+                    Some(near) => format!("Did you mean {near}?"),
+                    None => format!("Write `kind: {}`.", kind.as_str()),
+                },
+            ),
+        };
+        let diagnostic = source.error(value.mark, message, hint).code(code);
+        self.found.push(Diagnostic { field: Some("kind".to_owned()), ..diagnostic });
+        false
+    }
+
+    /// The document as its type, as far as its shape allows, and a report of its shape.
+    fn typed<'s, T: DeserializeOwned>(
+        &mut self,
+        source: &'s Source<'s>,
+        node: &'s Node,
+        kind: Kind,
+    ) -> (Option<T>, Report<'s>) {
+        let (value, mut faults) = shape::walk(node, schema(kind));
+        for fault in faults.iter_mut().filter(|f| f.field == "apiVersion") {
+            fault.hint = format!("Write `apiVersion: {API_VERSION}`; there is no other version yet.");
+        }
+        let clean = faults.is_empty();
+        let mut report = Report::new(source, node, faults);
+        let typed = value.map(serde_json::from_value::<T>);
+        if let (true, Some(Err(error))) = (clean, &typed) {
+            // The schema let something through that the type refuses.
+            report.error("", format!("the document cannot be read: {error}"), "Please report this.");
+        }
+        (typed.and_then(Result::ok), report)
+    }
+
+    fn locks(&mut self) {
+        let files = self.files;
+        for (path, _) in files.iter() {
+            let Some(name) = path.strip_prefix("specs/").and_then(|rest| rest.strip_suffix(".lock.yaml"))
+            else {
+                continue;
+            };
+            if name.contains('/') {
+                continue;
+            }
+            self.read.insert(path);
+            let image = name.parse::<ImageName>().ok().filter(|name| self.images.contains_key(name));
+            let Some(image) = image else {
+                self.orphan(path, format!("this lock is of no image: there is no spec with the name {name}"));
+                continue;
+            };
+            let Some(text) = self.text(path) else { continue };
+            match parse_lock(path, text, &image) {
+                Ok(lock) => {
+                    if let Some(document) = self.images.get_mut(&image) {
+                        document.lock = Some(lock);
+                    }
+                }
+                Err(found) => self.found.extend(found),
+            }
+        }
+    }
+
+    /// Something that belongs to an image which is not there; silent while names are unsure.
+    fn orphan(&mut self, path: &str, message: String) {
+        if self.names_unsure {
+            return;
+        }
+        let names: Vec<&str> = self.images.keys().map(|n| n.as_str()).collect();
+        let hint = format!("Rename it, or take it away. Images here: {}.", names.join(", "));
+        self.found.push(Diagnostic::of_file(path, message, hint));
+    }
+
+    fn overlays(&mut self) {
+        let files = self.files;
+        let mut unknown = BTreeSet::new();
+        for (path, file) in files.iter() {
+            let Some(rest) = path.strip_prefix(OVERLAYS) else { continue };
+            self.read.insert(path);
+            let Some((name, inner)) = rest.split_once('/') else {
+                if rest != "README.md" {
+                    let message = "files of an overlay belong into a folder with the image's name";
+                    let hint = format!("Move it into {OVERLAYS}NAME/.");
+                    self.found.push(Diagnostic::of_file(path, message, hint));
+                }
+                continue;
+            };
+            let document = name.parse::<ImageName>().ok().and_then(|name| self.images.get_mut(&name));
+            let Some(document) = document else {
+                unknown.insert(name);
+                continue;
+            };
+            match overlay::entry(path, inner, file) {
+                Ok(entry) => document.overlay.push(entry),
+                Err(diagnostic) => self.found.push(*diagnostic),
+            }
+        }
+        for name in unknown {
+            let message = format!("this overlay is of no image: there is no spec with the name {name}");
+            self.orphan(&format!("{OVERLAYS}{name}"), message);
+        }
+        for document in self.images.values_mut() {
+            document.overlay.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+    }
+
+    /// Takes the files that specs name into their documents.
+    fn named_files(&mut self) {
+        for document in self.images.values_mut() {
+            let spec = &document.spec.spec;
+            let splash = spec.customization.bootloader.splash.as_ref();
+            for path in spec.post_install.scripts.iter().chain(splash) {
+                let Some((path, file)) = self.files.entry(path) else { continue };
+                self.read.insert(path);
+                document.files.insert(path.to_owned(), Arc::clone(&file.bytes));
+            }
+        }
+    }
+
+    /// Complains about files that nothing reads.
+    fn leftovers(&mut self) {
+        let files = self.files;
+        for (path, _) in files.iter().filter(|(path, _)| !self.read.contains(path)) {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let folder = path.split('/').next().unwrap_or_default();
+            // Notes for people, and what editors and git leave behind.
+            let aside = name == "README.md" || name.starts_with('.') || name.ends_with('~');
+            if aside || path.starts_with("specs/schema/") {
+                continue;
+            }
+            let (message, hint) = match folder {
+                "policies" => (
+                    "policies are not there yet: nothing reads this file".to_owned(),
+                    "Take it away; a rule that is not applied would only look like one.",
+                ),
+                "runners" => (
+                    "runners are not there yet: nothing reads this file".to_owned(),
+                    "Take it away; builds run on this host.",
+                ),
+                _ if name.ends_with(".yml") => ("nothing reads this file".to_owned(), "Rename it to .yaml."),
+                _ if name.ends_with(".yaml") => (
+                    "nothing reads this file".to_owned(),
+                    "Specs stand in specs/ itself, not in a folder below it.",
+                ),
+                _ if self.names_unsure => continue,
+                _ => (
+                    "nothing reads this file".to_owned(),
+                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`), or take it away.",
+                ),
+            };
+            self.found.push(Diagnostic::of_file(path, message, hint));
+        }
+    }
+
+    /// The text of a file; complains if it is no text.
+    fn text(&mut self, path: &str) -> Option<&'a str> {
+        let (path, file) = self.files.entry(path)?;
+        self.read.insert(path);
+        if file.kind == FileKind::Symlink {
+            return None;
+        }
+        match std::str::from_utf8(&file.bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let line = file.bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+                let diagnostic = Diagnostic::of_file(path, "the file is not in UTF-8", "Save it as UTF-8.");
+                let line = u32::try_from(line).ok();
+                self.found.push(Diagnostic { line, ..diagnostic.code(ErrorCode::Parse) });
+                self.names_unsure = true;
+                None
+            }
+        }
+    }
+}
+
+/// `specs/NAME.yaml`, but no lock.
+fn is_spec(path: &str) -> bool {
+    path.strip_prefix("specs/").is_some_and(|name| {
+        !name.contains('/')
+            && !name.starts_with('.')
+            && name.ends_with(".yaml")
+            && !name.ends_with(".lock.yaml")
+    })
+}

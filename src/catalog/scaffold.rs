@@ -1,0 +1,179 @@
+//! The files of a new catalog and the text of a new spec: what `init` and `new` write.
+
+use super::schema::{Kind, schema_text};
+use crate::model::name::{ChannelName, ImageName, SuiteName};
+use crate::model::settings::Mirror;
+use std::fmt::Write as _;
+
+/// The files of a catalog that works: settings with the given mirrors and signing key, one
+/// spec, its schemas, and notes in the folders that nothing reads yet.
+pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> {
+    let text = |path: &str, text: String| (path.to_owned(), text.into_bytes());
+    let first = first_spec();
+    vec![
+        text("bootwright.yaml", settings_text(mirrors, Some(key_path))),
+        text("specs/hello.yaml", first),
+        text(Kind::OsImage.schema_path(), schema_text(Kind::OsImage)),
+        text(Kind::Settings.schema_path(), schema_text(Kind::Settings)),
+        text("policies/README.md", NOTE_POLICIES.to_owned()),
+        text("runners/README.md", NOTE_RUNNERS.to_owned()),
+        text(".gitignore", ".bootwright/\nreleases/\n*.key\n".to_owned()),
+    ]
+}
+
+const NOTE_POLICIES: &str = "# Policies\n\nRules for specs, builds and releases will stand here. Nothing reads them yet, so\n`bootwright check` refuses any other file in this folder.\n";
+const NOTE_RUNNERS: &str = "# Runners\n\nHosts that may take work will stand here. Nothing reads them yet, so `bootwright\ncheck` refuses any other file in this folder. Builds run on the host that reconciles.\n";
+
+fn first_spec() -> String {
+    // Both names are constants of this file.
+    match ("hello".parse(), "bookworm".parse(), "edge".parse()) {
+        (Ok(name), Ok(suite), Ok(channel)) => new_spec(&name, &suite, &channel),
+        _ => String::new(),
+    }
+}
+
+/// The text of a new spec of a small Debian system, with comments.
+pub fn new_spec(name: &ImageName, suite: &SuiteName, channel: &ChannelName) -> String {
+    let channel = quoted(channel.as_str());
+    format!(
+        "# yaml-language-server: $schema=schema/os-image.json
+apiVersion: bootwright/v1
+kind: OsImage
+metadata:
+  name: {name}
+  description: A small Debian system
+spec:
+  base: debian
+  suite: {suite}
+  architecture: x86_64
+  outputs: [iso, oci]        # iso, oci, rootfs
+  channel: {channel}
+  # schedule: \"0 3 * * 1\"    # look for upstream changes then: minute, hour, day, month, weekday
+  packages:                  # each category becomes one layer
+    utils: [nano]
+  # defaults:
+  #   locale: en_US.UTF-8
+  #   timezone: Europe/Berlin
+  #   users:
+  #     - name: admin
+  #       sudo: true
+  #       sshKeys: [\"ssh-ed25519 AAAA… you@example.org\"]
+  securityFeatures:
+    firewall: {{backend: nftables, policy: deny}}
+  verify:                    # what the image has to show before anything trusts it
+    boot: [bios, uefi]
+    dwellSeconds: 5
+    units: [nftables.service]
+  limits: {{isoSize: 2GiB}}
+",
+        name = quoted(name.as_str()),
+        suite = quoted(suite.as_str()),
+    )
+}
+
+/// The text of `bootwright.yaml` with comments. Paths are those that the defaults use.
+pub fn settings_text(mirrors: &[Mirror], key_path: Option<&str>) -> String {
+    let mut text = String::from(
+        "# yaml-language-server: $schema=specs/schema/settings.json
+# Settings of this catalog. Every field has a default; paths are relative to the folder
+# that bootwright is run on.
+apiVersion: bootwright/v1
+kind: Settings
+
+store:
+  path: releases             # where releases are published
+  # url: https://images.example.org
+cache:
+  path: .bootwright          # packages, layers, state; may be deleted at any time
+
+",
+    );
+    if let Some(key) = key_path {
+        let _ = writeln!(text, "# Releases are signed with this key; it never belongs into git.");
+        let _ = writeln!(text, "signing:\n  key: {}\n", quoted(key));
+    }
+    let _ =
+        writeln!(text, "# Where packages come from, and the keyrings that their indexes are checked with.");
+    if mirrors.is_empty() {
+        let _ = writeln!(text, "mirrors: []");
+    } else {
+        let _ = writeln!(text, "mirrors:");
+    }
+    for mirror in mirrors {
+        let list = |items: &[String]| items.iter().map(|i| quoted(i)).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "  - base: {}", mirror.base.as_str());
+        let _ = writeln!(text, "    urls: [{}]", list(&mirror.urls));
+        let _ = writeln!(text, "    suites: [{}]", list(&mirror.suites));
+        let _ = writeln!(text, "    components: [{}]", list(&mirror.components));
+        let _ = writeln!(text, "    keyring: {}", quoted(&mirror.keyring));
+    }
+    let _ = write!(
+        text,
+        "
+build:
+  compression: balanced      # fast, balanced, small
+  minFreeSpace: 4GiB
+
+# channels: [edge, stable]   # the channels that specs may use; any when absent
+"
+    );
+    text
+}
+
+/// A text as YAML: JSON strings are YAML, and nothing in them can end them early.
+fn quoted(text: &str) -> String {
+    let plain = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'/')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off"
+        );
+    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::files::{FileKind, is_read};
+    use crate::catalog::{Files, check, diagnostic};
+    use crate::model::catalog::CatalogSource;
+    use crate::model::spec::Base;
+
+    fn mirrors() -> Vec<Mirror> {
+        vec![Mirror {
+            base: Base::Debian,
+            urls: vec!["http://deb.example.org/debian".to_owned()],
+            suites: vec!["{suite}".to_owned(), "{suite}-updates".to_owned()],
+            components: vec!["main".to_owned()],
+            keyring: "/usr/share/keyrings/x.gpg".to_owned(),
+        }]
+    }
+
+    fn load(files: &[(String, Vec<u8>)]) -> crate::model::catalog::Catalog {
+        let mut all = Files::new(CatalogSource { location: "test".to_owned(), commit: None });
+        for (path, bytes) in files.iter().filter(|(path, _)| is_read(path)) {
+            all.add(path, FileKind::Regular, bytes.clone()).unwrap();
+        }
+        let (catalog, found) = check(&all);
+        assert!(found.is_empty(), "{}", diagnostic::render(&found, false));
+        catalog.unwrap()
+    }
+
+    #[test]
+    fn a_new_catalog_works() {
+        let catalog = load(&init_files(&mirrors(), "keys/a key.key"));
+        assert_eq!(catalog.images.len(), 1);
+        assert_eq!(catalog.settings.mirrors, mirrors());
+        assert_eq!(catalog.settings.signing.key.as_deref(), Some("keys/a key.key"));
+        assert!(load(&init_files(&[], "k")).settings.mirrors.is_empty());
+    }
+
+    #[test]
+    fn names_that_look_like_something_else() {
+        for name in ["on", "no", "true", "null", "1234", "0x1f", "1e3", "007"] {
+            let text = new_spec(&name.parse().unwrap(), &"bookworm".parse().unwrap(), &"no".parse().unwrap());
+            let catalog = load(&[("specs/x.yaml".to_owned(), text.into_bytes())]);
+            assert_eq!(catalog.images.keys().next().unwrap().as_str(), name);
+        }
+    }
+}

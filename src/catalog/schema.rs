@@ -1,0 +1,164 @@
+//! JSON Schema of the documents, made from the types of `model`.
+//!
+//! The schema says what [`super::shape`] accepts: absent, never `null`; names with their
+//! patterns. Editors read it from `specs/schema/`.
+
+use crate::model::name::{ChannelName, HostName, ImageName, PackageName, SuiteName, UnitName, UserName};
+use crate::model::settings::Settings;
+use crate::model::spec::{OsImage, Size};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::Value;
+use std::sync::LazyLock;
+
+/// A kind of document that people write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An image.
+    OsImage,
+    /// `bootwright.yaml`.
+    Settings,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 2] = [Self::OsImage, Self::Settings];
+
+    /// The value of the field `kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OsImage => "OsImage",
+            Self::Settings => "Settings",
+        }
+    }
+
+    /// Where its schema stands in a catalog.
+    pub fn schema_path(self) -> &'static str {
+        match self {
+            Self::OsImage => "specs/schema/os-image.json",
+            Self::Settings => "specs/schema/settings.json",
+        }
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of one kind of document.
+pub fn schema(kind: Kind) -> &'static Value {
+    static OS_IMAGE: LazyLock<Value> = LazyLock::new(generate::<OsImage>);
+    static SETTINGS: LazyLock<Value> = LazyLock::new(generate::<Settings>);
+    match kind {
+        Kind::OsImage => &OS_IMAGE,
+        Kind::Settings => &SETTINGS,
+    }
+}
+
+/// The schema as the text of its file, with a line break at the end.
+pub fn schema_text(kind: Kind) -> String {
+    format!("{:#}\n", schema(kind))
+}
+
+fn generate<T: JsonSchema>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
+    remove_null(&mut schema);
+    for name in &CHECKED {
+        if let Some(definition) = schema.pointer_mut(&format!("/$defs/{}", name.name)) {
+            definition["pattern"] = name.pattern.into();
+        }
+    }
+    if let Some(text) = schema.pointer_mut(&format!("/$defs/{SIZE}/anyOf/1")) {
+        text["pattern"] = "^[0-9]+ *([KMGT]i?B|B)?$".into();
+    }
+    schema
+}
+
+/// An optional field is one that may be left out; `field:` with nothing behind it is a slip.
+fn remove_null(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(remove_null),
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|t| t != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    map.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(forms)) = map.get_mut("anyOf") {
+                forms.retain(|form| form.get("type") != Some(&Value::from("null")));
+                if let [Value::Object(only)] = forms.as_slice() {
+                    let only = only.clone();
+                    map.remove("anyOf");
+                    for (key, value) in only {
+                        map.entry(key).or_insert(value);
+                    }
+                }
+            }
+            if map.get("default").is_some_and(Value::is_null) {
+                map.remove("default");
+            }
+            map.values_mut().for_each(remove_null);
+        }
+        _ => {}
+    }
+}
+
+/// A definition whose values are checked by the type's own parser.
+pub(super) struct Checked {
+    /// The name under `$defs`.
+    pub name: &'static str,
+    /// What it looks like.
+    pub pattern: &'static str,
+    /// The parser's verdict.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+fn check<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(|_| ()).map_err(|e| e.to_string())
+}
+
+macro_rules! checked {
+    ($($name:ident),*) => {
+        [$(Checked { name: stringify!($name), pattern: $name::PATTERN, check: check::<$name> }),*]
+    };
+}
+
+/// All definitions with a parser of their own.
+pub(super) static CHECKED: [Checked; 7] =
+    checked![ImageName, ChannelName, HostName, UserName, PackageName, UnitName, SuiteName];
+
+/// The definition of sizes, which may be numbers or texts.
+pub(super) const SIZE: &str = "Size";
+
+/// The parser's verdict on a size.
+pub(super) fn check_size(text: &str) -> Result<(), String> {
+    check::<Size>(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `$defs` entry that both a name type and a pattern belong to is in the table.
+    #[test]
+    fn all_names_are_checked() {
+        for kind in Kind::ALL {
+            for (name, definition) in schema(kind)["$defs"].as_object().unwrap() {
+                if name.ends_with("Name") {
+                    assert!(definition["pattern"].is_string(), "{name} is not in CHECKED");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_may_be_null() {
+        for kind in Kind::ALL {
+            assert!(!schema_text(kind).contains("null"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_files_are_current() {
+        for kind in Kind::ALL {
+            crate::catalog::generated::assert_current(kind.schema_path(), &schema_text(kind));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A spec and its lock, put together.
+
+use super::ISO_BOOT_FILES;
+use super::request::request;
+use crate::model::catalog::{ImageDocument, OverlayContent};
+use crate::model::lock::{LayerRequest, Lock, LockRequest, LockedPackage};
+use crate::model::name::{HostName, ImageName, PackageName, UnitName};
+use crate::model::recipe::{
+    BUILD_FORMAT, BootMenu, Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe,
+    ScriptRecipe,
+};
+use crate::model::settings::Settings;
+use crate::model::spec::{OsSpec, Verify};
+use crate::model::{Digest, ErrorCode, Failure, Result};
+use crate::tables;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Seconds that a boot menu waits if the spec does not say.
+const MENU_SECONDS: u16 = 3;
+
+/// Resolves one image with its lock.
+///
+/// # Errors
+/// If the spec asks for something impossible, or the lock answers another question.
+pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Result<ResolvedRecipe> {
+    let image = &document.spec;
+    let name = &image.metadata.name;
+    let asked = request(image).map_err(|problems| all(name, &problems))?;
+    check_lock(name, &asked, &lock)?;
+    let mut blobs = Blobs::default();
+    let mut layers = package_layers(&lock);
+    let configuration = configuration(name, &image.spec, &asked)?;
+    layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
+    if !document.overlay.is_empty() {
+        layers.push(layer("overlay", overlay(document, &mut blobs)));
+    }
+    if !image.spec.post_install.scripts.is_empty() {
+        layers.push(layer("post-install", scripts(document, &mut blobs)?));
+    }
+    let recipe = Recipe {
+        build_format: BUILD_FORMAT,
+        image: name.clone(),
+        base: image.spec.base,
+        suite: image.spec.suite.clone(),
+        architecture: image.spec.architecture,
+        epoch: lock.date().timestamp(),
+        layers,
+        outputs: sorted(&image.spec.outputs),
+        compression: settings.build.compression,
+        boot_menu: boot_menu(document, &mut blobs)?,
+        boot_files: lock.of_layer(ISO_BOOT_FILES).cloned().collect(),
+        verify: verify(&image.spec.verify),
+        limits: image.spec.limits.clone(),
+        lock: lock.digest(),
+    };
+    Ok(ResolvedRecipe { recipe, blobs: blobs.0, lock })
+}
+
+fn all(name: &ImageName, problems: &[super::Problem]) -> Failure {
+    let Some(first) = problems.first() else {
+        return Failure::bug(format!("{name} was refused without a reason"));
+    };
+    let lines: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.field, p.message)).collect();
+    first.failure().on(name).details(lines.join("\n"))
+}
+
+/// Whether the lock answers what is asked.
+fn check_lock(name: &ImageName, asked: &LockRequest, lock: &Lock) -> Result<()> {
+    let difference = if lock.image == *name {
+        difference(asked, &lock.request).or_else(|| unanswered(lock))
+    } else {
+        Some(format!("it is of {}", lock.image))
+    };
+    match difference {
+        None => Ok(()),
+        Some(difference) => Err(Failure::spec(format!("{name}: the lock is out of date: {difference}"))
+            .code(ErrorCode::Compat)
+            .hint(format!("Run `bootwright lock --update {name}` and review the change."))),
+    }
+}
+
+/// The first thing in which two requests differ.
+fn difference(asked: &LockRequest, locked: &LockRequest) -> Option<String> {
+    if asked.base != locked.base {
+        return Some(format!("the base is {}, was {}", asked.base.as_str(), locked.base.as_str()));
+    }
+    if asked.suite != locked.suite {
+        return Some(format!("the suite is {}, was {}", asked.suite, locked.suite));
+    }
+    if asked.architecture != locked.architecture {
+        let (now, before) = (asked.architecture.as_str(), locked.architecture.as_str());
+        return Some(format!("the architecture is {now}, was {before}"));
+    }
+    let find = |layers: &[LayerRequest], name: &str| layers.iter().find(|l| l.name == name).cloned();
+    for layer in &asked.layers {
+        let Some(before) = find(&locked.layers, &layer.name) else {
+            return Some(format!("layer {} is new", layer.name));
+        };
+        let now: BTreeSet<&PackageName> = layer.packages.iter().collect();
+        let before: BTreeSet<&PackageName> = before.packages.iter().collect();
+        if let Some(package) = now.difference(&before).next() {
+            return Some(format!("layer {} asks for {package}, which was not asked for", layer.name));
+        }
+        if let Some(package) = before.difference(&now).next() {
+            return Some(format!("layer {} no longer asks for {package}", layer.name));
+        }
+    }
+    if let Some(gone) = locked.layers.iter().find(|l| find(&asked.layers, &l.name).is_none()) {
+        return Some(format!("layer {} is no longer asked for", gone.name));
+    }
+    (asked != locked).then(|| "the layers are in another order".to_owned())
+}
+
+/// The first package that was asked for, but not answered in its layer or below.
+fn unanswered(lock: &Lock) -> Option<String> {
+    let mut below: BTreeSet<&PackageName> = BTreeSet::new();
+    for layer in &lock.request.layers {
+        let here: BTreeSet<&PackageName> = lock.of_layer(&layer.name).map(|p| &p.name).collect();
+        if layer.name == ISO_BOOT_FILES {
+            below.clear();
+        }
+        below.extend(here);
+        if let Some(package) = layer.packages.iter().find(|p| !below.contains(p)) {
+            return Some(format!("it has no package {package} in layer {}", layer.name));
+        }
+    }
+    None
+}
+
+fn layer(name: &str, step: LayerStep) -> LayerRecipe {
+    LayerRecipe { name: name.to_owned(), step }
+}
+
+fn package_layers(lock: &Lock) -> Vec<LayerRecipe> {
+    let installed = lock.request.layers.iter().filter(|l| l.name != ISO_BOOT_FILES);
+    installed
+        .map(|l| {
+            let packages: Vec<LockedPackage> = lock.of_layer(&l.name).cloned().collect();
+            let step = match l.name.as_str() {
+                "bootstrap" => LayerStep::Bootstrap { packages },
+                _ => LayerStep::Packages { packages },
+            };
+            layer(&l.name, step)
+        })
+        .collect()
+}
+
+fn configuration(name: &ImageName, spec: &OsSpec, asked: &LockRequest) -> Result<Configuration> {
+    let defaults = &spec.defaults;
+    let hostname = match &defaults.hostname {
+        Some(hostname) => hostname.clone(),
+        None => name.as_str().parse::<HostName>().map_err(|e| Failure::bug(e.to_string()))?,
+    };
+    let (enable, disable) = units(spec, asked)?;
+    Ok(Configuration {
+        hostname,
+        locale: defaults.locale.clone().unwrap_or_else(|| "C.UTF-8".to_owned()),
+        timezone: defaults.timezone.clone().unwrap_or_else(|| "Etc/UTC".to_owned()),
+        users: defaults.users.clone(),
+        enable,
+        disable,
+        firewall: spec.security_features.firewall.clone(),
+        ssh: spec.security_features.ssh.clone(),
+        modules: spec.kernel.modules.clone(),
+    })
+}
+
+/// Units switched on and off, with full names, sorted. What the spec itself says wins
+/// over what its features imply.
+fn units(spec: &OsSpec, asked: &LockRequest) -> Result<(Vec<UnitName>, Vec<UnitName>)> {
+    let full = |units: &[UnitName]| -> BTreeSet<String> { units.iter().map(UnitName::full).collect() };
+    let (said_on, said_off) = (full(&spec.services.enable), full(&spec.services.disable));
+    let (mut on, mut off) = (BTreeSet::new(), BTreeSet::new());
+    if spec.security_features.ssh.is_some() {
+        on.insert("ssh.service".to_owned());
+    }
+    if spec.security_features.firewall.is_some() {
+        on.insert("nftables.service".to_owned());
+    }
+    if let Some(table) = tables::of(spec.base) {
+        let packages = || asked.layers.iter().flat_map(|l| &l.packages);
+        if !table.network.unless.iter().any(|other| packages().any(|p| p == other)) {
+            on.extend(full(&table.network.enable));
+            off.extend(full(&table.network.disable));
+        }
+    }
+    on.retain(|unit| !said_off.contains(unit));
+    off.retain(|unit| !said_on.contains(unit));
+    on.extend(said_on);
+    off.extend(said_off);
+    let names = |units: BTreeSet<String>| -> Result<Vec<UnitName>> {
+        units.into_iter().map(|u| u.parse().map_err(|e| Failure::bug(format!("{e}")))).collect()
+    };
+    Ok((names(on)?, names(off)?))
+}
+
+#[derive(Default)]
+struct Blobs(BTreeMap<Digest, Arc<[u8]>>);
+
+impl Blobs {
+    fn add(&mut self, bytes: &Arc<[u8]>) -> Digest {
+        let digest = Digest::of(bytes);
+        self.0.entry(digest).or_insert_with(|| Arc::clone(bytes));
+        digest
+    }
+}
+
+fn overlay(document: &ImageDocument, blobs: &mut Blobs) -> LayerStep {
+    let mut entries: Vec<OverlayRecipe> = document
+        .overlay
+        .iter()
+        .map(|entry| match &entry.content {
+            OverlayContent::File { bytes, executable } => OverlayRecipe::File {
+                path: entry.path.clone(),
+                digest: blobs.add(bytes),
+                executable: *executable,
+            },
+            OverlayContent::Symlink { target } => {
+                OverlayRecipe::Symlink { path: entry.path.clone(), target: target.clone() }
+            }
+        })
+        .collect();
+    entries.sort_by(|a, b| path_of(a).cmp(path_of(b)));
+    LayerStep::Overlay { entries }
+}
+
+fn path_of(entry: &OverlayRecipe) -> &str {
+    match entry {
+        OverlayRecipe::File { path, .. } | OverlayRecipe::Symlink { path, .. } => path,
+    }
+}
+
+fn scripts(document: &ImageDocument, blobs: &mut Blobs) -> Result<LayerStep> {
+    let scripts = &document.spec.spec.post_install.scripts;
+    let scripts: Result<Vec<ScriptRecipe>> = scripts
+        .iter()
+        .map(|path| Ok(ScriptRecipe { path: path.clone(), digest: blobs.add(named(document, path)?) }))
+        .collect();
+    Ok(LayerStep::PostInstall { scripts: scripts? })
+}
+
+fn named<'d>(document: &'d ImageDocument, path: &str) -> Result<&'d Arc<[u8]>> {
+    document.files.get(path).ok_or_else(|| {
+        Failure::not_found(format!("{}: there is no file {path} in the catalog", document.place))
+            .hint("Add the file, or take its name out of the spec.")
+    })
+}
+
+fn boot_menu(document: &ImageDocument, blobs: &mut Blobs) -> Result<BootMenu> {
+    let spec = &document.spec.spec;
+    let bootloader = &spec.customization.bootloader;
+    let splash = bootloader.splash.as_ref().map(|path| Ok::<_, Failure>(blobs.add(named(document, path)?)));
+    Ok(BootMenu {
+        title: bootloader.title.clone().unwrap_or_else(|| document.spec.metadata.name.to_string()),
+        timeout: bootloader.timeout.unwrap_or(MENU_SECONDS),
+        splash: splash.transpose()?,
+        kernel_flags: spec.kernel.custom_flags.clone(),
+    })
+}
+
+/// The same demands in one order: listing them otherwise is no change.
+fn verify(verify: &Verify) -> Verify {
+    let mut verify = verify.clone();
+    verify.boot = sorted(&verify.boot);
+    verify.ports = sorted(&verify.ports);
+    let full = verify.units.iter().map(|unit| unit.full().parse().unwrap_or_else(|_| unit.clone()));
+    let full: Vec<UnitName> = full.collect();
+    verify.units = sorted(&full);
+    verify
+}
+
+fn sorted<T: Ord + Clone>(items: &[T]) -> Vec<T> {
+    items.iter().cloned().collect::<BTreeSet<T>>().into_iter().collect()
+}

@@ -1,0 +1,348 @@
+//! What a spec asks of the distribution's package manager, layer by layer.
+
+use super::ISO_BOOT_FILES;
+use crate::model::lock::{LayerRequest, LockRequest};
+use crate::model::name::PackageName;
+use crate::model::spec::{OsImage, Output};
+use crate::model::{ErrorCode, Failure, FailureClass};
+use crate::tables::{self, Named, Table};
+use std::collections::BTreeSet;
+
+/// Something about one field that the tables know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field: `spec.packages.servers[0]`.
+    pub field: String,
+    /// Stable code.
+    pub code: ErrorCode,
+    /// Whether it stops the image from being built; else it is only worth knowing.
+    pub fatal: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Problem {
+    /// The problem as a failure.
+    pub fn failure(&self) -> Failure {
+        Failure::new(self.code, FailureClass::Spec, format!("{}: {}", self.field, self.message))
+            .hint(&self.hint)
+    }
+}
+
+/// What a spec asks for.
+///
+/// # Errors
+/// With everything that stops it from being asked.
+pub fn request(image: &OsImage) -> Result<LockRequest, Vec<Problem>> {
+    let (request, mut problems) = check(image);
+    problems.retain(|p| p.fatal);
+    match request {
+        Some(request) if problems.is_empty() => Ok(request),
+        _ => Err(problems),
+    }
+}
+
+/// What a spec asks for, and everything worth knowing about the names in it.
+pub fn check(image: &OsImage) -> (Option<LockRequest>, Vec<Problem>) {
+    let spec = &image.spec;
+    let Some(table) = tables::of(spec.base) else {
+        let problem = Problem {
+            field: "spec.base".to_owned(),
+            code: ErrorCode::Compat,
+            fatal: true,
+            message: format!("images of {} cannot be built yet", spec.base.as_str()),
+            hint: "What can be built now: debian.".to_owned(),
+        };
+        return (None, vec![problem]);
+    };
+    let mut asked = Asked { table, seen: BTreeSet::new(), layers: Vec::new(), problems: Vec::new() };
+    asked.layer("bootstrap", table.bootstrap.clone());
+    asked.kernel(image);
+    for (category, names) in spec.packages.categories() {
+        let mut packages = asked.names(category, names);
+        packages.extend(asked.implied(category, image));
+        asked.layer(category, packages);
+    }
+    if spec.outputs.contains(&Output::Iso) {
+        asked.boot_files(image);
+    }
+    let request = LockRequest {
+        base: spec.base,
+        suite: spec.suite.clone(),
+        architecture: spec.architecture,
+        layers: asked.layers,
+    };
+    (Some(request), asked.problems)
+}
+
+struct Asked<'t> {
+    table: &'t Table,
+    /// What lower layers ask for already.
+    seen: BTreeSet<PackageName>,
+    layers: Vec<LayerRequest>,
+    problems: Vec<Problem>,
+}
+
+impl Asked<'_> {
+    /// Adds a layer with what no lower layer asks for; an empty one is left out.
+    fn layer(&mut self, name: &str, packages: Vec<PackageName>) {
+        let fresh: BTreeSet<PackageName> = packages.into_iter().filter(|p| !self.seen.contains(p)).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        self.seen.extend(fresh.iter().cloned());
+        self.layers.push(LayerRequest { name: name.to_owned(), packages: fresh.into_iter().collect() });
+    }
+
+    fn kernel(&mut self, image: &OsImage) {
+        let spec = &image.spec;
+        let mut packages = self.table.initramfs.clone();
+        match self.table.kernel(spec.architecture, spec.kernel.version) {
+            Named::Package(name) => packages.push(name.clone()),
+            Named::Missing(why) => self.problem(
+                "spec.kernel.version",
+                ErrorCode::Compat,
+                format!("{} does not have this kernel: {why}", spec.base.as_str()),
+                "Write `version: linux-lts`.",
+            ),
+            Named::Unknown => self.problem(
+                "spec.architecture",
+                ErrorCode::Compat,
+                format!("images for {} are not there yet", spec.architecture.as_str()),
+                "What can be built now: x86_64.",
+            ),
+        }
+        if spec.outputs.contains(&Output::Iso) {
+            packages.extend(self.table.live.iter().cloned());
+        }
+        self.layer("kernel", packages);
+    }
+
+    fn boot_files(&mut self, image: &OsImage) {
+        let mut packages = self.table.iso_boot_files(image.spec.architecture).to_vec();
+        if packages.is_empty() {
+            return;
+        }
+        packages.sort();
+        // Not deduplicated against lower layers: these are unpacked elsewhere, not installed.
+        self.layers.push(LayerRequest { name: ISO_BOOT_FILES.to_owned(), packages });
+    }
+
+    /// The distribution's names for those of one category.
+    fn names(&mut self, category: &str, names: &[PackageName]) -> Vec<PackageName> {
+        let mut packages = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let field = format!("spec.packages.{category}[{index}]");
+            // `extra` holds the distribution's own names.
+            let named = if category == "extra" { Named::Unknown } else { self.table.package(name.as_str()) };
+            match named {
+                Named::Package(own) => {
+                    if own != name {
+                        self.note(&field, format!("{name} is called {own} here"), "Nothing needs to be done.");
+                    }
+                    packages.push(own.clone());
+                }
+                Named::Unknown if is_debian_name(name.as_str()) => packages.push(name.clone()),
+                Named::Unknown => self.problem(
+                    &field,
+                    ErrorCode::PackageUnavailable,
+                    format!("{name} cannot be the name of a Debian package"),
+                    "Debian's names have lower-case letters, digits and + - . only; versions and releases do not belong here.",
+                ),
+                Named::Missing(why) => self.problem(
+                    &field,
+                    ErrorCode::PackageUnavailable,
+                    format!("Debian has no {name}: {why}"),
+                    "Take it away, or bring it in a post-install script or an overlay.",
+                ),
+            }
+        }
+        packages
+    }
+
+    /// What other fields of the spec need of this category.
+    fn implied(&mut self, category: &str, image: &OsImage) -> Vec<PackageName> {
+        let spec = &image.spec;
+        let features = &self.table.features;
+        let mut packages = Vec::new();
+        match category {
+            "base" => {
+                if spec.defaults.locale.as_deref().is_some_and(|l| l != "C.UTF-8") {
+                    packages.push(features.locale.clone());
+                }
+                if spec.defaults.timezone.as_deref().is_some_and(|zone| !is_utc(zone)) {
+                    packages.push(features.timezone.clone());
+                }
+                if spec.defaults.users.iter().any(|u| u.sudo) {
+                    packages.push(features.sudo.clone());
+                }
+                packages.extend(self.shells(image));
+            }
+            "security" if spec.security_features.firewall.is_some() => {
+                packages.push(features.firewall.clone())
+            }
+            "networking" if spec.security_features.ssh.is_some() => packages.push(features.ssh.clone()),
+            _ => {}
+        }
+        packages
+    }
+
+    fn shells(&mut self, image: &OsImage) -> Vec<PackageName> {
+        let mut packages = Vec::new();
+        for (index, user) in image.spec.defaults.users.iter().enumerate() {
+            let Some(shell) = &user.shell else { continue };
+            match self.table.shell(shell) {
+                Some(package) => packages.extend(package.cloned()),
+                None => self.note(
+                    &format!("spec.defaults.users[{index}].shell"),
+                    format!("nobody knows which package brings {shell}"),
+                    "See that a package of this spec or the overlay does.",
+                ),
+            }
+        }
+        packages
+    }
+
+    fn problem(&mut self, field: &str, code: ErrorCode, message: String, hint: &str) {
+        self.problems.push(Problem {
+            field: field.to_owned(),
+            code,
+            fatal: true,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+
+    fn note(&mut self, field: &str, message: String, hint: &str) {
+        self.problems.push(Problem {
+            field: field.to_owned(),
+            code: ErrorCode::PackageUnavailable,
+            fatal: false,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+}
+
+fn is_utc(zone: &str) -> bool {
+    matches!(
+        zone,
+        "UTC" | "Etc/UTC" | "Etc/UCT" | "UCT" | "Zulu" | "Etc/Zulu" | "Universal" | "Etc/Universal"
+    )
+}
+
+/// Debian Policy, section 5.6.7. A hyphen at the end would tell apt to *remove* a package.
+fn is_debian_name(name: &str) -> bool {
+    name.len() >= 2
+        && !name.ends_with('-')
+        && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(spec: serde_json::Value) -> OsImage {
+        let mut document = serde_json::json!({
+            "apiVersion": "bootwright/v1", "kind": "OsImage", "metadata": {"name": "edge"},
+            "spec": {"base": "debian", "suite": "bookworm", "outputs": ["oci"]}
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            document["spec"][key] = value.clone();
+        }
+        serde_json::from_value(document).unwrap()
+    }
+
+    fn layers(spec: serde_json::Value) -> Vec<(String, Vec<String>)> {
+        let request = request(&image(spec)).unwrap();
+        let names = |l: &LayerRequest| l.packages.iter().map(ToString::to_string).collect();
+        request.layers.iter().map(|l| (l.name.clone(), names(l))).collect()
+    }
+
+    fn layer(spec: serde_json::Value, name: &str) -> Vec<String> {
+        layers(spec).into_iter().find(|(n, _)| n == name).map(|(_, p)| p).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_smallest_image() {
+        let found = layers(serde_json::json!({}));
+        let names: Vec<&str> = found.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(names, ["bootstrap", "kernel"]);
+        assert_eq!(found[1].1, ["initramfs-tools", "linux-image-amd64", "zstd"]);
+    }
+
+    #[test]
+    fn an_iso_brings_live_boot_and_boot_files() {
+        let iso = serde_json::json!({"outputs": ["iso"], "packages": {"utils": ["nano"]}});
+        assert!(layer(iso.clone(), "kernel").contains(&"live-boot".to_owned()));
+        let found = layers(iso);
+        assert_eq!(found.last().unwrap().0, "iso-boot-files");
+        assert_eq!(found.last().unwrap().1, ["grub-efi-amd64-signed", "grub-pc-bin", "shim-signed"]);
+    }
+
+    #[test]
+    fn names_are_translated_sorted_and_asked_for_once() {
+        let spec = serde_json::json!({"packages": {
+            "development": ["python", "git"], "networking": ["wireguard"], "utils": ["git", "python3", "systemd-sysv"],
+            "extra": ["docker"]
+        }});
+        assert_eq!(layer(spec.clone(), "development"), ["git", "python3"]);
+        assert_eq!(layer(spec.clone(), "networking"), ["wireguard-tools"]);
+        assert_eq!(layer(spec.clone(), "utils"), Vec::<String>::new());
+        assert_eq!(layer(spec.clone(), "extra"), ["docker"]);
+        let (_, notes) = check(&image(spec));
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes.iter().all(|n| !n.fatal));
+        assert_eq!(notes[0].message, "python is called python3 here");
+    }
+
+    #[test]
+    fn the_order_in_a_spec_does_not_matter() {
+        let one = serde_json::json!({"packages": {"utils": ["nano", "htop"]}});
+        let two = serde_json::json!({"packages": {"utils": ["htop", "nano"]}});
+        assert_eq!(layers(one), layers(two));
+    }
+
+    #[test]
+    fn features_bring_their_packages() {
+        let spec = serde_json::json!({
+            "defaults": {"locale": "de_DE.UTF-8", "timezone": "Europe/Berlin",
+                "users": [{"name": "a", "sudo": true, "shell": "/usr/bin/zsh"}, {"name": "b", "shell": "/bin/bash"}]},
+            "securityFeatures": {"firewall": {}, "ssh": {}}
+        });
+        assert_eq!(layer(spec.clone(), "base"), ["locales", "sudo", "tzdata", "zsh"]);
+        assert_eq!(layer(spec.clone(), "security"), ["nftables"]);
+        assert_eq!(layer(spec, "networking"), ["openssh-server"]);
+        let plain = serde_json::json!({"defaults": {"locale": "C.UTF-8", "timezone": "Etc/UTC"}});
+        assert!(layer(plain, "base").is_empty());
+    }
+
+    #[test]
+    fn what_debian_lacks_is_refused_all_at_once() {
+        let spec = serde_json::json!({
+            "kernel": {"version": "linux-zen"},
+            "packages": {"ai_ml": ["ollama"], "networking": ["tailscale", "curl"], "utils": ["Nano", "nano-", "a/b", "x"]}
+        });
+        let problems = request(&image(spec)).unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "spec.kernel.version",
+                "spec.packages.ai_ml[0]",
+                "spec.packages.networking[0]",
+                "spec.packages.utils[0]",
+                "spec.packages.utils[1]",
+                "spec.packages.utils[2]",
+                "spec.packages.utils[3]"
+            ]
+        );
+        assert_eq!(problems[1].code, ErrorCode::PackageUnavailable);
+        assert!(problems[1].failure().message.contains("ollama"));
+        assert!(request(&image(serde_json::json!({"base": "arch"}))).is_err());
+        assert!(request(&image(serde_json::json!({"architecture": "aarch64"}))).is_err());
+    }
+}
