@@ -32,6 +32,7 @@ pub fn man_page(path: &[String]) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command)
         .manual("Bootwright")
+        .source(concat!("bootwright ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)
         .map_err(|e| Failure::bug(format!("writing a man page: {e}")))?;
     Ok(page)

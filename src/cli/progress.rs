@@ -279,7 +279,11 @@ impl Draw for Bars {
     }
 
     fn message(&mut self, text: &str) {
-        let _ = self.all.println(text);
+        // Written between two frames and with a line end of its own, so that whatever
+        // comes after the last bar starts on a new line.
+        self.all.suspend(|| {
+            let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+        });
     }
 
     fn clear(&mut self) {

@@ -96,3 +96,71 @@ fn say(progress: &Progress, text: &'static str) {
     let progress = progress.clone();
     std::thread::spawn(move || progress.message(text));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::progress::{Detail, Style};
+    use crate::cli::terminal::Palette;
+    use nix::sys::signal::{Signal as Number, raise};
+    use std::time::{Duration, Instant};
+
+    const MARK: &str = "BOOTWRIGHT_TEST_SIGNALLED";
+
+    /// Raises signals in a process of its own: they are the whole process's business.
+    fn signalled(numbers: &str) -> std::process::Output {
+        #[expect(clippy::disallowed_methods, reason = "this test runs itself again")]
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "cli::signals::tests::the_process_that_is_signalled",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(MARK, numbers)
+            .output()
+            .unwrap()
+    }
+
+    #[test]
+    #[ignore = "started by the other tests"]
+    fn the_process_that_is_signalled() {
+        #[expect(clippy::disallowed_methods, reason = "set by the test that started us")]
+        let Ok(numbers) = std::env::var(MARK) else { return };
+        let cancel = Cancel::default();
+        let progress = Progress::stderr(Style::Lines, Detail::Normal, Palette::default());
+        listen(cancel.clone(), progress, true).unwrap();
+        for number in numbers.split(' ') {
+            raise(number.parse::<Number>().unwrap()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        while !cancel.is_requested() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::process::exit(if cancel.is_requested() { 40 } else { 41 });
+    }
+
+    #[test]
+    fn the_first_request_asks_and_says_what_happens() {
+        for number in ["SIGINT", "SIGTERM"] {
+            let output = signalled(number);
+            assert_eq!(output.status.code(), Some(40), "{number}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("stopping: finished steps are kept"));
+        }
+    }
+
+    #[test]
+    fn the_second_request_ends_the_process() {
+        for numbers in ["SIGINT SIGINT", "SIGTERM SIGINT", "SIGINT SIGTERM"] {
+            assert_eq!(signalled(numbers).status.code(), Some(130), "{numbers}");
+        }
+    }
+
+    #[test]
+    fn a_hangup_is_only_noted() {
+        let output = signalled("SIGHUP SIGHUP");
+        assert_eq!(output.status.code(), Some(41), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the work goes on"));
+    }
+}

@@ -118,7 +118,8 @@ pub fn doctor(context: &Context, request: DoctorRequest) -> Result<DoctorReport>
         installed = missing;
         tools = look_at_tools(context)?;
     }
-    let folder = context.cwd.join(&request.folder);
+    // Through its components, so that `.` does not show.
+    let folder: PathBuf = context.cwd.join(&request.folder).components().collect();
     let host = host::look(context, &folder, &tools)?;
     let missing_packages = missing_packages(&tools);
     let ready = missing_packages.is_empty() && host.iter().all(|c| c.verdict != Verdict::Bad);

@@ -1,0 +1,48 @@
+# `make demo` and `make test` work on a bare Debian 12 with Rust, as root (or with sudo).
+
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BOOTWRIGHT := $(TARGET)/release/bootwright
+CARGO_FLAGS := --locked
+# Images that `make demo` builds; all when empty.
+IMAGES :=
+
+.PHONY: setup setup-test release demo test test-images bench fmt lint doc clean-demo
+
+setup:
+	@scripts/setup.sh .ci/packages.txt .ci/packages-build.txt
+
+setup-test: setup
+	@scripts/setup.sh .ci/packages-test.txt
+
+release: setup
+	cargo build --release $(CARGO_FLAGS)
+
+demo: release
+	scripts/demo.sh $(BOOTWRIGHT) $(IMAGES)
+
+# Everything that CI runs. The tests come last, so that the last lines are their verdict.
+test: setup-test lint doc
+	cargo test $(CARGO_FLAGS) --quiet --doc
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run $(CARGO_FLAGS); \
+	else set -x; cargo test $(CARGO_FLAGS) --lib --bins --tests; fi
+
+# Only the tests that build and boot whole images.
+test-images: setup-test
+	cargo test $(CARGO_FLAGS) --test it -- --test-threads=1 verify:: pipeline::
+
+bench: release
+	benches/iso/run.sh $(BOOTWRIGHT)
+
+fmt:
+	cargo fmt
+
+lint: setup-test
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+doc: setup-test
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --quiet
+
+clean-demo:
+	rm -rf demo

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, one module for each thing a user can do.
+
+mod architecture;
+mod cli;
