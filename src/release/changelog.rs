@@ -162,7 +162,7 @@ impl Changes {
                 }
             };
         }
-        let _ = writeln!(text, "\nPackages to download: {}.", delta(self.package_bytes()));
+        let _ = writeln!(text, "\nPackage files together: {}.", delta(self.package_bytes()));
     }
 }
 

@@ -151,22 +151,23 @@ async fn fetch_signatures(
     if listed != check::sums_of(manifest, crate::model::Digest::of(manifest_bytes)) {
         return Err(Failure::untrusted(format!("{sums_path} differs from the signed manifest")));
     }
-    for (name, bytes) in [(MANIFEST, manifest_bytes), (sums::FILE_NAME, text.as_slice())] {
+    let mut checked = Vec::new();
+    for (name, bytes) in [(sums::FILE_NAME, text.as_slice()), (MANIFEST, manifest_bytes)] {
         let path = format!("{base}/{name}.sig");
         let signature = store.read(&path, SIGNATURE_LIMIT).await?.ok_or_else(|| missing(&path))?;
         if !check::signed(request.keys, bytes, &signature) {
             return Err(Failure::untrusted(format!("no trusted key signed {base}/{name}")));
         }
-        write_atomic(&request.to.join(format!("{name}.sig")), &signature, 0o644)?;
-        write_atomic(&request.to.join(name), bytes, 0o644)?;
+        checked.push((format!("{name}.sig"), signature));
+        checked.push((name.to_owned(), bytes.to_vec()));
     }
     // Other signatures are for other tools to check.
     for name in [&format!("{}.asc", sums::FILE_NAME), keyless::FILE_NAME] {
         if let Some(bytes) = store.read(&format!("{base}/{name}"), TEXT_LIMIT).await? {
-            write_atomic(&request.to.join(name), &bytes, 0o644)?;
+            checked.insert(0, (name.to_owned(), bytes));
         }
     }
-    Ok(())
+    checked.iter().try_for_each(|(name, bytes)| write_atomic(&request.to.join(name), bytes, 0o644))
 }
 
 /// Where a store is.

@@ -273,6 +273,8 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
         openpgp: writer.signers.openpgp.is_some(),
     })?;
     staging.write_unlisted("index.html", page.as_bytes())?;
+    // As every reader gets it: without this host's paths of evidence.
+    let manifest = check::parse_manifest(&bytes)?;
     Ok(Content::New { manifest: Box::new(manifest), digest, staging, sums, _work: work })
 }
 

@@ -1,6 +1,6 @@
 //! Writing the files of a release under a name that nobody sees yet.
 
-use crate::effects::files::{digest_file, link_or_copy};
+use crate::effects::files::digest_file;
 use crate::model::failure::IoContext;
 use crate::model::release::{FileRole, ReleaseFile};
 use crate::model::{Digest, Failure, Result};
@@ -36,13 +36,11 @@ impl Staging {
         self.files.values().cloned().collect()
     }
 
-    /// Takes in an artifact: linked or copied, synced, and hashed again. It must still be the
-    /// bytes that were verified.
+    /// Takes in an artifact, synced and hashed again: it must still be the bytes that were
+    /// verified. Always a copy (a shared one where the file system can): a hard link would
+    /// let whoever writes to the build's file later alter what is published.
     pub fn take(&mut self, from: &Path, name: &str, role: FileRole, verified: Digest) -> Result<()> {
-        let to = self.place(name)?;
-        link_or_copy(from, &to)?;
-        self.settle(&to)?;
-        let (digest, size) = digest_file(&to)?;
+        let (digest, size) = self.copy_in(from, name)?;
         if digest != verified {
             return Err(Failure::untrusted(format!(
                 "{}: its bytes changed after they were verified: {verified} then, {digest} now",
@@ -50,23 +48,30 @@ impl Staging {
             ))
             .hint("Something else writes to this file; build it again."));
         }
-        self.list(name, role, size, digest)
+        self.list(name, role, size, digest);
+        Ok(())
     }
 
-    /// Takes in a file that nothing vouches for (evidence): always a copy, because its writer
-    /// may still have it open.
+    /// Takes in a file that nothing vouches for (evidence).
     pub fn copy(&mut self, from: &Path, name: &str, role: FileRole) -> Result<()> {
+        let (digest, size) = self.copy_in(from, name)?;
+        self.list(name, role, size, digest);
+        Ok(())
+    }
+
+    fn copy_in(&self, from: &Path, name: &str) -> Result<(Digest, u64)> {
         let to = self.place(name)?;
-        std::fs::copy(from, &to).during(|| format!("copying {}", from.display()))?;
-        self.settle(&to)?;
-        let (digest, size) = digest_file(&to)?;
-        self.list(name, role, size, digest)
+        std::fs::copy(from, &to).during(|| format!("copying {} to {}", from.display(), to.display()))?;
+        open_to_all(&to, 0o644)?;
+        File::open(&to).and_then(|f| f.sync_all()).during(|| format!("syncing {}", to.display()))?;
+        digest_file(&to)
     }
 
     /// Writes a file and lists it.
     pub fn write(&mut self, name: &str, role: FileRole, bytes: &[u8]) -> Result<()> {
         self.write_unlisted(name, bytes)?;
-        self.list(name, role, bytes.len() as u64, Digest::of(bytes))
+        self.list(name, role, bytes.len() as u64, Digest::of(bytes));
+        Ok(())
     }
 
     /// Writes a file that the manifest does not list: itself, checksums, signatures, the page.
@@ -103,15 +108,9 @@ impl Staging {
         Ok(self.folder.join(name))
     }
 
-    fn settle(&self, path: &Path) -> Result<()> {
-        open_to_all(path, 0o644)?;
-        File::open(path).and_then(|f| f.sync_all()).during(|| format!("syncing {}", path.display()))
-    }
-
-    fn list(&mut self, name: &str, role: FileRole, size: u64, sha256: Digest) -> Result<()> {
+    fn list(&mut self, name: &str, role: FileRole, size: u64, sha256: Digest) {
         let file = ReleaseFile { name: name.to_owned(), role, size, sha256 };
         self.files.insert(name.to_owned(), file);
-        Ok(())
     }
 }
 
