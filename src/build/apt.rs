@@ -115,8 +115,7 @@ impl Apt {
             let path = folder.join(sub);
             std::fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
         }
-        let folder =
-            folder.canonicalize().during(|| format!("finding {}", folder.display()))?;
+        let folder = folder.canonicalize().during(|| format!("finding {}", folder.display()))?;
         let apt = Self {
             architecture: request.architecture.debian(),
             suite: request.suite.to_string(),
@@ -234,8 +233,8 @@ Acquire::Retries "3";
             return Ok(Vec::new());
         }
         write_atomic(&self.folder.join("status"), installed.as_bytes(), 0o644)?;
-        let output =
-            self.run(Process::new("apt-get").args(["-s", "-qq", "install", "--no-remove", "--"]).args(names))?;
+        let output = self
+            .run(Process::new("apt-get").args(["-s", "-qq", "install", "--no-remove", "--"]).args(names))?;
         if !output.status.success() {
             return Err(classify_solve(&output, layer));
         }
@@ -305,13 +304,11 @@ Acquire::Retries "3";
             .iter()
             .map(|source| {
                 let path = self.lists().join(format!("{}InRelease", list_prefix(source)));
-                let text =
-                    std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
-                let date = text
-                    .lines()
-                    .find_map(|l| l.strip_prefix("Date: "))
-                    .and_then(parse_date)
-                    .ok_or_else(|| Failure::upstream(format!("the index of {} has no date", source.suite)))?;
+                let text = std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
+                let date =
+                    text.lines().find_map(|l| l.strip_prefix("Date: ")).and_then(parse_date).ok_or_else(
+                        || Failure::upstream(format!("the index of {} has no date", source.suite)),
+                    )?;
                 Ok(LockedIndex {
                     suite: source.suite.clone(),
                     date,
@@ -389,12 +386,24 @@ fn parse_uris(text: &str) -> Result<Vec<Chosen>> {
 
 fn classify_update(output: &Output) -> Failure {
     let errors = output.errors();
-    let signs = ["NO_PUBKEY", "not signed", "public key is not available", "BADSIG", "EXPKEYSIG", "Hash Sum mismatch", "is not valid yet", "is expired", "no longer signed"];
+    let signs = [
+        "NO_PUBKEY",
+        "not signed",
+        "public key is not available",
+        "BADSIG",
+        "EXPKEYSIG",
+        "Hash Sum mismatch",
+        "is not valid yet",
+        "is expired",
+        "no longer signed",
+    ];
     let details: Vec<&str> =
         errors.lines().filter(|l| l.starts_with("E:") || l.starts_with("W:") || l.contains("gpgv")).collect();
     let failure = if signs.iter().any(|s| errors.contains(s)) {
-        Failure::untrusted("a package index is not signed by a key of the mirror's keyring, or is out of date")
-            .hint("Check `urls:` and `keyring:` of the mirror in bootwright.yaml, and this host's clock.")
+        Failure::untrusted(
+            "a package index is not signed by a key of the mirror's keyring, or is out of date",
+        )
+        .hint("Check `urls:` and `keyring:` of the mirror in bootwright.yaml, and this host's clock.")
     } else {
         Failure::upstream("the package indexes cannot be had")
             .hint("Check `urls:` and `suites:` of the mirrors in bootwright.yaml, and the network.")
@@ -513,7 +522,8 @@ fn set_waves(
     packages: &mut [LockedPackage],
     stanzas: &Stanzas,
 ) {
-    let first = u32::from(packages.iter().any(|p| p.layer == layer.name && essential.contains(p.name.as_str())));
+    let first =
+        u32::from(packages.iter().any(|p| p.layer == layer.name && essential.contains(p.name.as_str())));
     let of_layer: BTreeMap<String, usize> = packages
         .iter()
         .enumerate()

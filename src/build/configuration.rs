@@ -46,7 +46,11 @@ pub fn apply(
     if has("systemd") {
         run("switching the network on", "/bin/systemctl", &["enable", "systemd-networkd.service"])?;
         // It waits for a network that a machine need not have, and fails when there is none.
-        run("not waiting for the network", "/bin/systemctl", &["disable", "systemd-networkd-wait-online.service"])?;
+        run(
+            "not waiting for the network",
+            "/bin/systemctl",
+            &["disable", "systemd-networkd-wait-online.service"],
+        )?;
     }
     if configuration.firewall.is_some() {
         run("checking the firewall rules", "/usr/sbin/nft", &["--check", "--file", "/etc/nftables.conf"])?;
@@ -57,12 +61,10 @@ pub fn apply(
     Ok(())
 }
 
-fn make_user(
-    user: &User,
-    sandbox: &Sandbox,
-    cancel: &Cancel,
-    run: &dyn Fn(&str, &str, &[&str]) -> Result<()>,
-) -> Result<()> {
+/// Runs a program of the root: what for, its path, its arguments.
+type Run<'a> = &'a dyn Fn(&str, &str, &[&str]) -> Result<()>;
+
+fn make_user(user: &User, sandbox: &Sandbox, cancel: &Cancel, run: Run<'_>) -> Result<()> {
     let name = user.name.as_str();
     let mut groups: Vec<&str> = user.groups.iter().map(|g| g.as_str()).collect();
     if user.sudo && !groups.contains(&"sudo") {
@@ -83,12 +85,18 @@ fn make_user(
             .arg("--encrypted")
             .stdin(format!("{name}:{hash}\n"))
             .check(cancel)
-            .map_err(|f| Failure::spec(format!("setting the password of {name} failed")).details(f.message))?;
+            .map_err(|f| {
+                Failure::spec(format!("setting the password of {name} failed")).details(f.message)
+            })?;
     }
     if !user.ssh_keys.is_empty() {
         let folder = format!("/home/{name}/.ssh");
         let keys = user.ssh_keys.iter().map(|k| format!("{k}\n")).collect::<String>();
-        run("making a key folder", "/usr/bin/install", &["-d", "-m", "0700", "-o", name, "-g", name, &folder])?;
+        run(
+            "making a key folder",
+            "/usr/bin/install",
+            &["-d", "-m", "0700", "-o", name, "-g", name, &folder],
+        )?;
         let path = format!("{}/authorized_keys", folder.trim_start_matches('/'));
         root_files::write(sandbox, &[Entry::file(&path, 0o600, keys)], 0, cancel)?;
         run("giving keys to their owner", "/bin/chown", &[&format!("{name}:{name}"), &format!("/{path}")])?;
@@ -101,7 +109,10 @@ fn check_sshd(sandbox: &Sandbox, cancel: &Cancel) -> Result<()> {
     // `normalise` removes these again: the image has no host keys, it makes its own.
     sandbox.process("/usr/bin/ssh-keygen")?.arg("-A").check(cancel)?;
     let sandbox = sandbox.clone().folder("/run/sshd");
-    let output = sandbox.process("/usr/sbin/sshd")?.args(["-T", "-C", "user=root,host=h,addr=127.0.0.1"]).run(cancel)?;
+    let output = sandbox
+        .process("/usr/sbin/sshd")?
+        .args(["-T", "-C", "user=root,host=h,addr=127.0.0.1"])
+        .run(cancel)?;
     if output.status.success() {
         return Ok(());
     }
@@ -145,14 +156,15 @@ pub fn files(configuration: &Configuration, has_sshd: bool) -> Vec<Entry> {
     }
     let modules = &configuration.modules;
     if !modules.enable.is_empty() {
-        files.push(Entry::file("etc/modules-load.d/bootwright.conf", 0o644, modules.enable.join("\n") + "\n"));
+        files.push(Entry::file(
+            "etc/modules-load.d/bootwright.conf",
+            0o644,
+            modules.enable.join("\n") + "\n",
+        ));
     }
     if !modules.disable.is_empty() {
-        let text: String = modules
-            .disable
-            .iter()
-            .map(|m| format!("blacklist {m}\ninstall {m} /bin/false\n"))
-            .collect();
+        let text: String =
+            modules.disable.iter().map(|m| format!("blacklist {m}\ninstall {m} /bin/false\n")).collect();
         files.push(Entry::file("etc/modprobe.d/bootwright.conf", 0o644, text));
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -41,7 +41,8 @@ pub fn bootstrap(
         symlink(format!("usr/{name}"), root.join(name)).during(|| format!("linking {name}"))?;
     }
     extract_essential(root, packages, debs, cancel)?;
-    for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives"]
+    for folder in
+        ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives"]
     {
         make_folder(&root.join(folder))?;
     }
@@ -103,7 +104,8 @@ fn install_waves(
         } else {
             // Configures what can be by now. What fails here is tried again, and reported,
             // in the last wave; triggers (ldconfig, hook caches) run once, then, too.
-            let _ = run_dpkg(sandbox, debs, ["--no-triggers", "--configure", "-a"].into_iter(), events, cancel)?;
+            let _ =
+                run_dpkg(sandbox, debs, ["--no-triggers", "--configure", "-a"].into_iter(), events, cancel)?;
         }
     }
     Ok(())
@@ -155,9 +157,13 @@ fn classify(stdout: &str, stderr: &str, plain: Failure) -> Failure {
     let lines: Vec<&str> = stdout.lines().chain(stderr.lines()).collect();
     let details = lines[lines.len().saturating_sub(25)..].join("\n");
     if stderr.contains("No space left on device") {
-        return Failure::new(ErrorCode::DiskFull, FailureClass::Host, "the disk is full while packages are installed")
-            .details(details)
-            .hint("Free some space, or set another cache folder in bootwright.yaml.");
+        return Failure::new(
+            ErrorCode::DiskFull,
+            FailureClass::Host,
+            "the disk is full while packages are installed",
+        )
+        .details(details)
+        .hint("Free some space, or set another cache folder in bootwright.yaml.");
     }
     match package {
         Some(package) => Failure::new(

@@ -58,9 +58,8 @@ impl LayerBuilder<'_> {
         self.packages.ensure(needed, self.events, self.cancel)?;
         let mut stack: Vec<StackedLayer> = Vec::new();
         for (layer, id) in recipe.layers.iter().zip(ids) {
-            let done = self.layer(&layer.name, id, &stack, |sandbox, work| {
-                self.step(layer, sandbox, work)
-            })?;
+            let done =
+                self.layer(&layer.name, id, &stack, |sandbox, work| self.step(layer, sandbox, work))?;
             stack.push(done);
             ready(&stack)?;
         }

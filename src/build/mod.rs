@@ -25,10 +25,9 @@ pub mod squashfs;
 pub mod stack;
 pub mod union;
 
-use crate::effects::files::{WorkFolder, free_space};
 use crate::effects::Cancel;
+use crate::effects::files::{WorkFolder, free_space};
 use crate::model::artifact::{Built, BuiltLayer, InstalledPackage};
-use crate::model::catalog::Commit;
 use crate::model::lock::LockRequest;
 use crate::model::name::ImageName;
 use crate::model::recipe::ResolvedRecipe;
@@ -60,14 +59,6 @@ pub struct Builder<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What a build is for, beside its recipe: words that stand in artifacts.
-pub struct Labels<'a> {
-    /// One line about the image.
-    pub description: Option<&'a str>,
-    /// The commit that asked for it.
-    pub commit: Option<&'a Commit>,
-}
-
 impl Builder<'_> {
     /// Resolves the packages that `request` asks for.
     ///
@@ -84,13 +75,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     /// The first step that fails; what was finished stays in the cache for the next try.
-    pub fn build(
-        &self,
-        resolved: &ResolvedRecipe,
-        labels: &Labels<'_>,
-        min_free_space: Size,
-        out: &Path,
-    ) -> Result<Built> {
+    pub fn build(&self, resolved: &ResolvedRecipe, min_free_space: Size, out: &Path) -> Result<Built> {
         let recipe = &resolved.recipe;
         self.check_space(min_free_space)?;
         let packages = Packages {
@@ -111,7 +96,7 @@ impl Builder<'_> {
             let path = out.join(format!("{}.{}", recipe.image, ArtifactKind::of(*output).suffix()));
             artifacts.push(match output {
                 Output::Iso => self.iso(resolved, &stack, &packages, kernel.as_ref(), &path)?,
-                Output::Oci => self.oci(resolved, &stack, labels, &path)?,
+                Output::Oci => self.oci(resolved, &stack, &path)?,
                 Output::Rootfs => rootfs::write(&stack, recipe, &path, self.events, self.cancel)?,
                 Output::Disk => {
                     return Err(Failure::spec(format!("{}: disk images cannot be made yet", recipe.image))
@@ -156,19 +141,13 @@ impl Builder<'_> {
         wants_kernel: bool,
     ) -> Result<(Vec<StackedLayer>, Option<Kernel>)> {
         let epoch = resolved.recipe.epoch;
-        let builder = LayerBuilder {
-            cache: self.cache,
-            packages,
-            resolved,
-            events: self.events,
-            cancel: self.cancel,
-        };
+        let builder =
+            LayerBuilder { cache: self.cache, packages, resolved, events: self.events, cancel: self.cancel };
         if !wants_kernel {
             return Ok((builder.build(|_| Ok(()))?, None));
         }
-        let make = |layers: &[StackedLayer]| {
-            initramfs::make(layers, epoch, self.cache, self.events, self.cancel)
-        };
+        let make =
+            |layers: &[StackedLayer]| initramfs::make(layers, epoch, self.cache, self.events, self.cancel);
         std::thread::scope(|scope| {
             let mut early = None;
             let layers = builder.build(|stack| {
@@ -192,8 +171,19 @@ impl Builder<'_> {
         })
     }
 
-    fn oci(&self, _: &ResolvedRecipe, _: &Stack, _: &Labels<'_>, _: &Path) -> Result<Artifact> {
-        Err(Failure::bug("oci"))
+    fn oci(&self, resolved: &ResolvedRecipe, stack: &Stack, out: &Path) -> Result<Artifact> {
+        // No version, commit or description in the image: the same recipe gives the same
+        // bytes, whoever asks for it. The release's manifest has them.
+        let input = oci::OciInput {
+            stack,
+            recipe: &resolved.recipe,
+            build_id: resolved.recipe.digest(),
+            version: None,
+            commit: None,
+            description: None,
+            out,
+        };
+        oci::write(&input, self.events, self.cancel)
     }
 
     fn iso(

@@ -2,6 +2,9 @@
 
 use crate::ops::{Identity, Secret};
 
+/// What a window needs to find its display.
+const DISPLAY: [&str; 4] = ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"];
+
 /// Everything of the environment that matters.
 #[derive(Debug, Default)]
 pub struct Environment {
@@ -11,6 +14,8 @@ pub struct Environment {
     pub passphrase: Option<Secret>,
     /// `SIGSTORE_ID_TOKEN`, or what GitHub Actions gives a job with `id-token: write`.
     pub identity: Option<Identity>,
+    /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
+    pub display: Vec<(String, String)>,
     /// `BOOTWRIGHT_LOG`: what the log holds, in the form of tracing's `EnvFilter`.
     pub log_filter: Option<String>,
 }
@@ -35,6 +40,7 @@ impl Environment {
             no_color: get("NO_COLOR").is_some() || get("TERM").is_some_and(|term| term == "dumb"),
             passphrase: get("BOOTWRIGHT_KEY_PASSPHRASE").map(Secret::new),
             identity,
+            display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             log_filter: get("BOOTWRIGHT_LOG"),
         }
     }

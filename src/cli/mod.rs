@@ -100,7 +100,12 @@ impl Session {
             passphrase: self.environment.passphrase.clone(),
             identity: self.environment.identity.clone(),
         };
-        let answers = run::Answers { palette: self.out, format: self.format, progress: &self.progress };
+        let answers = run::Answers {
+            palette: self.out,
+            format: self.format,
+            display: &self.environment.display,
+            progress: &self.progress,
+        };
         run::run(cli, &context, &answers)
     }
 

@@ -26,6 +26,8 @@ pub struct Answers<'a> {
     pub palette: Palette,
     /// Text or JSON.
     pub format: OutputFormat,
+    /// The variables that lead to the desktop's display.
+    pub display: &'a [(String, String)],
     /// What must be out of the way first.
     pub progress: &'a Progress,
 }
@@ -184,6 +186,7 @@ fn boot(args: BootArgs, global: &GlobalArgs, context: &Context, answers: &Answer
         target: args.target,
         mode: args.mode,
         graphical: args.graphical,
+        display: answers.display.to_vec(),
         memory_mib: args.memory,
     };
     let report = ops::boot(context, request)?;

@@ -196,6 +196,36 @@ async fn get(
     finish(&part, download, Digest::from_bytes(hash.finalize().into()), have)
 }
 
+/// An identity token for `audience` from the address that GitHub Actions names in
+/// `ACTIONS_ID_TOKEN_REQUEST_URL` (GitHub documentation, "OpenID Connect").
+///
+/// # Errors
+/// Class *upstream* if the service refuses; neither address nor bearer token is shown.
+pub async fn identity_token(
+    client: &reqwest::Client,
+    url: &str,
+    bearer: &str,
+    audience: &str,
+) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        value: String,
+    }
+    let refused = |e: reqwest::Error| {
+        Failure::upstream(format!("no identity token can be had: {}", chain(&e.without_url())))
+            .hint("Give the workflow the permission `id-token: write`.")
+    };
+    let response = client
+        .get(url)
+        .query(&[("audience", audience)])
+        .bearer_auth(bearer)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(refused)?;
+    Ok(response.json::<Answer>().await.map_err(refused)?.value)
+}
+
 /// An error with its causes: reqwest's own text leaves out why.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -107,7 +107,8 @@ impl Sandbox {
         // overlayfs refuses a work folder that a `volatile` mount has used: it cannot know
         // that nothing was lost. We do: the process that used it has ended.
         super::files::remove_tree(&self.work)?;
-        std::fs::create_dir(&self.work).map_err(|e| Failure::io(format!("making {}", self.work.display()), &e))?;
+        std::fs::create_dir(&self.work)
+            .map_err(|e| Failure::io(format!("making {}", self.work.display()), &e))?;
         let mut process = Process::new("bwrap")
             .overlay(self.mount()?)
             .arg("--bind")

@@ -37,8 +37,6 @@ pub struct Recipe {
     pub layers: Vec<LayerRecipe>,
     /// What is made from the layers.
     pub outputs: Vec<Output>,
-    /// Packages whose files the ISO's boot loaders are made from; never installed.
-    pub boot_files: Vec<LockedPackage>,
     /// How hard artifacts are compressed.
     pub compression: Compression,
     /// The boot menu of the ISO.

@@ -443,6 +443,8 @@ pub struct BootRequest {
     pub graphical: bool,
     /// Memory of the machine, in MiB.
     pub memory_mib: u32,
+    /// The variables that lead to the desktop's display, for a window.
+    pub display: Vec<(String, String)>,
 }
 
 /// How the machine ended.

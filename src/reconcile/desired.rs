@@ -71,11 +71,10 @@ fn wanted(
         return Ok(Wanted::Recipe(Box::new(resolve::resolve(document, lock.clone(), settings)?)));
     }
     let request = resolve::request(&document.spec).map_err(|problems| {
-        problems
-            .first()
-            .map_or_else(|| Failure::bug("a spec was refused without a reason"), |p| {
-                p.failure().on(&document.place)
-            })
+        problems.first().map_or_else(
+            || Failure::bug("a spec was refused without a reason"),
+            |p| p.failure().on(&document.place),
+        )
     })?;
     match [made, published].into_iter().flatten().find(|lock| lock.request == request) {
         Some(lock) => Ok(Wanted::Recipe(Box::new(resolve::resolve(document, lock.clone(), settings)?))),

@@ -168,11 +168,14 @@ impl World<'_> {
                     Some(old) if old.request == new.request && old.packages == new.packages => old,
                     _ => new,
                 };
-                self.runtime.block_on(state.put_made_lock(image, &lock, now))
+                self.runtime.block_on(async {
+                    state.put_made_lock(image, &lock).await?;
+                    state.record_check(image, now).await
+                })
             }
             Err(failure) => {
                 if failure.class != FailureClass::Cancelled {
-                    self.runtime.block_on(state.lock_failed(image, &request, &failure, now))?;
+                    self.runtime.block_on(state.record_check_failure(image, &request, &failure, now))?;
                 }
                 Err(failure)
             }

@@ -1,8 +1,7 @@
 //! One run: build, verify, publish, with its phase recorded before each begins.
 
 use super::{Publishing, World, evidence};
-use crate::build::Labels;
-use crate::effects::files::{FileLock, parent, remove_tree};
+use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::model::artifact::Built;
 use crate::model::evidence::Evidence;
 use crate::model::failure::IoContext;
@@ -12,11 +11,13 @@ use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
 use crate::model::{Artifact, ArtifactKind, Event, Failure, FailureClass, Result, VerifiedArtifact};
 use crate::release::{Publication, changelog};
+use crate::state::{Acquired, image_lease};
 use crate::verify;
-use chrono::Duration;
+use chrono::TimeDelta;
+use std::path::Path;
 
 /// A lease outlives any build; one whose holder died is taken over at once all the same.
-const LEASE: Duration = Duration::hours(24);
+const LEASE: TimeDelta = TimeDelta::hours(24);
 
 /// Drives one build step to its end; `false` if another process is at it.
 pub(super) fn drive(
@@ -28,17 +29,18 @@ pub(super) fn drive(
     publishing: &Publishing,
 ) -> Result<bool> {
     let (state, runtime) = (world.state()?, &world.runtime);
-    let image = &step.image;
-    let name = format!("image/{image}");
-    let held = runtime.block_on(state.acquire_lease(&name, LEASE, world.clock.now()))?;
-    let lease = match held {
-        Ok(lease) => lease,
-        Err(holder) => {
-            world.events.warn(format!("{image} is being built by {holder}; it is left to them"));
+    let (image, now) = (&step.image, world.clock.now());
+    let (name, pid) = (image_lease(image), std::process::id());
+    let lease = match runtime.block_on(state.acquire_lease(&name, "bootwright", pid, LEASE, now))? {
+        Acquired::Yes(lease) => lease,
+        Acquired::HeldBy(holder) => {
+            let (who, pid) = (holder.holder, holder.pid);
+            world.events.warn(format!("{image} is being built by {who} (pid {pid}); it is left to them"));
             return Ok(false);
         }
     };
-    let run = runtime.block_on(state.start_run(image, &resolved.recipe.digest(), version, world.clock.now()))?;
+    let run =
+        runtime.block_on(state.start_run(image, &resolved.recipe.digest(), version, world.clock.now()))?;
     let mut steps = Steps { world, run };
     let result = steps.all(resolved, step, channel, publishing);
     let end = match &result {
@@ -48,7 +50,7 @@ pub(super) fn drive(
         Err(failure) => Some(RunState::Failed { failure: failure.clone() }),
     };
     let recorded = end.map_or(Ok(()), |end| steps.enter(end));
-    runtime.block_on(state.release_lease(lease))?;
+    runtime.block_on(state.release(lease))?;
     result.and(recorded).map(|()| true)
 }
 
@@ -60,9 +62,7 @@ struct Steps<'a, 'w> {
 impl Steps<'_, '_> {
     fn enter(&mut self, next: RunState) -> Result<()> {
         let world = self.world;
-        self.run = world
-            .runtime
-            .block_on(world.state()?.advance(self.run.id, next, world.clock.now()))?;
+        self.run = world.runtime.block_on(world.state()?.advance(self.run.id, next, world.clock.now()))?;
         world.events.emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
         Ok(())
     }
@@ -82,12 +82,8 @@ impl Steps<'_, '_> {
         let _held = FileLock::take(&folder.with_extension("lock"))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
         let document = world.catalog.images.get(&step.image);
-        let labels = Labels {
-            description: document.and_then(|d| d.spec.metadata.description.as_deref()),
-            commit: world.catalog.source.commit.as_ref(),
-        };
         let space = world.catalog.settings.build.min_free_space;
-        let built = world.with_builder(|b| b.build(resolved, &labels, space, &folder))?;
+        let built = world.with_builder(|b| b.build(resolved, space, &folder))?;
 
         self.enter(RunState::Verifying)?;
         let artifacts = self.verify(resolved, &built)?;
@@ -100,7 +96,7 @@ impl Steps<'_, '_> {
             lock_text: crate::catalog::lock_text(&resolved.lock).into_bytes(),
             built,
             artifacts,
-            description: labels.description.map(str::to_owned),
+            description: document.and_then(|d| d.spec.metadata.description.clone()),
             version: self.run.version.clone(),
             channel: channel.clone(),
             source: world.catalog.source.clone(),
@@ -139,7 +135,8 @@ impl Steps<'_, '_> {
                 if let Some(found) = evidence::find(&place, artifact)? {
                     return VerifiedArtifact::new(artifact.clone(), found);
                 }
-                let shown = self.show(resolved, artifact)?;
+                let gathered = WorkFolder::new(&world.cache.work(), "verify")?;
+                let shown = self.show(resolved, artifact, gathered.path())?;
                 let kept = evidence::keep(world.cache.root(), &place, shown)?;
                 let verified = VerifiedArtifact::new(artifact.clone(), kept);
                 if verified.is_err() {
@@ -152,7 +149,7 @@ impl Steps<'_, '_> {
 
     /// Evidence that refuses an artifact is kept for people to read, and never found again
     /// as a reason to publish or not to try.
-    fn put_aside(&self, place: &std::path::Path) -> Result<()> {
+    fn put_aside(&self, place: &Path) -> Result<()> {
         let aside = parent(parent(place)).join("refused").join(self.run.image.as_str());
         std::fs::create_dir_all(parent(&aside)).during(|| format!("making {}", parent(&aside).display()))?;
         remove_tree(&aside)?;
@@ -161,11 +158,12 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
-    fn show(&self, resolved: &ResolvedRecipe, artifact: &Artifact) -> Result<Evidence> {
+    fn show(&self, resolved: &ResolvedRecipe, artifact: &Artifact, to: &Path) -> Result<Evidence> {
         let world = self.world;
         let build_id = resolved.recipe.digest();
         let options = verify::Options {
             scratch: world.cache.work(),
+            evidence: to.to_owned(),
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             acceleration: verify::Acceleration::Auto { cache: world.cache.root().join("acceleration.json") },
             clock: world.clock,
@@ -190,7 +188,7 @@ impl Steps<'_, '_> {
         }
     }
 
-    fn push(&self, _resolved: &ResolvedRecipe, _folder: &std::path::Path) -> Result<()> {
+    fn push(&self, _resolved: &ResolvedRecipe, _folder: &Path) -> Result<()> {
         Ok(())
     }
 }

@@ -68,6 +68,21 @@ fn kvm_opens() -> bool {
     std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
+/// How the guest of an ISO's instructions are carried out on this host, for a caller that
+/// boots it for a person.
+///
+/// # Errors
+/// Class *host* if QEMU does not run.
+pub fn for_medium(
+    medium: &Path,
+    options: &Options,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Accelerator> {
+    let host = super::host::look(&options.tools, cancel)?;
+    options.acceleration.choose(medium, options, &host, events, cancel)
+}
+
 /// Copies an ISO's kernel out of it, without mounting anything.
 ///
 /// # Errors

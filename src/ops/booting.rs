@@ -1,0 +1,78 @@
+//! `boot`: an image in a virtual machine, for a person.
+
+use super::releases::{open, version};
+use super::{BootReport, BootRequest, BootTarget, Context};
+use crate::effects::files::WorkFolder;
+use crate::model::release::FileRole;
+use crate::model::{ArtifactKind, Failure, Result};
+use crate::verify::{self, Acceleration, Options, Screen, Tools, interactive::Session};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Where a machine's scratch files live, below the folder that Bootwright is run in.
+const SCRATCH: &str = ".bootwright/boot";
+
+/// Starts an image in a virtual machine for a person to use.
+///
+/// # Errors
+/// Class *host* if the machine cannot be started.
+pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
+    let file = iso_of(context, &request)?;
+    let work = WorkFolder::new(&context.cwd.join(SCRATCH), "session")?;
+    let mut options = Options::below(work.path());
+    // Kept between sessions: the probe of a host takes a while.
+    options.acceleration = Acceleration::Auto { cache: context.cwd.join(SCRATCH).join("accelerator.json") };
+    let accelerator = verify::accel::for_medium(&file, &options, &context.events, &context.cancel)?;
+    let started = Instant::now();
+    let tools = Tools::default();
+    verify::interactive(
+        &Session {
+            iso: &file,
+            mode: request.mode,
+            memory_mib: request.memory_mib,
+            screen: match request.graphical {
+                true => Screen::Window { environment: request.display.clone() },
+                false => Screen::Terminal,
+            },
+            accelerator,
+            tools: &tools,
+            scratch: work.path(),
+        },
+        &context.cancel,
+    )?;
+    Ok(BootReport {
+        file,
+        mode: request.mode,
+        accelerator: accelerator.as_str().to_owned(),
+        elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+fn iso_of(context: &Context, request: &BootRequest) -> Result<PathBuf> {
+    let release = match &request.target {
+        BootTarget::File(path) => {
+            let path = context.cwd.join(path);
+            if path.is_file() {
+                return Ok(path);
+            }
+            return Err(Failure::not_found(format!("there is no file {}", path.display()))
+                .hint("Name an ISO file, or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
+        }
+        BootTarget::Release(release) => release,
+    };
+    let opened = open(context, &request.catalog, None, &[])?;
+    let version = version(&opened.store.index(&opened.keys)?, release)?;
+    let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
+    let iso = manifest.files.iter().find(|f| f.role == FileRole::Artifact(ArtifactKind::Iso));
+    let iso = iso.ok_or_else(|| {
+        Failure::not_found(format!("{} {version} has no ISO", release.image))
+            .hint("Only images with `iso` in their outputs can be booted.")
+    })?;
+    let path = opened.store.folder(&release.image, &version).join(&iso.name);
+    let (digest, _) = crate::effects::files::digest_file(&path)?;
+    if digest != iso.sha256 {
+        return Err(Failure::untrusted(format!("{} is not what was published", path.display()))
+            .hint("`bootwright release verify` says more; `bootwright reconcile` publishes it again."));
+    }
+    Ok(path)
+}

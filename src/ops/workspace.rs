@@ -1,0 +1,215 @@
+//! What most operations begin with: a catalog, and the places that its settings name.
+
+use super::{CatalogRef, Context, Selector};
+use crate::build::cache::Cache;
+use crate::catalog::{self, Location, Severity, diagnostic};
+use crate::model::catalog::Catalog;
+use crate::model::failure::IoContext;
+use crate::model::settings::{Mirror, Settings};
+use crate::model::{Failure, ImageName, Result};
+use crate::reconcile::World;
+use crate::release::{PublicKey, Store};
+use crate::state::State;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Where remote catalogs are kept, below the folder that Bootwright is run on.
+const CLONES: &str = ".bootwright/catalogs";
+/// The state database, below the cache.
+const STATE: &str = "state.db";
+
+/// A catalog and where its settings point.
+pub(super) struct Workspace {
+    pub catalog: Catalog,
+    /// The folder that relative paths of the settings start from.
+    base: PathBuf,
+}
+
+/// Where a catalog is, and the folder that it is run on.
+pub(super) fn locate(context: &Context, catalog: &CatalogRef) -> Result<(Location, PathBuf)> {
+    let on_disk = context.cwd.join(&catalog.location);
+    let text =
+        if on_disk.exists() { on_disk.to_string_lossy().into_owned() } else { catalog.location.clone() };
+    let location = Location::parse(&text, catalog.rev.as_deref())?;
+    let base = match &location {
+        Location::WorkTree(path) => path.clone(),
+        Location::Commit { repo, .. } if repo.join(".git").exists() => repo.clone(),
+        Location::Commit { .. } | Location::Remote { .. } => context.cwd.clone(),
+    };
+    Ok((location, base))
+}
+
+/// As [`locate`], at the commit that `HEAD` names where a repository has a working tree: what
+/// is published is what git says, not what an editor has open.
+pub(super) fn locate_commit(context: &Context, catalog: &CatalogRef) -> Result<(Location, PathBuf)> {
+    match locate(context, catalog)? {
+        (Location::WorkTree(path), base) if path.join(".git").exists() => {
+            Ok((Location::Commit { repo: path, rev: "HEAD".to_owned() }, base))
+        }
+        other => Ok(other),
+    }
+}
+
+pub(super) fn clones(context: &Context) -> PathBuf {
+    context.cwd.join(CLONES)
+}
+
+impl Workspace {
+    /// Reads and checks a catalog as it is.
+    pub fn open(context: &Context, catalog: &CatalogRef) -> Result<Self> {
+        let (location, base) = locate(context, catalog)?;
+        Self::read(context, &location, base)
+    }
+
+    /// Reads and checks a catalog at a commit, where it has commits.
+    pub fn open_commit(context: &Context, catalog: &CatalogRef) -> Result<Self> {
+        let (location, base) = locate_commit(context, catalog)?;
+        Self::read(context, &location, base)
+    }
+
+    fn read(context: &Context, location: &Location, base: PathBuf) -> Result<Self> {
+        let files = catalog::read(location, &clones(context))?;
+        let (catalog, diagnostics) = catalog::check(&files);
+        let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
+        for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
+            context.events.warn(warning.render(false).trim_end());
+        }
+        Ok(Self { catalog, base })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.catalog.settings
+    }
+
+    /// A path of the settings, as a path on this host.
+    pub fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+
+    pub fn cache_folder(&self) -> PathBuf {
+        self.path(&self.settings().cache.path)
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(self.path(&self.settings().store.path)).with_url(self.settings().store.url.clone())
+    }
+
+    /// The keys whose signatures count: those that the settings name, and the public half of
+    /// the signing key.
+    pub fn keys(&self) -> Result<Vec<PublicKey>> {
+        let signing = &self.settings().signing;
+        let mut keys = signing.trusted.iter().map(|pem| PublicKey::parse(pem)).collect::<Result<Vec<_>>>()?;
+        if let Some(key) = &signing.key {
+            let public = self.path(key).with_extension("pub");
+            if public.exists() {
+                keys.push(read_key(&public)?);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Mirrors with their keyrings' places on this host.
+    pub fn mirrors(&self) -> Vec<Mirror> {
+        self.settings()
+            .mirrors
+            .iter()
+            .map(|mirror| Mirror {
+                keyring: self.path(&mirror.keyring).to_string_lossy().into_owned(),
+                ..mirror.clone()
+            })
+            .collect()
+    }
+
+    /// The images that `only` names; all if it is empty.
+    pub fn select(&self, only: &[Selector]) -> Result<BTreeSet<ImageName>> {
+        if only.is_empty() {
+            return Ok(self.catalog.images.keys().cloned().collect());
+        }
+        let mut selected = BTreeSet::new();
+        for selector in only {
+            let before = selected.len();
+            for (name, document) in &self.catalog.images {
+                let fits = match selector {
+                    Selector::Image(image) => image == name,
+                    Selector::Label { key, value } => document.spec.metadata.labels.get(key) == Some(value),
+                };
+                if fits {
+                    selected.insert(name.clone());
+                }
+            }
+            if selected.len() == before {
+                return Err(self.unknown(selector));
+            }
+        }
+        Ok(selected)
+    }
+
+    /// Checks that images exist.
+    pub fn known(&self, names: &[ImageName]) -> Result<BTreeSet<ImageName>> {
+        let selectors: Vec<Selector> = names.iter().cloned().map(Selector::Image).collect();
+        if selectors.is_empty() { Ok(BTreeSet::new()) } else { self.select(&selectors) }
+    }
+
+    fn unknown(&self, selector: &Selector) -> Failure {
+        let names: Vec<&str> = self.catalog.images.keys().map(ImageName::as_str).collect();
+        match selector {
+            Selector::Image(image) => Failure::not_found(format!("the catalog has no image {image}")),
+            Selector::Label { key, value } => {
+                Failure::not_found(format!("no image of the catalog has the label {key}={value}"))
+            }
+        }
+        .hint(format!("It has: {}.", names.join(", ")))
+    }
+
+    /// Everything that reconciling needs. With `writes` the state database is made if it is
+    /// not there.
+    pub fn world(
+        &self,
+        context: &Context,
+        runtime: &tokio::runtime::Runtime,
+        only: &[Selector],
+        force: &[ImageName],
+        writes: bool,
+    ) -> Result<World<'_>> {
+        let cache = Cache::open(&self.cache_folder())?;
+        let path = cache.root().join(STATE);
+        let state = if writes || path.exists() {
+            let state = runtime.block_on(State::open(&path))?;
+            if let Some(warning) = state.warning() {
+                context.events.warn(warning);
+            }
+            Some(state)
+        } else {
+            None
+        };
+        Ok(World {
+            catalog: &self.catalog,
+            selected: self.select(only)?,
+            forced: self.known(force)?,
+            store: self.store(),
+            keys: self.keys()?,
+            mirrors: self.mirrors(),
+            cache,
+            state,
+            runtime: runtime.handle().clone(),
+            events: context.events.clone(),
+            cancel: context.cancel.clone(),
+            clock: context.clock,
+        })
+    }
+}
+
+/// A public key from its file.
+pub(super) fn read_key(path: &Path) -> Result<PublicKey> {
+    let pem = std::fs::read_to_string(path).during(|| format!("reading the key {}", path.display()))?;
+    PublicKey::parse(&pem).map_err(|f| f.on(path.display()))
+}
+
+/// The runtime that carries what is asynchronous.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("starting the runtime", &e))
+}
