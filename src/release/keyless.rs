@@ -125,4 +125,30 @@ mod tests {
         assert_eq!(failure.code, crate::model::ErrorCode::Untrusted);
         assert_eq!(verify(b"x", "{}", "junk", "a", "b").unwrap_err().class, FailureClass::Spec);
     }
+
+    /// Both files were made by [`sign`] against the handlers of the npm package
+    /// `@sigstore/mock` 0.13 (on a plain Node server, its clock at 2024-06-01) over `sums`.
+    const BUNDLE: &str = include_str!("fixtures/sums.sigstore.json");
+    const ROOT: &str = include_str!("fixtures/trusted_root.json");
+
+    #[test]
+    fn a_bundle_holds_for_its_bytes_identity_issuer_and_root_only() {
+        assert!(BUNDLE.contains("application/vnd.dev.sigstore.bundle.v0.3+json"));
+        let (me, issuer) = ("me", "https://issuer.example");
+        verify(b"sums", BUNDLE, ROOT, me, issuer).unwrap();
+        let other_root = sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+        let log_time =
+            BUNDLE.replace("\"integratedTime\": \"1717243200\"", "\"integratedTime\": \"1717243201\"");
+        assert_ne!(log_time, BUNDLE);
+        for refused in [
+            verify(b"sumz", BUNDLE, ROOT, me, issuer),
+            verify(b"sums", BUNDLE, ROOT, "you", issuer),
+            verify(b"sums", BUNDLE, ROOT, "", issuer),
+            verify(b"sums", BUNDLE, ROOT, me, "https://other.example"),
+            verify(b"sums", BUNDLE, other_root, me, issuer),
+            verify(b"sums", &log_time, ROOT, me, issuer),
+        ] {
+            assert_eq!(refused.unwrap_err().code, crate::model::ErrorCode::Untrusted);
+        }
+    }
 }

@@ -467,6 +467,38 @@ fn publishing_again_changes_nothing_and_repairs_what_is_broken() {
 }
 
 #[test]
+fn a_release_signed_by_a_retired_key_is_seen_and_signed_anew() {
+    let (mut shop, first) = Shop::with_release();
+    let old = std::mem::replace(&mut shop.signers, signers(shop.dir.path(), "two.key"));
+    assert!(shop.store.publish(publication(shop.dir.path(), "2", 86_400), &shop.signers).is_err());
+    // While both keys count, the new one takes over the index.
+    shop.signers.trusted = vec![old.key.public().clone()];
+    let stable: ChannelName = "stable".parse().unwrap();
+    shop.store.promote(&image(), &first.version, &stable, &shop.signers, time(1)).unwrap();
+    shop.signers.trusted.clear();
+    let observe =
+        || shop.store.observe(&shop.keys(), &[image()]).unwrap().images[&image()].channels[&edge()].clone();
+    let file = "manifest.json".to_owned();
+    assert!(observe().defects.contains(&Defect::BadSignature { file }), "{:?}", observe().defects);
+    shop.publish("1.22.1-9", 0);
+    assert_eq!(observe().defects, []);
+    assert_eq!(shop.defects(&first), []);
+}
+
+#[test]
+fn the_same_input_gives_the_same_files() {
+    let (one, other) = (Shop::new(), Shop::new());
+    let manifest = one.publish("1", 0);
+    other.publish("1", 0);
+    // Signatures are random by nature, and what lists them differs with them.
+    for file in &manifest.files {
+        let read = |shop: &Shop| std::fs::read(shop.folder(&manifest).join(&file.name)).unwrap();
+        let signed = file.name == provenance::FILE_NAME;
+        assert_eq!(read(&one) == read(&other), !signed, "{}", file.name);
+    }
+}
+
+#[test]
 fn what_killed_writers_left_is_taken_up() {
     let (shop, first) = Shop::with_release();
     // Killed after the rename and before the index: the release is there and not listed.
@@ -719,7 +751,7 @@ fn child_publisher() {
 #[test]
 fn a_publisher_killed_anywhere_leaves_a_sound_store() {
     let exe = std::env::current_exe().unwrap();
-    let (mut killed, mut finished) = (0, 0);
+    let (mut killed, mut listed, mut finished) = (0, 0, 0);
     for round in 0..24_u64 {
         let (shop, first) = Shop::with_release();
         std::fs::write(shop.dir.path().join("publish-here"), "").unwrap();
@@ -729,15 +761,25 @@ fn a_publisher_killed_anywhere_leaves_a_sound_store() {
             .spawn();
         let mut child = child.unwrap();
         let staging = shop.store.path().join(".staging");
-        // Let it come to staging, then kill it a little later each time.
+        // Kill it at one of four moments: while it stages (a little later each time), once the
+        // release is in its place, once the pages are there, once the index is.
+        let read = |name: &str| std::fs::read(shop.store.path().join(name)).unwrap();
+        let count = |folder: &Path| std::fs::read_dir(folder).map_or(0, Iterator::count);
+        let (pages, index) = (read("index.html"), read("index.dsse.json"));
+        let has_come = || match round % 4 {
+            0 => count(&staging) > 0,
+            1 => count(&shop.store.path().join("demo")) > 2,
+            2 => read("index.html") != pages,
+            _ => read("index.dsse.json") != index,
+        };
         let started = std::time::Instant::now();
-        while std::fs::read_dir(&staging).map_or(0, Iterator::count) == 0
-            && child.try_wait().unwrap().is_none()
-            && started.elapsed().as_secs() < 60
-        {
-            std::thread::sleep(std::time::Duration::from_micros(200));
+        while !has_come() && child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed().as_secs() < 60, "the publisher does not come on");
+            std::thread::sleep(std::time::Duration::from_micros(50));
         }
-        std::thread::sleep(std::time::Duration::from_millis(round * 2));
+        if round % 4 == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(round * 2));
+        }
         child.kill();
         if shop.dir.path().join("done").exists() {
             finished += 1
@@ -748,6 +790,7 @@ fn a_publisher_killed_anywhere_leaves_a_sound_store() {
             let index = shop.store.index(&shop.keys()).unwrap();
             index.on_channel(&image(), &edge()).unwrap().version.clone()
         };
+        listed += i32::from(head(&shop) != first.version && !shop.dir.path().join("done").exists());
         // Whatever the channel points to is whole, and the old release is still there.
         assert_eq!(shop.store.verify(&image(), &head(&shop), &shop.keys()).unwrap(), [], "round {round}");
         assert_eq!(shop.defects(&first), []);
@@ -756,7 +799,8 @@ fn a_publisher_killed_anywhere_leaves_a_sound_store() {
         assert_eq!(shop.defects(&second), []);
         assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "nothing is left behind");
     }
-    assert!(killed > 0, "{killed} killed, {finished} finished");
+    println!("{killed} killed, {listed} of them after the index, {finished} finished");
+    assert!(killed > listed && killed > 6, "{killed} killed, {finished} finished");
 }
 
 /// A web server of plain files on a loopback port: enough of HTTP/1.1 for GET.

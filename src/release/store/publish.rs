@@ -108,7 +108,7 @@ enum Content {
     /// The very same is in its place already.
     There { manifest: Box<Manifest>, digest: Digest },
     /// To be moved into its place.
-    New { manifest: Box<Manifest>, digest: Digest, staging: Staging, sums: String, _work: WorkFolder },
+    New { manifest: Box<Manifest>, digest: Digest, staging: Staging, sums: String, work: WorkFolder },
 }
 
 impl Store {
@@ -196,10 +196,10 @@ impl Staged<'_> {
         let Self { mut writer, image, channel, version, published, content } = self;
         let (manifest, digest, work) = match content {
             Content::There { manifest, digest } => (manifest, digest, None),
-            Content::New { manifest, digest, staging, _work, .. } => {
+            Content::New { manifest, digest, staging, work, .. } => {
                 staging.sync()?;
                 swap_in(staging.folder(), &writer.store.folder(&image, &version))?;
-                (manifest, digest, Some(_work))
+                (manifest, digest, Some(work))
             }
         };
         let entry = IndexedRelease {
@@ -211,6 +211,7 @@ impl Staged<'_> {
         index::set_channel(&mut writer.index, &image, &channel, &entry.version);
         index::upsert(&mut writer.index, &image, entry);
         writer.finish(Some(&image), published)?;
+        // What was replaced, if anything, lies in the work folder and goes with it.
         drop(work);
         Ok(*manifest)
     }
@@ -275,7 +276,7 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
     staging.write_unlisted("index.html", page.as_bytes())?;
     // As every reader gets it: without this host's paths of evidence.
     let manifest = check::parse_manifest(&bytes)?;
-    Ok(Content::New { manifest: Box::new(manifest), digest, staging, sums, _work: work })
+    Ok(Content::New { manifest: Box::new(manifest), digest, staging, sums, work })
 }
 
 fn take_artifacts(staging: &mut Staging, publication: &Publication) -> Result<()> {

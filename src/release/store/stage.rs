@@ -124,7 +124,10 @@ fn open_to_all(path: &Path, mode: u32) -> Result<()> {
 pub(super) fn swap_in(staged: &Path, place: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let parent = crate::effects::files::parent(place);
-    std::fs::create_dir_all(parent).during(|| format!("making {}", parent.display()))?;
+    if !parent.is_dir() {
+        std::fs::create_dir_all(parent).during(|| format!("making {}", parent.display()))?;
+        open_to_all(parent, 0o755)?;
+    }
     let renaming = || format!("moving the release to {}", place.display());
     if place.symlink_metadata().is_ok() {
         match renameat_with(CWD, staged, CWD, place, RenameFlags::EXCHANGE) {
