@@ -472,7 +472,8 @@ fn lint_finds_what_is_wrong() {
     let inputs = world.inputs();
     let sound = planner::plan(&inputs);
     assert!(planner::lint(&sound, &inputs).is_empty());
-    let must_fail: [(&str, fn(&mut Planned)); 9] = [
+    type Spoil = fn(&mut Planned);
+    let must_fail: [(&str, Spoil); 9] = [
         ("no reason", |p| p.plan.steps[0].reasons.clear()),
         ("twice", |p| p.plan.steps[0].reasons.push(Reason::NewSpec)),
         ("2 steps", |p| p.plan.steps.push(p.plan.steps[0].clone())),

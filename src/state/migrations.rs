@@ -1,0 +1,138 @@
+//! The tables, step by step. A step that was released is never changed; new ones follow.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, IntoIden, Table};
+use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+
+use super::tables::{check, event, lease, made_lock, run};
+
+/// The number of steps, which is the version of a database.
+pub(super) const COUNT: i32 = 1;
+
+pub(super) struct Migrator;
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(First)]
+    }
+}
+
+/// Runs, events, leases, checks, made locks.
+struct First;
+
+impl MigrationName for First {
+    fn name(&self) -> &'static str {
+        "0001-first"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for First {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        runs(manager).await?;
+        events(manager).await?;
+        leases(manager).await?;
+        checks(manager).await?;
+        made_locks(manager).await
+    }
+}
+
+fn text(name: impl IntoIden) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.text().not_null();
+    column
+}
+
+fn number(name: impl IntoIden) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.big_integer().not_null();
+    column
+}
+
+fn maybe(mut column: ColumnDef) -> ColumnDef {
+    column.null();
+    column
+}
+
+async fn runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use run::{Column, Entity};
+    let mut table = Table::create();
+    table.table(Entity).col(ColumnDef::new(Column::Id).uuid().not_null().primary_key());
+    for name in [Column::Image, Column::Recipe, Column::Version, Column::Phase, Column::State] {
+        table.col(text(name));
+    }
+    for name in [Column::Attempt, Column::Created, Column::Updated, Column::Failures] {
+        table.col(number(name));
+    }
+    table.col(maybe(text(Column::Failure))).col(maybe(number(Column::FailedAt)));
+    manager.create_table(table).await?;
+    let by_image = Index::create()
+        .name("runs-by-image")
+        .table(Entity)
+        .col(Column::Image)
+        .col(Column::Updated)
+        .to_owned();
+    manager.create_index(by_image).await?;
+    // One open run for each recipe of an image, whatever the code above believes.
+    let open = "CREATE UNIQUE INDEX \"open-runs\" ON \"runs\" (\"image\", \"recipe\") \
+                WHERE \"phase\" NOT IN ('published', 'superseded')";
+    manager.get_connection().execute_unprepared(open).await.map(|_| ())
+}
+
+async fn events(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use event::{Column, Entity};
+    let mut of_run = ForeignKey::create();
+    of_run.from(Entity, Column::Run).to(run::Entity, run::Column::Id).on_delete(ForeignKeyAction::Cascade);
+    let table = Table::create()
+        .table(Entity)
+        .col(ColumnDef::new(Column::Id).big_integer().not_null().auto_increment().primary_key())
+        .col(ColumnDef::new(Column::Run).uuid().not_null())
+        .col(number(Column::Time))
+        .col(text(Column::Event))
+        .foreign_key(&mut of_run)
+        .to_owned();
+    manager.create_table(table).await?;
+    let by_run = Index::create().name("events-by-run").table(Entity).col(Column::Run).to_owned();
+    manager.create_index(by_run).await
+}
+
+async fn leases(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use lease::{Column, Entity};
+    let mut name = text(Column::Name);
+    name.primary_key();
+    let mut table = Table::create();
+    table.table(Entity).col(name).col(ColumnDef::new(Column::Token).uuid().not_null());
+    for column in [text(Column::Holder), text(Column::Boot), number(Column::Pid), number(Column::Expires)] {
+        table.col(column);
+    }
+    table.col(maybe(number(Column::Started)));
+    manager.create_table(table).await
+}
+
+async fn checks(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use check::{Column, Entity};
+    let mut image = text(Column::Image);
+    image.primary_key();
+    let mut table = Table::create();
+    table.table(Entity).col(image).col(number(Column::Failures));
+    for column in [Column::Checked, Column::FailedAt] {
+        table.col(maybe(number(column)));
+    }
+    for column in [Column::Request, Column::Failure] {
+        table.col(maybe(text(column)));
+    }
+    manager.create_table(table).await
+}
+
+async fn made_locks(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use made_lock::{Column, Entity};
+    let mut image = text(Column::Image);
+    image.primary_key();
+    let mut table = Table::create();
+    table.table(Entity).col(image);
+    for column in [Column::Request, Column::Lock] {
+        table.col(text(column));
+    }
+    manager.create_table(table).await
+}

@@ -1,0 +1,123 @@
+//! The rows as they are stored. Times are milliseconds since 1970; values of the model are
+//! their JSON.
+
+/// One run.
+pub(super) mod run {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "runs")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub image: String,
+        pub recipe: String,
+        pub version: String,
+        pub attempt: i64,
+        /// The state's short name, for queries.
+        pub phase: String,
+        /// The state.
+        pub state: String,
+        pub created: i64,
+        pub updated: i64,
+        /// Failed attempts, those that the user stopped not counted.
+        pub failures: i64,
+        /// The last failure; it stays while the next attempt runs.
+        pub failure: Option<String>,
+        pub failed_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// One event of a run.
+pub(super) mod event {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "events")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub run: Uuid,
+        pub time: i64,
+        pub event: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// One lease.
+pub(super) mod lease {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "leases")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        /// New with every acquisition; what is compared before a swap.
+        pub token: Uuid,
+        pub holder: String,
+        /// Boot id and PID namespace, which `pid` and `started` are numbers of.
+        pub boot: String,
+        pub pid: i64,
+        /// The process's start, in clock ticks since boot, if it could be read.
+        pub started: Option<i64>,
+        pub expires: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// When an image's packages were resolved last, and how often that failed since.
+pub(super) mod check {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "checks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub image: String,
+        pub checked: Option<i64>,
+        /// The digest of the request that failed.
+        pub request: Option<String>,
+        pub failures: i64,
+        pub failure: Option<String>,
+        pub failed_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A lock that was made because the catalog has none.
+pub(super) mod made_lock {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "made_locks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub image: String,
+        /// The digest of the request that it answers.
+        pub request: String,
+        pub lock: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
