@@ -97,7 +97,7 @@ impl Image<'_> {
         if self.desired.lock_pinned {
             return Err(Status::Waiting {
                 on: format!(
-                    "a commit with a new lock: the one of {image} does not answer what its spec asks for; run `bootwright lock {image}`"
+                    "a commit with a new lock: the one of {image} does not answer what its spec asks for; run `bootwright lock`"
                 ),
             });
         }

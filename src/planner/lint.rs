@@ -1,9 +1,11 @@
 //! What holds for every plan, checked without using anything of how plans are made.
 
-use super::inputs::{Inputs, Wanted};
-use crate::model::plan::{Action, LayerPlan, Planned, Reason, Status, Step};
-use crate::model::{ImageName, Version};
-use std::collections::{BTreeMap, BTreeSet};
+use super::inputs::{Desired, Inputs, Wanted};
+use crate::model::observed::ObservedImage;
+use crate::model::plan::{Action, Planned, Reason, Status, Step};
+use crate::model::recipe::ResolvedRecipe;
+use crate::model::{Digest, ImageName, Version};
+use std::collections::BTreeMap;
 
 /// What is wrong with a plan, one sentence each; empty when it is sound.
 pub fn lint(planned: &Planned, inputs: &Inputs) -> Vec<String> {
@@ -61,6 +63,43 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
     let Some(desired) = inputs.images.iter().find(|d| d.image == *image) else {
         return say("has a step and is not in the catalog");
     };
+    let observed = inputs.observed.images.get(image);
+    let current = observed.and_then(|o| o.channels.get(&desired.channel));
+    if desired.paused {
+        say("is paused and has a step");
+    }
+    if inputs.history.get(image).is_some_and(|h| h.leased_by.is_some()) {
+        say("is leased and has a step");
+    }
+    if planned.report.iter().any(|r| r.image == *image && r.current.as_ref() != current.map(|c| &c.version)) {
+        say("the report names another current release than the store");
+    }
+    reasons(step, &mut say);
+    match (&step.action, &desired.wanted) {
+        (Action::Lock, _) if desired.lock_pinned => say("its lock is pinned and would be made again"),
+        (Action::Lock, _) => {}
+        (_, Wanted::NeedsLock { .. }) => say("is built or promoted without a lock"),
+        (Action::Build { .. }, Wanted::Recipe(resolved)) => {
+            let up_to_date =
+                current.is_some_and(|c| c.recipe_digest == resolved.recipe.digest() && c.defects.is_empty());
+            if up_to_date && !inputs.forced.contains(image) {
+                say("is up to date and would be built");
+            }
+            build(&step.action, desired, resolved, &mut say);
+            layers(&step.action, resolved, inputs, &mut say);
+        }
+        (Action::Promote { version, channel }, Wanted::Recipe(resolved)) => {
+            if *channel != desired.channel || current.is_some_and(|c| c.version == *version) {
+                say("would be promoted to where it is or does not belong");
+            }
+            if !observed.is_some_and(|o| is_published(o, version, &resolved.recipe.digest())) {
+                say("a release would be promoted that is not published or not of the desired recipe");
+            }
+        }
+    }
+}
+
+fn reasons(step: &Step, say: &mut impl FnMut(&str)) {
     if step.reasons.is_empty() {
         say("a step has no reason");
     }
@@ -78,66 +117,33 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
             say(&format!("field {field:?} is said to change from {from:?} to {to:?}"));
         }
     }
-    if desired.paused {
-        say("is paused and has a step");
+}
+
+fn build(action: &Action, desired: &Desired, resolved: &ResolvedRecipe, say: &mut impl FnMut(&str)) {
+    let Action::Build { recipe, version, channel, .. } = action else { return };
+    if *recipe != resolved.recipe.digest() {
+        say("another recipe is built than the desired one");
     }
-    if inputs.history.get(image).is_some_and(|h| h.leased_by.is_some()) {
-        say("is leased and has a step");
+    let carries = version.as_str().ends_with(&format!("-{}", recipe.short()));
+    if !carries || version.as_str().parse::<Version>().is_err() {
+        say("its version does not carry its recipe");
     }
-    let observed = inputs.observed.images.get(image);
-    let current = observed.and_then(|o| o.channels.get(&desired.channel));
-    if planned.report.iter().any(|r| r.image == *image && r.current != current.map(|c| c.version.clone())) {
-        say("the report names another current release than the store");
-    }
-    match (&step.action, &desired.wanted) {
-        (Action::Lock, _) => {
-            if desired.lock_pinned {
-                say("its lock is pinned and would be made again");
-            }
-        }
-        (_, Wanted::NeedsLock { .. }) => say("is built or promoted without a lock"),
-        (Action::Build { recipe, version, channel, layers }, Wanted::Recipe(resolved)) => {
-            let wanted = resolved.recipe.digest();
-            if *recipe != wanted {
-                say("another recipe is built than the desired one");
-            }
-            if !version.as_str().ends_with(&format!("-{}", recipe.short())) || !well_formed(version) {
-                say("its version does not carry its recipe");
-            }
-            if *channel != desired.channel {
-                say("another channel is set than the desired one");
-            }
-            let published = current.is_some_and(|c| c.recipe_digest == wanted && c.defects.is_empty());
-            if published && !inputs.forced.contains(image) {
-                say("is up to date and would be built");
-            }
-            let ids: Vec<_> = layers.iter().map(|l: &LayerPlan| l.id).collect();
-            if ids != resolved.recipe.layer_ids() || ids.iter().collect::<BTreeSet<_>>().len() != ids.len() {
-                say("its layers are not the recipe's");
-            }
-            if layers.iter().any(|l| l.cached != inputs.cached_layers.contains(&l.id)) {
-                say("a layer's cache state is wrong");
-            }
-        }
-        (Action::Promote { version, channel }, Wanted::Recipe(resolved)) => {
-            if current.is_some_and(|c| c.version == *version) {
-                say("would be promoted to where it is");
-            }
-            if *channel != desired.channel {
-                say("another channel is set than the desired one");
-            }
-            let digest = resolved.recipe.digest();
-            let known = observed.is_some_and(|o| {
-                o.by_recipe.get(&digest) == Some(version)
-                    || o.channels.values().any(|r| r.version == *version && r.recipe_digest == digest)
-            });
-            if !known {
-                say("a release would be promoted that is not published or not of the desired recipe");
-            }
-        }
+    if *channel != desired.channel {
+        say("another channel is set than the desired one");
     }
 }
 
-fn well_formed(version: &Version) -> bool {
-    version.as_str().parse::<Version>().is_ok()
+fn layers(action: &Action, resolved: &ResolvedRecipe, inputs: &Inputs, say: &mut impl FnMut(&str)) {
+    let Action::Build { layers, .. } = action else { return };
+    if layers.iter().map(|layer| layer.id).ne(resolved.recipe.layer_ids()) {
+        say("its layers are not the recipe's");
+    }
+    if layers.iter().any(|layer| layer.cached != inputs.cached_layers.contains(&layer.id)) {
+        say("a layer's cache state is wrong");
+    }
+}
+
+fn is_published(observed: &ObservedImage, version: &Version, recipe: &Digest) -> bool {
+    observed.by_recipe.get(recipe) == Some(version)
+        || observed.channels.values().any(|r| r.version == *version && r.recipe_digest == *recipe)
 }

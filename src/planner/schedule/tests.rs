@@ -204,24 +204,30 @@ fn near_change(zone: Tz, t: DateTime<Utc>) -> bool {
     (0..=52).any(|h| offset(t - day + TimeDelta::hours(h)) != offset(t))
 }
 
+/// A deliberate difference: what a stepped star does to the other day field.
+fn without_stepped_days(expression: &str) -> String {
+    let fields: Vec<&str> = expression.split(' ').collect();
+    let stepped = fields[2].starts_with("*/") || fields[4].starts_with("*/");
+    let weekday = if stepped { "*" } else { fields[4] };
+    format!("{} {} {} {} {weekday}", fields[0], fields[1], fields[2], fields[3])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn agrees_with_croner((expression, zone, t) in case()) {
         use std::str::FromStr;
+        let expression = without_stepped_days(&expression);
         // Days that no month has: croner only finds out by looking for them.
         let Ok(ours) = Schedule::parse(&expression, Some(zone)) else { return Ok(()) };
         let fields: Vec<&str> = expression.split(' ').collect();
         let single = |field: &str| field.parse::<u32>().is_ok();
         let named = single(fields[0]) && single(fields[1]);
         let interval = fields[1].starts_with('*');
-        // A deliberate difference: what a stepped star does to the other day field.
-        let stepped = |day: &str, other: &str| day.starts_with("*/") && other != "*";
-        prop_assume!(!stepped(fields[2], fields[4]) && !stepped(fields[4], fields[2]));
         let tz: Tz = zone.parse().unwrap();
         let next = ours.next_after(t);
-        // Another one: lists of minutes and hours near a change of clocks.
+        // The other one: lists of minutes and hours near a change of clocks.
         if !(named || interval && !single(fields[1])) {
             prop_assume!(!near_change(tz, t) && next.is_some_and(|next| !near_change(tz, next)));
         }
