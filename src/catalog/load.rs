@@ -48,6 +48,30 @@ pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
     (sound.then_some(catalog), found)
 }
 
+/// An error at a field of an image, for what other rooms find out about it (they set code
+/// and severity).
+pub fn at_field(
+    files: &Files,
+    image: &ImageDocument,
+    field: &str,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Diagnostic {
+    let (file, line) = image.place.rsplit_once(':').unwrap_or((image.place.as_str(), "1"));
+    let Some(text) = files.get(file).and_then(|f| std::str::from_utf8(&f.bytes).ok()) else {
+        return Diagnostic::of_file(file, message, hint);
+    };
+    let (documents, _) = yaml::parse(text);
+    let source = Source::new(file, text, &documents);
+    match documents.iter().find(|node| node.mark.line.to_string() == line) {
+        Some(node) => Diagnostic {
+            field: Some(field.to_owned()),
+            ..source.error(check::locate(node, field), message, hint)
+        },
+        None => Diagnostic::of_file(file, message, hint),
+    }
+}
+
 struct Loader<'a> {
     files: &'a Files,
     found: Vec<Diagnostic>,

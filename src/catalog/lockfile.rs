@@ -198,6 +198,7 @@ fn is_safe_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::lock::LockedPackage;
 
     pub(crate) fn sample() -> Lock {
         serde_json::from_value(serde_json::json!({
@@ -281,6 +282,17 @@ mod tests {
         assert!(change(&|l| l.image = "other".parse().unwrap()).contains("not of edge"));
         assert!(change(&|l| l.lock_version = 2).contains("lock version 2"));
         assert!(change(&|l| l.indexes.clear()).contains("no index"));
+    }
+
+    /// A desktop has about 2,000 packages.
+    #[test]
+    fn large_locks_fit_the_budget() {
+        let mut lock = sample();
+        let package = lock.packages[1].clone();
+        lock.packages = (0..6000)
+            .map(|n| LockedPackage { name: format!("package-{n}").parse().unwrap(), ..package.clone() })
+            .collect();
+        assert_eq!(parse_lock("x", &lock_text(&lock), &name()).unwrap(), lock);
     }
 
     #[test]

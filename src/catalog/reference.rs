@@ -24,6 +24,12 @@ YAML is read as version 1.2: only `true` and `false` are truth values, `no` is a
 Unknown fields, doubled keys, tags and empty values are errors. An editor that knows
 `yaml-language-server` completes and checks a spec by its first line,
 `# yaml-language-server: $schema=schema/os-image.json`.
+
+Field names and values are those of the whole plan. Not there yet, and refused with a
+clear word: every `base` but `debian`, `architecture: aarch64`, every `init` but
+`systemd`, the output `disk`, the firewall backends `iptables` and `ufw`, the kernels
+`linux-zen` and `linux-hardened` (Debian has neither), documents in `policies/` and
+`runners/`.
 ",
     );
     for kind in Kind::ALL {

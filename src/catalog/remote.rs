@@ -40,10 +40,10 @@ pub fn head(url: &str, rev: Option<&str>, clones: &Path) -> Result<gix::ObjectId
     let held = hold(url, clones)?;
     let repository = open_or_create(&folder_of(url, clones)).map_err(Stopped::failure)?;
     let remote = remote_of(&repository, url).map_err(Stopped::failure)?;
-    let connection = remote.connect(Direction::Fetch).map_err(|e| unreachable_(url, &e))?;
+    let connection = remote.connect(Direction::Fetch).map_err(|e| not_fetched(url, &e))?;
     let (map, _) = connection
         .ref_map(gix::progress::Discard, gix::remote::ref_map::Options::default())
-        .map_err(|e| unreachable_(url, &e))?;
+        .map_err(|e| not_fetched(url, &e))?;
     match advertised(&map.remote_refs, rev, url)? {
         Some(id) => Ok(id),
         None => {
@@ -78,20 +78,20 @@ fn fetch_into(
     rev: Option<&str>,
     folder: &Path,
 ) -> Result<(gix::Repository, gix::ObjectId), Stopped> {
-    let mut repository = open_or_create(folder)?;
+    let repository = open_or_create(folder)?;
     let advertised = {
         let remote = remote_of(&repository, url)?;
-        let connection = remote.connect(Direction::Fetch).map_err(|e| unreachable_(url, &e))?;
+        let connection = remote.connect(Direction::Fetch).map_err(|e| not_fetched(url, &e))?;
         let prepared = connection
             .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())
-            .map_err(|e| unreachable_(url, &e))?;
+            .map_err(|e| not_fetched(url, &e))?;
         let advertised = advertised(&prepared.ref_map().remote_refs, rev, url)?;
         let have = advertised.is_some_and(|id| repository.has_object(id));
         if !have {
             let stop = AtomicBool::new(false);
             prepared
                 .receive(gix::progress::Discard, &stop)
-                .map_err(|e| Stopped::Clone(unreachable_(url, &e)))?;
+                .map_err(|e| Stopped::Clone(not_fetched(url, &e)))?;
         }
         advertised
     };
@@ -99,7 +99,6 @@ fn fetch_into(
         (Some(id), _) => id,
         (None, Some(rev)) => {
             // A commit id: it must have come with a branch or a tag.
-            repository = super::git::open(folder).map_err(Stopped::Clone)?;
             resolve(&repository, rev, &redacted(url))?
         }
         (None, None) => return Err(empty(url).into()),
@@ -175,12 +174,15 @@ fn discard(folder: &Path) -> Result<()> {
 
 /// The clone; the user's own git settings count here (proxies, credentials, `core.sshCommand`).
 fn open_or_create(folder: &Path) -> Result<gix::Repository, Stopped> {
-    if let Ok(repository) = gix::open(folder) {
+    // Nobody may be there to answer: credentials come from helpers and keys.
+    let quiet = gix::open::Options::default().config_overrides(["gitoxide.credentials.terminalPrompt=false"]);
+    if let Ok(repository) = gix::open_opts(folder, quiet.clone()) {
         return Ok(repository);
     }
     // Half a clone, left by a process that was killed.
     discard(folder)?;
-    gix::init_bare(folder).map_err(|e| {
+    let made = gix::init_bare(folder).and_then(|_| gix::open_opts(folder, quiet));
+    made.map_err(|e| {
         let message = format!("cannot make a clone in {}", folder.display());
         Stopped::Clone(Failure::host(message).details(e.to_string()))
     })
@@ -191,11 +193,11 @@ fn remote_of<'r>(repository: &'r gix::Repository, url: &str) -> Result<gix::Remo
     let remote = repository
         .remote_at(url)
         .and_then(|remote| remote.with_refspecs(specs.map(|s| s.as_bytes().as_bstr()), Direction::Fetch))
-        .map_err(|e| unreachable_(url, &e))?;
+        .map_err(|e| not_fetched(url, &e))?;
     Ok(remote.with_fetch_tags(gix::remote::fetch::Tags::None))
 }
 
-fn unreachable_(url: &str, error: &gix::Error) -> Failure {
+fn not_fetched(url: &str, error: &gix::Error) -> Failure {
     let details = hidden(&format!("{error:?}"), url);
     Failure::upstream(format!("{}: cannot be fetched", redacted(url)))
         .details(details)

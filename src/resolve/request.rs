@@ -58,6 +58,13 @@ pub fn check(image: &OsImage) -> (Option<LockRequest>, Vec<Problem>) {
         return (None, vec![problem]);
     };
     let mut asked = Asked { table, seen: BTreeSet::new(), layers: Vec::new(), problems: Vec::new() };
+    if !table.suites.iter().any(|suite| suite == spec.suite.as_str()) {
+        asked.note(
+            "spec.suite",
+            format!("the package names were checked against {} only", table.suites.join(", ")),
+            "A name that this suite does not have is found out by `bootwright lock`.",
+        );
+    }
     asked.layer("bootstrap", table.bootstrap.clone());
     asked.kernel(image);
     for (category, names) in spec.packages.categories() {
@@ -342,6 +349,8 @@ mod tests {
         );
         assert_eq!(problems[1].code, ErrorCode::PackageUnavailable);
         assert!(problems[1].failure().message.contains("ollama"));
+        let (_, notes) = check(&image(serde_json::json!({"suite": "trixie"})));
+        assert!(notes.len() == 1 && !notes[0].fatal);
         assert!(request(&image(serde_json::json!({"base": "arch"}))).is_err());
         assert!(request(&image(serde_json::json!({"architecture": "aarch64"}))).is_err());
     }

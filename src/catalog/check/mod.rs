@@ -83,7 +83,7 @@ impl<'a> Report<'a> {
 }
 
 /// The place of a field, or of the nearest thing around it that is in the file.
-fn locate(root: &Node, field: &str) -> Mark {
+pub fn locate(root: &Node, field: &str) -> Mark {
     let mut path = field;
     loop {
         if let Some((key, node)) = find(root, path) {

@@ -123,15 +123,28 @@ fn bootloader(report: &mut Report<'_>, image: &OsImage, files: &Files) {
     if let Some(splash) = &bootloader.splash {
         let field = "spec.customization.bootloader.splash";
         if let Some(bytes) = named_file(report, field, splash, files)
-            && !bytes.starts_with(PNG)
+            && let Err((why, hint)) = check_png(bytes)
         {
-            report.error(
-                field,
-                format!("{splash} is not a PNG picture"),
-                "Save it as PNG; GRUB reads no other.",
-            );
+            report.error(field, format!("{splash} {why}"), hint);
         }
     }
+}
+
+/// Whether GRUB can show a picture: its reader knows PNG of 8 or 16 bits, not interlaced.
+fn check_png(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
+    let header = bytes.strip_prefix(PNG).and_then(|rest| rest.get(..21));
+    let Some(header) = header.filter(|header| &header[4..8] == b"IHDR") else {
+        return Err(("is not a PNG picture", "Save it as PNG; GRUB reads no other."));
+    };
+    let number = |at: usize| header[at..at + 4].iter().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
+    if [number(8), number(12)].iter().any(|side| !(16..=4096).contains(side)) {
+        return Err(("is too small or too large for a boot menu", "Use 640x480 or 1024x768 pixels."));
+    }
+    let (depth, interlace) = (header[16], header[20]);
+    if !matches!(depth, 8 | 16) || interlace != 0 {
+        return Err(("is of a kind that GRUB cannot show", "Save it with 8 bits a channel, not interlaced."));
+    }
+    Ok(())
 }
 
 fn scripts(report: &mut Report<'_>, image: &OsImage, files: &Files) {
