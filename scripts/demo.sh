@@ -6,17 +6,18 @@ cd "$(dirname "$0")/.."
 bootwright=$(realpath "$1")
 shift
 
-if [ ! -d demo/.git ]; then
+if [ ! -e demo/bootwright.yaml ]; then
     "$bootwright" init demo --from .
-    git -C demo init --quiet --initial-branch=main
-    git -C demo add --all
-    git -C demo -c user.name=demo -c user.email=demo@example.invalid -c commit.gpgsign=false \
-        commit --quiet --message="A catalog with this repository's own images"
 fi
+git -C demo init --quiet --initial-branch=main
+git -C demo add --all
+git -C demo diff --cached --quiet ||
+    git -C demo -c user.name=demo -c user.email=demo@example.invalid -c commit.gpgsign=false \
+        commit --quiet --message="This repository's own images"
 
 cd demo
-"$bootwright" plan --rev main
-"$bootwright" reconcile --rev main ${1:+--only "$@"}
+"$bootwright" plan
+"$bootwright" reconcile ${1:+--only "$@"}
 echo
 "$bootwright" release list
 
@@ -28,5 +29,5 @@ Look:   demo/releases/index.html (download pages), demo/$folder/evidence/ (seria
 Check:  cd demo/$folder && sha256sum -c SHA256SUMS
         cd demo && $bootwright release verify $image
 Boot:   cd demo && $bootwright boot $image          (serial console; Ctrl-A X ends it)
-Change: edit demo/specs/, commit, and run in demo/:  $bootwright reconcile --rev main
+Change: edit demo/specs/ and run make demo again: only what the change touches is built
 TEXT

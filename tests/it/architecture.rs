@@ -45,7 +45,10 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 
 fn sources() -> Vec<Source> {
     let src = root().join("src");
-    let sources: Vec<_> = files(&src, "rs").iter().map(|path| source(&src, path)).collect();
+    let paths = files(&src, "rs");
+    let tests: BTreeSet<PathBuf> = paths.iter().flat_map(|path| test_modules(path)).collect();
+    let shipped = paths.iter().filter(|path| !tests.contains(*path));
+    let sources: Vec<_> = shipped.map(|path| source(&src, path)).collect();
     assert!(sources.len() > 20, "found only {} files in src", sources.len());
     sources
 }
@@ -54,22 +57,37 @@ fn source(src: &Path, path: &Path) -> Source {
     let below = path.strip_prefix(src).unwrap();
     let parts: Vec<_> = below.iter().map(|p| p.to_str().unwrap()).collect();
     let (file, folders) = parts.split_last().unwrap();
-    let is_folder = *file == "mod.rs" || *file == "lib.rs" || *file == "main.rs";
     Source {
         path: format!("src/{}", below.display()),
         room: parts[0].trim_end_matches(".rs").to_owned(),
-        depth: folders.len() + usize::from(!is_folder),
+        depth: folders.len() + usize::from(!is_folder(file)),
         code: shipped(&fs::read_to_string(path).unwrap()),
     }
 }
 
-/// The part of a file that ships: no comments, nothing from `#[cfg(test)] mod …` on.
+/// Whether a file's modules lie beside it, not in a folder of its name.
+fn is_folder(file: &str) -> bool {
+    ["mod.rs", "lib.rs", "main.rs"].contains(&file)
+}
+
+/// The files that a file declares for its tests alone: `#[cfg(test)] mod NAME;`.
+fn test_modules(path: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let declared = lines.windows(2).filter(|pair| pair[0].trim() == "#[cfg(test)]");
+    let names = declared.filter_map(|pair| pair[1].trim().strip_prefix("mod ")?.strip_suffix(';'));
+    let file = path.file_name().unwrap().to_str().unwrap();
+    let folder = if is_folder(file) { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+    names.map(|name| folder.join(format!("{name}.rs"))).collect()
+}
+
+/// The part of a file that ships: no comments, nothing from `#[cfg(test)] mod NAME {` on.
 fn shipped(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
-    let end = lines
-        .windows(2)
-        .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod "))
-        .unwrap_or(lines.len());
+    let begins_tests = |pair: &[&str]| {
+        pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+    };
+    let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
     lines[..end].iter().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect()
 }
 

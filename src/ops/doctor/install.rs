@@ -127,6 +127,16 @@ mod tests {
         assert_eq!(backports_in(""), None);
     }
 
+    /// Asks the real apt, which changes nothing with `--simulate`.
+    #[test]
+    fn packages_are_tried_out_before_a_source_is_chosen() {
+        let context = Context::default();
+        assert_eq!(source_of(&context, "dpkg", None).unwrap(), None);
+        assert_eq!(source_of(&context, "no-such-package-at-all", Some("no-such-suite")).unwrap(), None);
+        let trial = install_command(&context, None, true, &["no-such-package-at-all"]).run(&context.cancel);
+        assert!(trial.unwrap().errors().contains("Unable to locate package"));
+    }
+
     #[test]
     fn a_network_failure_is_the_networks() {
         let failure = Failure::bug("apt-get failed").details("E: Failed to fetch http://x  404  Not Found");
