@@ -43,15 +43,6 @@ pub fn apply(
     for unit in &configuration.enable {
         run(&format!("switching {unit} on"), "/bin/systemctl", &["enable", "--", &unit.full()])?;
     }
-    if has("systemd") {
-        run("switching the network on", "/bin/systemctl", &["enable", "systemd-networkd.service"])?;
-        // It waits for a network that a machine need not have, and fails when there is none.
-        run(
-            "not waiting for the network",
-            "/bin/systemctl",
-            &["disable", "systemd-networkd-wait-online.service"],
-        )?;
-    }
     if configuration.firewall.is_some() {
         run("checking the firewall rules", "/usr/sbin/nft", &["--check", "--file", "/etc/nftables.conf"])?;
     }

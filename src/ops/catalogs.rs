@@ -8,7 +8,7 @@ use super::{
 use crate::build::{Builder, cache::Cache};
 use crate::catalog::{self, Diagnostic, Location, Severity, commit, diagnostic, scaffold};
 use crate::effects::files::{parent, write_atomic};
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::ImageDocument;
 use crate::model::failure::IoContext;
 use crate::model::lock::diff;
 use crate::model::settings::Mirror;
@@ -175,37 +175,27 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
 pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     let (location, _) = locate(context, &request.catalog)?;
     let files = catalog::read(&location, &clones(context))?;
-    let (catalog, diagnostics) = catalog::check(&files);
+    let (catalog, mut diagnostics) = catalog::check(&files);
+    let mut images = Vec::new();
+    for (name, document) in catalog.iter().flat_map(|c| &c.images) {
+        let (asked, found) = resolve::check(&document.spec);
+        diagnostics.extend(found.into_iter().map(|problem| Diagnostic {
+            code: problem.code,
+            severity: if problem.fatal { Severity::Error } else { Severity::Warning },
+            ..catalog::at_field(&files, document, &problem.field, problem.message, problem.hint)
+        }));
+        if let Some(asked) = asked {
+            images.push(checked(name, document, &asked));
+        }
+    }
     let (warnings, problems): (Vec<_>, Vec<_>) =
         diagnostics.iter().partition(|d| d.severity == Severity::Warning);
-    let mut problems: Vec<Complaint> = problems.into_iter().map(complaint).collect();
-    let images = catalog.as_ref().map(|c| checked_images(c, &mut problems)).unwrap_or_default();
     Ok(CheckReport {
         source: files.source.clone(),
         images,
-        problems,
+        problems: problems.into_iter().map(complaint).collect(),
         warnings: warnings.into_iter().map(complaint).collect(),
     })
-}
-
-fn checked_images(catalog: &Catalog, problems: &mut Vec<Complaint>) -> Vec<CheckedImage> {
-    let mut images = Vec::new();
-    for (name, document) in &catalog.images {
-        match resolve::request(&document.spec) {
-            Ok(asked) => images.push(checked(name, document, &asked)),
-            Err(found) => problems.extend(found.into_iter().map(|p| Complaint {
-                code: p.code,
-                file: document.place.clone(),
-                line: None,
-                column: None,
-                field: Some(p.field.clone()),
-                message: p.message.clone(),
-                source_line: None,
-                suggestion: Some(p.hint),
-            })),
-        }
-    }
-    images
 }
 
 fn checked(

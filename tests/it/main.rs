@@ -1,4 +1,8 @@
 //! The integration tests: one binary, one module for each thing a user can do.
 
 mod architecture;
+mod catalog;
 mod cli;
+mod plans;
+mod release;
+mod state;
