@@ -287,7 +287,16 @@ mod tests {
         assert!(layer(iso.clone(), "kernel").contains(&"live-boot".to_owned()));
         let found = layers(iso);
         assert_eq!(found.last().unwrap().0, "iso-boot-files");
-        assert_eq!(found.last().unwrap().1, ["grub-efi-amd64-signed", "grub-pc-bin", "shim-signed"]);
+        assert_eq!(
+            found.last().unwrap().1,
+            [
+                "grub-common",
+                "grub-efi-amd64-signed",
+                "grub-pc-bin",
+                "shim-helpers-amd64-signed",
+                "shim-signed"
+            ]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod pipeline;
 mod plans;
 mod release;
 mod state;

@@ -112,6 +112,7 @@ fn recipe(lock: &Lock) -> Recipe {
         ],
         outputs: vec![Wanted_::Iso, Wanted_::Oci],
         compression: bootwright::model::settings::Compression::Fast,
+        boot_files: Vec::new(),
         boot_menu: BootMenu { title: "demo".into(), timeout: 3, splash: None, kernel_flags: Vec::new() },
         verify: Verify::default(),
         limits: Limits::default(),

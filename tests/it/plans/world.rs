@@ -304,6 +304,7 @@ impl RecipeText {
             layers: self.layers(&locked),
             outputs: vec![Output::Iso],
             compression: Compression::default(),
+            boot_files: Vec::new(),
             boot_menu: BootMenu {
                 title: image.to_owned(),
                 timeout: 3,
