@@ -3,6 +3,8 @@
 //! The images are real GRUB ISOs with Debian's cloud kernel and a busybox initramfs that
 //! runs the real guest probe; only systemd is played by a script. They boot in real QEMU.
 
+mod roots;
+
 use bootwright::effects::files::digest_file;
 use bootwright::effects::{Cancel, Process};
 use bootwright::model::event::Emitter;
@@ -91,7 +93,11 @@ fn initramfs() -> &'static Path {
         for folder in ["proc", "sys", "dev", "tmp"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        put(&root.join("bin/busybox"), &std::fs::read("/bin/busybox").expect("busybox-static is installed"), 0o755);
+        put(
+            &root.join("bin/busybox"),
+            &std::fs::read("/bin/busybox").expect("busybox-static is installed"),
+            0o755,
+        );
         put(&root.join("init"), include_bytes!("verify/init.sh"), 0o755);
         put(&root.join("fake/systemctl"), include_bytes!("verify/systemctl.sh"), 0o755);
         put(&root.join("fake/journalctl"), b"#!/bin/sh\necho it broke on purpose\n", 0o755);
@@ -184,18 +190,26 @@ fn a_good_image_passes_and_leaves_its_evidence() {
     play("good", 60, |check| {
         assert_eq!(check.verdict, Verdict::Passed);
         let findings = check.findings.join("\n");
-        for fact in ["firmware: bios", "units failed: 0", "unit web.service: active", "port 80/tcp: open", "clean reboot"] {
+        for fact in [
+            "firmware: bios",
+            "units failed: 0",
+            "unit web.service: active",
+            "port 80/tcp: open",
+            "clean reboot",
+        ] {
             assert!(findings.contains(fact), "{fact}: {findings}");
         }
         let names: Vec<_> = check.timings_ms.iter().map(|(n, _)| n.as_str()).collect();
-        for name in ["grub", "kernel", "signal", "dwell", "checked", "reset", "reboot: signal", "powered off"] {
+        for name in ["grub", "kernel", "signal", "dwell", "checked", "reset", "reboot: signal", "powered off"]
+        {
             assert!(names.contains(&name), "{name}: {names:?}");
         }
         assert!(check.timings_ms.is_sorted_by_key(|(_, ms)| *ms));
         assert!(evidence_file(check, "bios/screenshot.png").starts_with(b"\x89PNG"));
         let log = String::from_utf8(evidence_file(check, "bios/serial.log")).unwrap();
         assert!(log.contains("Linux version") && !log.contains('\x1b'), "{log}");
-        let results: serde_json::Value = serde_json::from_slice(&evidence_file(check, "bios/results.json")).unwrap();
+        let results: serde_json::Value =
+            serde_json::from_slice(&evidence_file(check, "bios/results.json")).unwrap();
         assert_eq!(results["verdict"]["verdict"], "passed");
     });
 }
@@ -205,12 +219,14 @@ fn the_same_image_passes_under_uefi_from_a_stick_and_not_under_secure_boot() {
     let _one = machine();
     let folder = tempfile::tempdir().unwrap();
     let image = iso(folder.path(), "good");
-    let evidence = boot(&image, &Verify { boot: vec![BootMode::UefiUsb], ..wish(90) }, &options(folder.path()));
+    let evidence =
+        boot(&image, &Verify { boot: vec![BootMode::UefiUsb], ..wish(90) }, &options(folder.path()));
     let check = &evidence.checks[0];
     assert_eq!(check.verdict, Verdict::Passed);
     assert!(check.findings.contains(&"firmware: uefi".to_owned()), "{:?}", check.findings);
     // Nobody signed its boot loader.
-    let evidence = boot(&image, &Verify { boot: vec![BootMode::SecureBoot], ..wish(20) }, &options(folder.path()));
+    let evidence =
+        boot(&image, &Verify { boot: vec![BootMode::SecureBoot], ..wish(20) }, &options(folder.path()));
     let Verdict::Hang { last } = &evidence.checks[0].verdict else { panic!("{evidence:?}") };
     assert!(last.starts_with("firmware ("), "{last}");
 }
@@ -237,7 +253,11 @@ fn a_hang_names_the_last_milestone() {
 #[test]
 fn a_login_prompt_proves_nothing() {
     play("login-only", 40, |check| {
-        assert!(matches!(&check.verdict, Verdict::Hang { last } if last.starts_with("login (")), "{:?}", check.verdict);
+        assert!(
+            matches!(&check.verdict, Verdict::Hang { last } if last.starts_with("login (")),
+            "{:?}",
+            check.verdict
+        );
     });
 }
 
@@ -255,17 +275,27 @@ fn a_shell_of_the_initramfs_ends_the_waiting() {
 #[test]
 fn a_reset_before_or_after_the_signal_is_a_reset() {
     play("reset", 60, |check| {
-        assert!(matches!(&check.verdict, Verdict::Reset { last } if last.starts_with("systemd")), "{:?}", check.verdict);
+        assert!(
+            matches!(&check.verdict, Verdict::Reset { last } if last.starts_with("systemd")),
+            "{:?}",
+            check.verdict
+        );
     });
     play("late-reset", 60, |check| {
-        assert!(matches!(&check.verdict, Verdict::Reset { last } if last.starts_with("its signal")), "{:?}", check.verdict);
+        assert!(
+            matches!(&check.verdict, Verdict::Reset { last } if last.starts_with("its signal")),
+            "{:?}",
+            check.verdict
+        );
     });
 }
 
 #[test]
 fn a_plain_power_off_never_passes() {
     play("off", 60, |check| assert!(refusal(check).contains("powered itself off")));
-    play("off-for-reboot", 60, |check| assert!(refusal(check).contains("powered off when it was asked to restart")));
+    play("off-for-reboot", 60, |check| {
+        assert!(refusal(check).contains("powered off when it was asked to restart"))
+    });
 }
 
 #[test]
