@@ -22,6 +22,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(150);
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// While systemd is still starting units it is asked this often.
 const STATE_EVERY: Duration = Duration::from_secs(2);
+/// One reset can be told twice: the processors go on for a moment and ask once more.
+const SAME_RESET: Duration = Duration::from_secs(3);
 /// So long a machine may sit at a prompt before it is given up.
 const STUCK_LIMIT: Duration = Duration::from_secs(8);
 
@@ -312,6 +314,9 @@ impl<'a> Session<'a> {
     }
 
     fn reset(&mut self, now: Duration, last: &str) -> Vec<Action> {
+        if self.stage == Stage::BootingAgain && now.saturating_sub(self.since) < SAME_RESET {
+            return Vec::new();
+        }
         self.mark(now, "reset");
         self.port_open = false;
         match self.stage {

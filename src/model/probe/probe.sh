@@ -25,8 +25,8 @@ hello() {
 
 unit() { # KEYWORD UNIT: its states, each in the order in which systemd names them
     load=- active=- sub=- result=-
-    while IFS='=' read -r name value; do
-        case $name in
+    while IFS='=' read -r key value; do
+        case $key in
         LoadState) load=$value ;; ActiveState) active=$value ;;
         SubState) sub=$value ;; Result) result=$value ;;
         esac

@@ -48,9 +48,11 @@ impl Root<'_> {
 
     /// Runs a program of the root in the sandbox, without network.
     fn inside(&self, program: &str, args: &[&str]) -> Result<Output> {
-        let scratch = self.scratch.join("sandbox");
-        std::fs::create_dir_all(&scratch).during(|| format!("making {}", scratch.display()))?;
-        Sandbox::new(&[self.path.to_owned()], &scratch)?
+        // A fresh one each time: no look sees what another one left, and overlayfs refuses
+        // to mount a volatile upper folder twice.
+        let scratch = tempfile::tempdir_in(self.scratch)
+            .during(|| format!("making a folder in {}", self.scratch.display()))?;
+        Sandbox::new(&[self.path.to_owned()], scratch.path())?
             .process(program)?
             .args(args)
             .timeout(LIMIT)

@@ -34,8 +34,9 @@ pub fn oci(archive: &Path, folder: &Path, cancel: &Cancel) -> Result<(PathBuf, V
     let config = tool("skopeo", folder)
         .args(["--insecure-policy", "inspect", "--config", "oci:layout:verify"])
         .check(cancel)?;
-    tool("umoci", folder).args(["unpack", "--image", "layout:verify", "bundle"]).check(cancel)?;
-    Ok((folder.join("bundle/rootfs"), default_command(&config.text())?))
+    // `raw`: without the mtree manifest of every file that a runtime bundle comes with.
+    tool("umoci", folder).args(["raw", "unpack", "--image", "layout:verify", "root"]).check(cancel)?;
+    Ok((folder.join("root"), default_command(&config.text())?))
 }
 
 fn tool(name: &str, folder: &Path) -> Process {
