@@ -5,8 +5,8 @@
 
 use super::oci;
 use super::oci::layout::OciArchive;
-use crate::effects::{Cancel, Task};
 use crate::effects::fetch::chain;
+use crate::effects::{Cancel, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use futures_util::stream;
@@ -161,7 +161,8 @@ fn chunks<B: From<Vec<u8>>>(
 }
 
 fn client(to: &Reference) -> Client {
-    let protocol = if is_loopback(to.resolve_registry()) { ClientProtocol::Http } else { ClientProtocol::Https };
+    let protocol =
+        if is_loopback(to.resolve_registry()) { ClientProtocol::Http } else { ClientProtocol::Https };
     Client::new(ClientConfig {
         protocol,
         // One request for each blob: the form that every registry takes.
@@ -212,7 +213,9 @@ fn may_pass(error: &OciDistributionError) -> bool {
 
 fn refused(to: &Reference, error: &OciDistributionError) -> Failure {
     let forbidden = match error {
-        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => true,
+        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
+            true
+        }
         OciDistributionError::ServerError { code, .. } => matches!(code, 401 | 403),
         OciDistributionError::RequestError(e) => e.status().is_some_and(|s| matches!(s.as_u16(), 401 | 403)),
         _ => false,
@@ -238,7 +241,9 @@ mod tests {
         for near in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.8.9.1", "[::1]:5000"] {
             assert!(is_loopback(near), "{near}");
         }
-        for far in ["127.0.0.1.evil.example:5000", "localhost.evil.example", "10.0.0.1:5000", "0.0.0.0", "registry"] {
+        for far in
+            ["127.0.0.1.evil.example:5000", "localhost.evil.example", "10.0.0.1:5000", "0.0.0.0", "registry"]
+        {
             assert!(!is_loopback(far), "{far}");
         }
     }

@@ -15,9 +15,30 @@ use std::path::{Component, Path, PathBuf};
 
 /// Modules that are built into the BIOS image: all that the menu uses.
 const BIOS_MODULES: [&str; 24] = [
-    "biosdisk", "iso9660", "part_gpt", "part_msdos", "fat", "normal", "linux", "configfile", "search",
-    "search_fs_file", "serial", "terminal", "echo", "ls", "test", "all_video", "gfxterm",
-    "gfxterm_background", "font", "png", "halt", "reboot", "minicmd", "gzio",
+    "biosdisk",
+    "iso9660",
+    "part_gpt",
+    "part_msdos",
+    "fat",
+    "normal",
+    "linux",
+    "configfile",
+    "search",
+    "search_fs_file",
+    "serial",
+    "terminal",
+    "echo",
+    "ls",
+    "test",
+    "all_video",
+    "gfxterm",
+    "gfxterm_background",
+    "font",
+    "png",
+    "halt",
+    "reboot",
+    "minicmd",
+    "gzio",
 ];
 
 /// A splash picture is loaded by the boot loader, in little memory, before any protection.

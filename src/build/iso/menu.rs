@@ -208,7 +208,9 @@ mod tests {
 
     #[test]
     fn hostile_titles_are_refused() {
-        for bad in ["", "  ", "a\nmenuentry x {", "a\r", "a\0", "a\u{1b}[2J", "a\u{202e}b", "a\u{85}", "a\u{2028}b"] {
+        for bad in
+            ["", "  ", "a\nmenuentry x {", "a\r", "a\0", "a\u{1b}[2J", "a\u{202e}b", "a\u{85}", "a\u{2028}b"]
+        {
             assert!(grub_cfg(&menu(bad, &[]), system(3)).is_err(), "{bad:?}");
         }
         assert!(grub_cfg(&menu(&"x".repeat(73), &[]), system(3)).is_err());
@@ -218,8 +220,21 @@ mod tests {
     #[test]
     fn hostile_flags_are_refused() {
         let bad = [
-            "", "a b", "a\nb", "a'b", "a\"b", "a\\b", "ä", "boot=local", "BOOT=live", "live-media=/dev/sda",
-            "live_media_path=/x", "bootwright.build=0", "root=/dev/sda1", "a\tb", "findiso=/x.iso",
+            "",
+            "a b",
+            "a\nb",
+            "a'b",
+            "a\"b",
+            "a\\b",
+            "ä",
+            "boot=local",
+            "BOOT=live",
+            "live-media=/dev/sda",
+            "live_media_path=/x",
+            "bootwright.build=0",
+            "root=/dev/sda1",
+            "a\tb",
+            "findiso=/x.iso",
         ];
         for flag in bad {
             assert!(grub_cfg(&menu("t", &[flag]), system(3)).is_err(), "{flag:?}");

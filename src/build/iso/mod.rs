@@ -107,8 +107,7 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
         tree.files.push((at, path));
         Ok(())
     };
-    let system =
-        menu::System { build, modules: input.modules.len() };
+    let system = menu::System { build, modules: input.modules.len() };
     add("boot/grub/grub.cfg".to_owned(), menu::grub_cfg(&input.recipe.boot_menu, system)?.as_bytes())?;
     add(".disk/info".to_owned(), info(input).as_bytes())?;
     add(menu::marker(build), b"")?;

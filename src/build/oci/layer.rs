@@ -108,13 +108,7 @@ pub fn blobs(
         .collect()
 }
 
-fn make(
-    stack: &Stack,
-    index: usize,
-    compression: Compression,
-    to: &Path,
-    cancel: &Cancel,
-) -> Result<Seal> {
+fn make(stack: &Stack, index: usize, compression: Compression, to: &Path, cancel: &Cancel) -> Result<Seal> {
     let compressing = || format!("compressing {}", to.display());
     let file = File::create(to).during(|| format!("writing {}", to.display()))?;
     let compressed = Hashing::new(BufWriter::with_capacity(1 << 20, file));
@@ -135,12 +129,7 @@ fn make(
     Ok(Seal { digest, diff_id, size })
 }
 
-fn add<W: Write>(
-    archive: &mut Archive<W>,
-    entry: &Entry,
-    link: Option<&Path>,
-    below: &Stack,
-) -> Result<()> {
+fn add<W: Write>(archive: &mut Archive<W>, entry: &Entry, link: Option<&Path>, below: &Stack) -> Result<()> {
     let leaf = entry.path.file_name().map_or(b"".as_slice(), OsStrExt::as_bytes);
     if leaf.starts_with(WHITEOUT) {
         return Err(Failure::spec(format!(
