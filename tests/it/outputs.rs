@@ -358,7 +358,9 @@ fn the_oci_image_is_taken_by_skopeo_and_umoci() {
     let two = make("two/deeper", 0o022);
     assert_eq!(one.digest, two.digest);
 
-    let archive = format!("oci-archive:{}:20260101-abcdef12", one.path.display());
+    assert_eq!(fs::metadata(&one.path).unwrap().mode() & 0o777, 0o644);
+
+    let archive = format!("oci-archive:{}:edge-gateway:20260101-abcdef12", one.path.display());
     let config = run(Process::new("skopeo").args(["inspect", "--config"]).arg(&archive));
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     assert_eq!(config["created"], "2023-11-14T22:13:20Z");
