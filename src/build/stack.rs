@@ -9,6 +9,7 @@ use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
 use crate::model::spec::Size;
 use crate::model::{Artifact, ArtifactKind, ErrorCode, Failure, FailureClass, Result};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// One layer in its folder, already normalised.
@@ -96,10 +97,11 @@ pub(super) fn part_of(out: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes a complete file durable under its real name.
+/// Makes a complete file durable under its real name, readable for all whatever our umask.
 pub(super) fn place(part: &Path, out: &Path) -> Result<()> {
+    let readable = std::fs::Permissions::from_mode(0o644);
     std::fs::File::open(part)
-        .and_then(|file| file.sync_all())
+        .and_then(|file| file.set_permissions(readable).and_then(|()| file.sync_all()))
         .during(|| format!("syncing {}", part.display()))?;
     std::fs::rename(part, out).during(|| format!("writing {}", out.display()))?;
     files::sync_folder(files::parent(out))

@@ -191,7 +191,9 @@ fn manifest(config: &[u8], blobs: &[Blob], about: &Map<String, Value>) -> Value 
 }
 
 fn index(input: &OciInput<'_>, manifest: &[u8]) -> Value {
-    let tag = input.version.unwrap_or("latest");
+    // `podman load` and `skopeo` take it as the image's name: without a colon podman would
+    // take the version for the name.
+    let name = format!("{}:{}", input.recipe.image, input.version.unwrap_or("latest"));
     json!({
         "schemaVersion": 2,
         "mediaType": INDEX,
@@ -200,7 +202,7 @@ fn index(input: &OciInput<'_>, manifest: &[u8]) -> Value {
             "digest": Digest::of(manifest),
             "size": manifest.len(),
             "platform": platform(input),
-            "annotations": { "org.opencontainers.image.ref.name": tag },
+            "annotations": { "org.opencontainers.image.ref.name": name },
         }],
     })
 }
