@@ -14,6 +14,8 @@ pub struct Environment {
     pub passphrase: Option<Secret>,
     /// `SIGSTORE_ID_TOKEN`, or what GitHub Actions gives a job with `id-token: write`.
     pub identity: Option<Identity>,
+    /// `BOOTWRIGHT_REGISTRY_USER` and `BOOTWRIGHT_REGISTRY_PASSWORD`: who pushes OCI images.
+    pub registry: Option<(String, Secret)>,
     /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
     pub display: Vec<(String, String)>,
     /// `BOOTWRIGHT_LOG`: what the log holds, in the form of tracing's `EnvFilter`.
@@ -40,6 +42,8 @@ impl Environment {
             no_color: get("NO_COLOR").is_some() || get("TERM").is_some_and(|term| term == "dumb"),
             passphrase: get("BOOTWRIGHT_KEY_PASSPHRASE").map(Secret::new),
             identity,
+            registry: get("BOOTWRIGHT_REGISTRY_USER")
+                .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             log_filter: get("BOOTWRIGHT_LOG"),
         }

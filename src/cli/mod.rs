@@ -99,6 +99,7 @@ impl Session {
             cwd,
             passphrase: self.environment.passphrase.clone(),
             identity: self.environment.identity.clone(),
+            registry: self.environment.registry.clone(),
         };
         let answers = run::Answers {
             palette: self.out,

@@ -19,6 +19,8 @@ pub struct Context {
     pub passphrase: Option<Secret>,
     /// Who signs without a key, where CI says so.
     pub identity: Option<Identity>,
+    /// Who pushes OCI images, where `store.registry` is set: user and password.
+    pub registry: Option<(String, Secret)>,
 }
 
 /// A text that is never shown: `Debug` hides it and it cannot be serialised.

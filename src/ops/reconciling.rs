@@ -5,6 +5,7 @@ use super::{
     Context, FailedImage, Identity, PlanReport, PlanRequest, PublishedImage, ReconcileReport,
     ReconcileRequest, WatchRequest,
 };
+use crate::build::registry::Credentials;
 use crate::effects::fetch;
 use crate::model::plan::{Action, Step};
 use crate::model::settings::Keyless;
@@ -132,7 +133,19 @@ pub(super) fn publishing(
         }
         _ => None,
     };
-    Ok(Publishing { signers, keyless, builder: "https://bootwright.invalid/builder/local".to_owned() })
+    let credentials = match &context.registry {
+        Some((user, password)) => {
+            Credentials::Basic { user: user.clone(), password: password.reveal().to_owned() }
+        }
+        None => Credentials::Anonymous,
+    };
+    let registry = workspace.settings().store.registry.clone().map(|prefix| (prefix, credentials));
+    Ok(Publishing {
+        signers,
+        keyless,
+        registry,
+        builder: "https://bootwright.invalid/builder/local".to_owned(),
+    })
 }
 
 fn keyless_services(workspace: &Workspace, services: &Keyless) -> Keyless {

@@ -10,6 +10,7 @@ mod evidence;
 mod run;
 
 use crate::build::cache::Cache;
+use crate::build::registry::Credentials;
 use crate::effects::{Cancel, Clock};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
@@ -58,6 +59,8 @@ pub struct Publishing {
     pub signers: Signers,
     /// Sigstore services and an identity token, where both are there.
     pub keyless: Option<(Keyless, String)>,
+    /// The repository prefix that OCI images are pushed below, and who pushes.
+    pub registry: Option<(String, Credentials)>,
     /// Who builds, as a URI for the provenance.
     pub builder: String,
 }

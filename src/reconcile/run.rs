@@ -1,6 +1,7 @@
 //! One run: build, verify, publish, with its phase recorded before each begins.
 
 use super::{Publishing, World, evidence};
+use crate::build::registry;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::model::artifact::Built;
 use crate::model::evidence::Evidence;
@@ -90,6 +91,8 @@ impl Steps<'_, '_> {
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
+        // Before the release: a registry that refuses fails the run, which is tried again.
+        self.push(&artifacts, publishing)?;
         let publication = Publication {
             recipe: resolved.recipe.clone(),
             lock: resolved.lock.clone(),
@@ -116,7 +119,6 @@ impl Steps<'_, '_> {
             ))?,
             None => world.store.publish(publication, &publishing.signers)?,
         };
-        self.push(resolved, &folder)?;
         // Published: the copies that were verified are not needed any more.
         remove_tree(&folder)?;
         let (image, version) = (self.run.image.clone(), self.run.version.clone());
@@ -188,7 +190,20 @@ impl Steps<'_, '_> {
         }
     }
 
-    fn push(&self, _resolved: &ResolvedRecipe, _folder: &Path) -> Result<()> {
+    /// Pushes the verified OCI image, tagged with the version, where a registry is set.
+    fn push(&self, artifacts: &[VerifiedArtifact], publishing: &Publishing) -> Result<()> {
+        let Some((prefix, credentials)) = &publishing.registry else { return Ok(()) };
+        let world = self.world;
+        for image in artifacts.iter().filter(|a| a.artifact().kind == ArtifactKind::OciArchive) {
+            let target = format!("{}/{}:{}", prefix.trim_end_matches('/'), self.run.image, self.run.version);
+            world.runtime.block_on(registry::push(
+                image.path(),
+                &target,
+                credentials,
+                &world.events,
+                &world.cancel,
+            ))?;
+        }
         Ok(())
     }
 }

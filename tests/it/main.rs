@@ -3,7 +3,9 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod outputs;
 mod pipeline;
 mod plans;
 mod release;
 mod state;
+mod verify;
