@@ -16,6 +16,7 @@ use crate::ops::{
     PlanRequest, PromoteRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
     VerifyRequest, WatchRequest,
 };
+use crate::planner;
 use serde::Serialize;
 use std::io::Write;
 use std::time::Duration;
@@ -120,9 +121,12 @@ fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answer
     let request = PlanRequest { catalog: catalog(global), only: args.only, force: args.force };
     let report = ops::plan(context, request)?;
     let markdown = args.markdown;
-    answers.give(&report, |report, palette| {
-        if markdown { report.markdown.clone() } else { render::plan::plan(&report.planned, palette) }
-    })?;
+    answers.give(
+        &report,
+        |report, _| {
+            if markdown { report.markdown.clone() } else { planner::text(&report.planned) }
+        },
+    )?;
     let pending = args.exit_code && !report.planned.plan.steps.is_empty();
     Ok(if pending { Exit::Pending } else { Exit::Ok })
 }
@@ -142,11 +146,7 @@ fn reconcile(args: ReconcileArgs, global: &GlobalArgs, context: &Context, answer
     let report = ops::reconcile(context, request)?;
     let dry_run = args.dry_run;
     answers.give(&report, |report, palette| {
-        if dry_run {
-            render::plan::plan(&report.planned, palette)
-        } else {
-            render::plan::reconcile(report, palette)
-        }
+        if dry_run { planner::text(&report.planned) } else { render::plan::reconcile(report, palette) }
     })?;
     Ok(exit_of(&report))
 }

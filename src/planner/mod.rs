@@ -21,6 +21,7 @@ pub use markdown::markdown;
 pub use retry::STALLED_AFTER;
 pub use schedule::Schedule;
 pub use text::text;
+pub use words::summary;
 
 use crate::model::plan::{Plan, Planned};
 

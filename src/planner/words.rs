@@ -90,7 +90,7 @@ pub(super) fn source(source: &CatalogSource) -> String {
 }
 
 /// `1 to build, 2 up to date, 1 waiting`, or that there is nothing to do.
-pub(super) fn summary(planned: &Planned) -> String {
+pub fn summary(planned: &Planned) -> String {
     let steps = |is: fn(&Action) -> bool| planned.plan.steps.iter().filter(|s| is(&s.action)).count();
     let stand = |is: fn(&Status) -> bool| planned.report.iter().filter(|r| is(&r.status)).count();
     let counts = [

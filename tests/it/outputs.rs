@@ -116,6 +116,7 @@ fn recipe() -> Recipe {
         layers: Vec::new(),
         outputs: Vec::new(),
         compression: Compression::Fast,
+        boot_files: Vec::new(),
         boot_menu: BootMenu {
             title: "Edge gateway".to_owned(),
             timeout: 3,
