@@ -37,11 +37,12 @@ pub fn apply(
     for user in &configuration.users {
         make_user(user, sandbox, cancel, &run)?;
     }
-    for unit in &configuration.disable {
-        run(&format!("switching {unit} off"), "/bin/systemctl", &["disable", "--", &unit.full()])?;
-    }
     for unit in &configuration.enable {
         run(&format!("switching {unit} on"), "/bin/systemctl", &["enable", "--", &unit.full()])?;
+    }
+    // After those that are switched on: some bring others along (`Also=`).
+    for unit in &configuration.disable {
+        run(&format!("switching {unit} off"), "/bin/systemctl", &["disable", "--", &unit.full()])?;
     }
     if configuration.firewall.is_some() {
         run("checking the firewall rules", "/usr/sbin/nft", &["--check", "--file", "/etc/nftables.conf"])?;

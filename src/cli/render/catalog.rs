@@ -34,7 +34,7 @@ pub fn init(report: &InitReport, palette: Palette) -> String {
         out.push_str(&format!("signing key: {} ({lock}; never commit it)\n", key.private.display()));
         out.push_str(&format!("public key:  {} (give this to whoever checks)\n", key.public.display()));
     }
-    out.push_str(&format!("\nNext: commit it to git, then `bootwright --catalog {dir} plan`.\n"));
+    out.push_str(&format!("\nNext: `bootwright --catalog {dir} plan`, then `reconcile`.\n"));
     out
 }
 
