@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its sockets.
@@ -231,7 +231,8 @@ impl Machine {
         let (qmp, serial, probe) =
             (starting.connect("qmp")?, starting.connect("serial")?, starting.connect("probe")?);
         let cloning = || "connecting to QEMU".to_owned();
-        let (send, outputs) = mpsc::channel();
+        // Bounded: a guest that floods its line waits for us, it does not fill our memory.
+        let (send, outputs) = mpsc::sync_channel(1024);
         let probe_in = probe.try_clone().during(cloning)?;
         pump(serial, send.clone(), Output::Serial);
         pump(probe_in, send.clone(), Output::Probe);
@@ -331,7 +332,7 @@ impl Starting<'_> {
     }
 }
 
-fn pump(mut stream: UnixStream, send: Sender<Output>, wrap: fn(Vec<u8>) -> Output) {
+fn pump(mut stream: UnixStream, send: SyncSender<Output>, wrap: fn(Vec<u8>) -> Output) {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(n @ 1..) = stream.read(&mut buffer) {

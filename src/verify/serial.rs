@@ -48,7 +48,7 @@ impl Milestone {
     /// initramfs-tools, systemd and agetty.
     fn shown_by(line: &str) -> Option<Self> {
         let has = |words: &[&str]| words.iter().any(|w| line.contains(w));
-        if line.ends_with(" login:") || line.contains(" login: ") {
+        if line.trim_end().ends_with(" login:") || line.contains(" login: ") {
             Some(Self::Login)
         } else if has(&["systemd[1]: ", "[  OK  ]", "[FAILED]"]) || (has(&["Welcome to "]) && !has(&["GRUB"]))
         {
@@ -141,11 +141,13 @@ impl Serial {
                 _ => {}
             }
         }
-        // Prompts end without a line feed.
-        if let Some(milestone) = self.step(&self.line) {
+        // A prompt ends without a line feed; half of any other line proves nothing yet
+        // (`Welcome to ` may go on with `GRUB!`).
+        let prompt = self.line.trim_end().ends_with(" login:") || self.stuck().is_some();
+        if let Some(milestone) = self.step(&self.line).filter(|_| prompt) {
             seen.push(Seen::Milestone(milestone));
+            self.reached = milestone;
         }
-        self.reach(&seen);
         seen
     }
 
@@ -169,14 +171,6 @@ impl Serial {
 
     fn step(&self, line: &str) -> Option<Milestone> {
         Milestone::shown_by(line).filter(|m| *m > self.reached)
-    }
-
-    fn reach(&mut self, seen: &[Seen]) {
-        for s in seen {
-            if let Seen::Milestone(m) = s {
-                self.reached = self.reached.max(*m);
-            }
-        }
     }
 
     /// The machine was reset: milestones count from the start again.
@@ -311,6 +305,11 @@ mod tests {
                     [    0.000000] Linux version 6.1.0\r\nLoading, please wait...\r\nBegin: Mounting root\r\n\
                     Welcome to \x1b[1mDebian GNU/Linux 12\x1b[0m!\r\n[\x1b[0;32m  OK  \x1b[0m] Started ssh\r\nlivebox login: ";
         assert_eq!(milestones(text), [Firmware, Grub, Kernel, Initramfs, Systemd, Login]);
+        for size in 1..40 {
+            let mut serial = Serial::default();
+            let seen = text.as_bytes().chunks(size).flat_map(|c| serial.push(c));
+            assert_eq!(seen.filter(|s| matches!(s, Seen::Milestone(_))).count(), 6, "in pieces of {size}");
+        }
     }
 
     #[test]

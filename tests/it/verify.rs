@@ -350,6 +350,51 @@ fn a_machine_that_does_not_start_says_nothing_about_the_image() {
 }
 
 #[test]
+fn kvm_is_tried_with_the_images_own_kernel_and_remembered() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = iso(folder.path(), "good");
+    let kernel = folder.path().join("vmlinuz");
+    verify::accel::extract_kernel(&image.path, &kernel, &Cancel::default()).unwrap();
+    let cache = folder.path().join("accelerator.json");
+    let (options, events) = (options(folder.path()), Emitter::default());
+    let probe =
+        || verify::accel::probe(&cache, &kernel, &options.tools, "7.2", &events, &Cancel::default()).unwrap();
+    let began = std::time::Instant::now();
+    let first = probe();
+    assert!(began.elapsed().as_secs() < 25, "a KVM that does not work must not cost more");
+    let began = std::time::Instant::now();
+    assert_eq!(probe(), first);
+    assert!(began.elapsed().as_secs() < 2, "it was tried again");
+    assert_eq!(cache.exists(), Path::new("/dev/kvm").exists());
+    let missing =
+        verify::accel::extract_kernel(&kernel, &folder.path().join("x"), &Cancel::default()).unwrap_err();
+    assert!(missing.message.contains("xorriso"), "{missing}");
+}
+
+#[test]
+fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = iso(folder.path(), "off");
+    let options = options(folder.path());
+    let session = verify::interactive::Session {
+        iso: &image.path,
+        mode: BootMode::Bios,
+        memory_mib: 256,
+        screen: verify::Screen::Vnc(77),
+        accelerator: Accelerator::Tcg,
+        tools: &options.tools,
+        scratch: &options.scratch,
+    };
+    verify::interactive(&session, &Cancel::default()).unwrap();
+    let (digest, _) = digest_file(&image.path).unwrap();
+    assert_eq!(digest, image.digest, "the image was written to");
+    let gone = verify::interactive::Session { iso: Path::new("/nonexistent.iso"), ..session };
+    assert!(verify::interactive(&gone, &Cancel::default()).unwrap_err().message.contains("/nonexistent.iso"));
+}
+
+#[test]
 fn a_changed_file_is_not_the_artifact() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("any.iso");
