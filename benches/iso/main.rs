@@ -64,6 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             Failure::host("mmdebstrap and live-build are compared as root").hint("Run `make bench` as root.")
         );
     }
+    measure::take_over_orphans()?;
     let work = &arguments.work;
     std::fs::create_dir_all(work).during(|| format!("making {}", work.display()))?;
     let image = Image::prepare(&work.join("catalog"))?;

@@ -4,10 +4,11 @@
 use bootwright::model::{Failure, Result};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 use std::ops::Add;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The cost of one piece of work, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -32,13 +33,40 @@ impl Add for Cost {
     }
 }
 
-/// Does `work` and measures it.
+/// How long processes that nobody waited for get to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Takes over the processes whose parents end before them. bwrap does not wait for the
+/// first process of its sandbox: without this, all that a sandbox costs would be lost.
+pub fn take_over_orphans() -> Result<()> {
+    nix::sys::prctl::set_child_subreaper(true).map_err(|e| Failure::io("becoming a subreaper", &e.into()))
+}
+
+/// Waits for orphans, so that their time counts. Only when no child of our own is left:
+/// its status would be taken away from whoever waits for it.
+fn reap_orphans() {
+    let begun = Instant::now();
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if begun.elapsed() < GRACE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(WaitStatus::StillAlive) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Does `work` and measures it. It must leave no child of this process running.
 pub fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
+    reap_orphans();
     let (begun, own, machine) = (Instant::now(), own_cpu()?, machine_cpu()?);
     let done = work()?;
+    let wall_s = begun.elapsed().as_secs_f64();
+    reap_orphans();
     let cpu_s = own_cpu()? - own;
     let others_s = (machine_cpu()? - machine - cpu_s).max(0.0);
-    Ok((done, Cost { wall_s: begun.elapsed().as_secs_f64(), cpu_s, others_s }))
+    Ok((done, Cost { wall_s, cpu_s, others_s }))
 }
 
 fn own_cpu() -> Result<f64> {
