@@ -6,6 +6,7 @@ BOOTWRIGHT := $(TARGET)/release/bootwright
 CARGO_FLAGS := --locked
 # Images that `make demo` builds; all when empty.
 IMAGES :=
+BENCH_FLAGS :=
 
 .PHONY: setup setup-test release demo test test-images bench fmt lint doc clean-demo
 
@@ -31,8 +32,10 @@ test: setup-test lint doc
 test-images: setup-test
 	cargo test $(CARGO_FLAGS) --test it -- --test-threads=1 verify:: pipeline::
 
-bench: release
-	benches/iso/run.sh $(BOOTWRIGHT)
+# BENCH_FLAGS: see cargo bench --bench iso -- --help.
+bench: setup
+	@scripts/setup.sh .ci/packages-bench.txt
+	cargo bench $(CARGO_FLAGS) --bench iso -- $(BENCH_FLAGS)
 
 fmt:
 	cargo fmt
