@@ -42,7 +42,9 @@ impl Accelerator {
     pub fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            // A small translation cache: live systems fork thousands of times while they
+            // start, and QEMU 7.2 takes minutes to clear a large one after each.
+            Self::Tcg => ["-accel", "tcg,thread=multi,tb-size=128", "-cpu", "max"],
         }
     }
 

@@ -145,6 +145,6 @@ mod tests {
             elapsed_ms: 42,
             ..report()
         };
-        assert_eq!(reconcile(&report, Palette::default()), "Nothing to do: 1 up to date (0.0 s)\n");
+        assert_eq!(reconcile(&report, Palette::default()), "nothing to do: 1 up to date (0.0 s)\n");
     }
 }

@@ -58,7 +58,7 @@ fn this_repository_is_a_catalog() {
             "post-install"
         ]
     );
-    assert_eq!(resolved.recipe.boot_files.len(), 3);
+    assert_eq!(resolved.recipe.boot_files.len(), 5);
     assert!(resolved.recipe.packages().all(|p| p.layer != resolve::ISO_BOOT_FILES));
     let LayerStep::Configuration(configuration) = &resolved.recipe.layers[7].step else { panic!() };
     let enabled: Vec<&str> = configuration.enable.iter().map(|u| u.as_str()).collect();
