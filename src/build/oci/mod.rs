@@ -85,7 +85,7 @@ fn write_checked(input: &OciInput<'_>, events: &Emitter, cancel: &Cancel) -> Res
 /// can be. The folder must not exist.
 ///
 /// # Errors
-/// As [`write`], without a limit.
+/// As [`write()`], without a limit.
 pub fn write_folder(
     input: &OciInput<'_>,
     folder: &Path,
