@@ -1,7 +1,7 @@
 //! Schedules: five cron fields in a time zone, and when they come due.
 //!
 //! The expression is read as Vixie cron reads it (crontab(5)); crate `cron` then does the
-//! calendar arithmetic on wall-clock times that know no time zone, and [`clock`] turns
+//! calendar arithmetic on wall-clock times that know no time zone, and `clock` turns
 //! those into instants. That keeps `cron`'s own habits out (Sunday as 1, 02:30 lost in
 //! spring and doubled in autumn).
 //!
