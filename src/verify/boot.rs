@@ -81,6 +81,7 @@ impl Boot<'_> {
             events,
         };
         let verdict = watch.run(cancel)?;
+        let verdict = watch.weigh_host(verdict);
         watch.take_last_picture(&verdict);
         Ok(watch.into_record(verdict))
     }
@@ -209,6 +210,21 @@ impl Watch<'_> {
         }
     }
 
+    /// A hang on a host that had no time for the machine says less about the image.
+    fn weigh_host(&self, verdict: Verdict) -> Verdict {
+        let waited = self.machine.processor_time().map_or(Duration::ZERO, |(_, waited)| waited);
+        match verdict {
+            Verdict::Hang { last } if waited >= self.started.elapsed() / 2 => Verdict::Hang {
+                last: format!(
+                    "{last}; this host was busy: in {} s the machine waited {} s for a processor",
+                    self.started.elapsed().as_secs(),
+                    waited.as_secs()
+                ),
+            },
+            other => other,
+        }
+    }
+
     fn tell(&mut self, input: Input) -> Vec<Action> {
         self.session.take(self.started.elapsed(), input, &self.serial.last())
     }
@@ -321,8 +337,16 @@ impl Watch<'_> {
     }
 
     fn into_record(self, verdict: Verdict) -> Record {
+        let time = self.machine.processor_time();
         self.machine.end();
         let (mut findings, timings) = self.session.into_record();
+        if let Some((ran, waited)) = time {
+            findings.push(format!(
+                "host: ran {} s, waited {} s for a processor",
+                ran.as_secs(),
+                waited.as_secs()
+            ));
+        }
         let picture = match self.picture {
             Picture::Taken(bytes) => Some(bytes),
             Picture::Failed(why) => {

@@ -292,6 +292,18 @@ impl Machine {
         obituary(&mut self.qemu, &self.words)
     }
 
+    /// How long QEMU's threads ran, and how long they waited for a processor of the host.
+    pub fn processor_time(&self) -> Option<(Duration, Duration)> {
+        let (mut ran, mut waited) = (0, 0);
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.qemu.id())).ok()? {
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            let (thread_ran, thread_waited) = schedstat(&text)?;
+            ran += thread_ran;
+            waited += thread_waited;
+        }
+        Some((Duration::from_nanos(ran), Duration::from_nanos(waited)))
+    }
+
     /// Ends it.
     pub fn end(mut self) {
         if self.requests.send("quit", &json!({})).is_ok() {
@@ -377,6 +389,12 @@ fn obituary(qemu: &mut Running, words: &Receiver<String>) -> String {
     format!("QEMU ended ({status}{memory}): {}", words.join(" | "))
 }
 
+/// Nanoseconds on a processor and waiting for one (`sched-stats.rst` of Linux).
+fn schedstat(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +423,12 @@ mod tests {
             assert_eq!(args.contains("usb-storage"), mode.as_str().ends_with("usb"), "{args}");
             assert!(args.contains("-nodefaults") && args.contains(r#""read-only":true"#));
         }
+    }
+
+    #[test]
+    fn scheduler_statistics_are_read() {
+        assert_eq!(schedstat("5470000 102300 12\n"), Some((5_470_000, 102_300)));
+        assert_eq!(schedstat(""), None);
     }
 
     #[test]
