@@ -1,10 +1,10 @@
 //! live-build with its default compression.
 
 use crate::image::{COMMAND_LINE, Image, OVERLAY_FILE, SUITE, write};
-use crate::measure::measure;
+use crate::measure::{contained, measure};
 use crate::report::{Case, Row};
+use bootwright::effects::Cancel;
 use bootwright::effects::files::remove_tree;
-use bootwright::effects::{Cancel, Process};
 use bootwright::model::failure::IoContext;
 use bootwright::model::{Failure, Result};
 use std::fs;
@@ -152,11 +152,8 @@ impl<'a> LiveBuild<'a> {
     }
 
     fn lb(&self, args: &[&str]) -> Result<()> {
-        let output = Process::new("lb")
-            .args(args)
-            .dir(&self.folder)
-            .env("HOME", &self.folder)
-            .run(&Cancel::default())?;
+        let output =
+            contained("lb").args(args).dir(&self.folder).env("HOME", &self.folder).run(&Cancel::default())?;
         if output.status.success() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! What a piece of work costs: wall time, CPU time of all its processes, and how much CPU
 //! time everything else on the machine took meanwhile.
 
+use bootwright::effects::Process;
 use bootwright::model::{Failure, Result};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -40,6 +41,14 @@ const GRACE: Duration = Duration::from_secs(1);
 /// first process of its sandbox: without this, all that a sandbox costs would be lost.
 pub fn take_over_orphans() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(|e| Failure::io("becoming a subreaper", &e.into()))
+}
+
+/// A tool in namespaces of its own: what it starts and mounts goes when it goes, so that a
+/// comparison that is stopped leaves nothing mounted below the work folder.
+pub fn contained(tool: &str) -> Process {
+    Process::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(tool)
 }
 
 /// Waits for orphans, so that their time counts. Only when no child of our own is left:

@@ -1,7 +1,7 @@
 //! mmdebstrap, then the steps that a person adds by hand: configuration, squashfs, ISO.
 
 use crate::image::{COMMAND_LINE, Image, NAME, OVERLAY_FILE, SUITE, write};
-use crate::measure::{Cost, measure};
+use crate::measure::{Cost, contained, measure};
 use crate::report::{Case, Part, Row};
 use bootwright::effects::files::remove_tree;
 use bootwright::effects::{Cancel, Process};
@@ -74,7 +74,7 @@ impl<'a> Mmdebstrap<'a> {
         let (root, at) = (self.rootfs(), self.folder.display());
         remove_tree(&root)?;
         let overlay = self.image.overlay().join(OVERLAY_FILE);
-        let mut process = Process::new("mmdebstrap")
+        let mut process = contained("mmdebstrap")
             .args(["--mode=root", "--variant=minbase", "--format=directory", "--skip=download/empty"])
             .args(["--skip=essential/unlink", "--aptopt=APT::Install-Recommends \"false\""])
             .args(["--aptopt=Acquire::Languages \"none\"", "--aptopt=Dpkg::Use-Pty \"false\""])
