@@ -133,7 +133,7 @@ fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 }
 
 fn layers(plan: &Value, cached: bool) -> Vec<String> {
-    plan["plan"]["steps"][0]["layers"]
+    plan["plan"]["steps"][0]["action"]["layers"]
         .as_array()
         .unwrap_or_else(|| panic!("no layers in {plan}"))
         .iter()
@@ -184,7 +184,7 @@ fn from_a_commit_to_a_signed_boot_proved_release() {
     catalog.write("specs/overlays/small/etc/motd", "changed\n");
     catalog.commit("A message of the day");
     let plan = json(dir, &["--rev", "HEAD", "plan"]);
-    let below = ["bootstrap", "kernel", "security", "networking", "utils", "configuration"];
+    let below = ["bootstrap", "kernel", "base", "security", "networking", "configuration"];
     assert_eq!(layers(&plan, true), below, "{plan}");
     assert_eq!(layers(&plan, false), ["overlay"], "{plan}");
     let report = json(dir, &["reconcile"]);
@@ -264,9 +264,9 @@ fn published_release_convinces_other_tools(catalog: &Catalog, version: &str) {
         .find(|c| c["boot"] == "bios")
         .unwrap_or_else(|| panic!("no boot in {manifest:#}"));
     assert_eq!(boot["verdict"]["verdict"], "passed", "{boot:#}");
-    let log = std::fs::read_to_string(release.join("evidence/bios/serial.log")).unwrap();
+    let log = std::fs::read_to_string(release.join("evidence/bios-serial.log")).unwrap();
     assert!(log.contains("GRUB") || log.contains("Linux"), "{log}");
-    let picture = std::fs::read(release.join("evidence/bios/screenshot.png")).unwrap();
+    let picture = std::fs::read(release.join("evidence/bios-screenshot.png")).unwrap();
     assert!(picture.starts_with(b"\x89PNG"));
     let page = std::fs::read_to_string(release.join("index.html")).unwrap();
     assert!(page.contains(version));
