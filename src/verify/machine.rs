@@ -245,7 +245,8 @@ impl Machine {
         });
         // A guest that does not read must not hold us up for ever.
         probe.set_write_timeout(Some(Duration::from_secs(10))).during(cloning)?;
-        let requests = Requests::start(qmp)?;
+        // A QEMU that ends at once may take the connections and no request.
+        let requests = Requests::start(qmp).map_err(|_| Failure::host(obituary(&mut qemu, &words)))?;
         Ok(Self { qemu, requests, probe, outputs, words, folder: folder.to_owned() })
     }
 
@@ -254,7 +255,9 @@ impl Machine {
     /// # Errors
     /// If QEMU is gone.
     pub fn power_on(&mut self) -> Result<()> {
-        self.request("cont", &json!({})).map(|_| ())
+        self.request("cont", &json!({}))
+            .map(|_| ())
+            .map_err(|_| Failure::host(obituary(&mut self.qemu, &self.words)))
     }
 
     /// Sends a request to QEMU; the reply comes as an [`Output`] with this id.
