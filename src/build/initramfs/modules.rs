@@ -29,7 +29,7 @@ const FORMAT: u32 = 1;
 pub const FUNCTIONS: &str = "usr/share/initramfs-tools/hook-functions";
 /// Functions that take the place of some in [`FUNCTIONS`].
 const REPLACED: &str = include_str!("modules.sh");
-/// As it begins in [`FUNCTIONS`], from initramfs-tools 0.40 on.
+/// The function that collects modules, as it begins in [`FUNCTIONS`] (seen in 0.142).
 const COLLECTS: &str = "\nmanual_add_modules()";
 /// Where modules are; everything in the list is below.
 const FOLDER: &str = "usr/lib/modules";

@@ -38,14 +38,13 @@ depmod()
 		return
 	fi
 	(
-		set -e
-		cd "${DESTDIR}/usr/lib/modules"
-		find . -name '*.ko' -type f -empty -printf '/usr/lib/modules/%P\n' | LC_ALL=C sort > /run/out/modules
-		find . -name '*.ko' -type f -empty -delete
-		xargs -r cp --symbolic-link --parents --target-directory="${DESTDIR}" < /run/out/modules
-		command depmod "$@"
-		find . -name '*.ko*' -print0 | xargs -0r modinfo -F firmware | LC_ALL=C sort -u > /run/out/firmware
-		find . -name '*.ko' -type l -delete
+		cd "${DESTDIR}/usr/lib/modules" &&
+		find . -name '*.ko' -type f -empty -printf '/usr/lib/modules/%P\n' > /run/out/modules &&
+		find . -name '*.ko' -type f -empty -delete &&
+		xargs -r -d '\n' cp --symbolic-link --parents --target-directory="${DESTDIR}" < /run/out/modules &&
+		command depmod "$@" &&
+		find . -name '*.ko*' -print0 | xargs -0r modinfo -F firmware | LC_ALL=C sort -u > /run/out/firmware &&
+		find . -name '*.ko' -type l -delete &&
 		find . -mindepth 2 -type d -empty -delete
 	) || exit 1
 	while read -r firmware; do
