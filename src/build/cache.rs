@@ -5,6 +5,7 @@
 //! layers/ID/root/           a layer's files: an overlayfs upper directory
 //! layers/ID/layer.json      what it is
 //! initramfs/ID/initrd       an initramfs by what it was made from
+//! initramfs/modules/         archives of kernel modules by their content
 //! boot-files/ID/            files for the ISO's boot loaders
 //! apt/KEY/                  package indexes
 //! modules/, blobs/          squashfs modules and OCI blobs by layer

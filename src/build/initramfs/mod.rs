@@ -4,20 +4,27 @@
 //! It is no part of any layer. It depends on the layers up to the last one that brings
 //! something `mkinitramfs` reads, so it can start as soon as those are there, and a
 //! change further up does not touch it.
+//!
+//! It is two archives, one behind the other: what `mkinitramfs` makes of scripts, programs
+//! and settings, and the kernel modules, see [`modules`].
+
+mod cpio;
+mod modules;
 
 use super::cache::Cache;
-use super::stack::{Kernel, StackedLayer};
+use super::stack::{Kernel, Stack, StackedLayer};
 use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Sandbox, Task};
 use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
 use crate::model::spec::Size;
 use crate::model::{Digest, Emitter, Failure, Result};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Raised when the way in which the initramfs is made changes its bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// `mkinitramfs` gets this long.
 const TIME_LIMIT: Duration = Duration::from_mins(30);
 
@@ -66,19 +73,55 @@ pub fn make(
     let work = WorkFolder::new(&cache.work(), "initramfs")?;
     let out = work.path().join("out");
     std::fs::create_dir(&out).during(|| format!("making {}", out.display()))?;
-    let lowers: Vec<PathBuf> = layers.iter().map(|l| l.folder.clone()).collect();
-    Sandbox::new(&lowers, work.path())?
-        .bind_writable(&out, "/run/out")
-        .env("SOURCE_DATE_EPOCH", epoch.to_string())
-        .process("/usr/sbin/mkinitramfs")?
-        .args(["-c", "zstd", "-l", "9", "-o", "/run/out/initrd", &version])
-        .log_to(events, "mkinitramfs")
-        .timeout(TIME_LIMIT)
-        .check(cancel)?;
+    let stack = Stack { layers: layers.to_vec(), epoch, cache: cache.root().to_owned() };
+    let functions = modules::functions(&stack)?;
+    run(&stack, &version, functions.as_deref(), work.path(), &out, (events, cancel))?;
+    if functions.is_some() {
+        let list = out.join("modules");
+        let archive = modules::archive(&stack, &list, cache, work.path(), cancel)?;
+        append(&archive, &out.join("initrd"))?;
+        std::fs::remove_file(&list).during(|| format!("removing {}", list.display()))?;
+    }
     std::fs::rename(&out, &folder).during(|| format!("keeping {}", folder.display()))?;
     let size = kernel.initrd.metadata().map_or(0, |m| m.len());
     task.finish(format!("built, {}", Size::from_bytes(size)));
     Ok(kernel)
+}
+
+/// Runs the root's `mkinitramfs`, which leaves `out/initrd`; with `functions` in place of its
+/// own it leaves the modules out and a list of them in `out/modules`.
+fn run(
+    stack: &Stack,
+    version: &str,
+    functions: Option<&[u8]>,
+    scratch: &Path,
+    out: &Path,
+    (events, cancel): (&Emitter, &Cancel),
+) -> Result<()> {
+    let lowers: Vec<PathBuf> = stack.layers.iter().map(|l| l.folder.clone()).collect();
+    let mut sandbox = Sandbox::new(&lowers, scratch)?
+        .bind_writable(out, "/run/out")
+        .env("SOURCE_DATE_EPOCH", stack.epoch.to_string());
+    if let Some(functions) = functions {
+        let path = scratch.join("hook-functions");
+        std::fs::write(&path, functions).during(|| format!("writing {}", path.display()))?;
+        sandbox = sandbox.bind(path, format!("/{}", modules::FUNCTIONS));
+    }
+    sandbox
+        .process("/usr/sbin/mkinitramfs")?
+        .args(["-c", "zstd", "-l", "9", "-o", "/run/out/initrd", version])
+        .log_to(events, "mkinitramfs")
+        .timeout(TIME_LIMIT)
+        .check(cancel)?;
+    Ok(())
+}
+
+/// Puts one archive behind another; the kernel unpacks both.
+fn append(archive: &Path, initrd: &Path) -> Result<()> {
+    let appending = || format!("appending {} to {}", archive.display(), initrd.display());
+    let mut from = File::open(archive).during(appending)?;
+    let mut to = OpenOptions::new().append(true).open(initrd).during(appending)?;
+    std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).during(appending)
 }
 
 /// Version and image of the one kernel that the layers bring.
