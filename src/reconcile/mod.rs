@@ -7,6 +7,7 @@
 
 mod desired;
 mod evidence;
+pub mod rebuild;
 mod run;
 
 use crate::build::cache::Cache;
