@@ -10,7 +10,7 @@
 use super::stack::{Stack, StackedLayer};
 use super::{derived, union};
 use crate::effects::files::{self, WorkFolder};
-use crate::effects::{Cancel, Process, Task};
+use crate::effects::{Cancel, Point, Process, Task, point};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
@@ -125,6 +125,7 @@ fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) 
     if !output.status.success() {
         return Err(output.failure().on(format!("layer {}", layer.name)));
     }
+    point(Point::SquashfsMade)?;
     let (sha256, size) = files::digest_file(&made)?;
     derived::keep(&made, &path_of(how.folder, layer, how.compression), &Seal { sha256, size })?;
     task.finish(format!("made, {}", Size::from_bytes(size)));

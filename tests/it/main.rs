@@ -3,6 +3,7 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod crash;
 mod outputs;
 mod pipeline;
 mod plans;
