@@ -7,6 +7,7 @@ use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
 use rustix::fs::FlockOperation;
 use std::fs::{File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -42,7 +43,7 @@ pub fn sweep(folder: &Path) -> Result<usize> {
     let reading = || format!("reading {}", folder.display());
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(0),
         Err(e) => return Err(Failure::io(reading(), &e)),
     };
     let mut swept = 0;
@@ -60,7 +61,7 @@ pub fn sweep(folder: &Path) -> Result<usize> {
         }
         match std::fs::remove_file(&path) {
             Ok(()) => swept += 1,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(Failure::io(format!("removing {}", path.display()), &e)),
         }
     }
@@ -84,6 +85,7 @@ mod tests {
         held.persist(dir.path().join("done")).unwrap();
         assert_eq!(sweep(dir.path()).unwrap(), 0);
         assert_eq!(sweep(&dir.path().join("no folder")).unwrap(), 0);
+        assert_eq!(sweep(&dir.path().join("done")).unwrap(), 0, "no folder either");
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl World<'_> {
         for folder in WRITTEN_TO {
             unfinished::sweep(&cache.join(folder))?;
         }
+        let indexes = cache.join("apt");
+        for state in std::fs::read_dir(&indexes).into_iter().flatten().flatten() {
+            for folder in ["", "etc", "keys"] {
+                unfinished::sweep(&state.path().join(folder))?;
+            }
+        }
         remove_artifacts(&cache.join("artifacts"), &open)?;
         point(Point::Settled)
     }
@@ -42,7 +48,7 @@ impl World<'_> {
     fn end_published_runs(&self) -> Result<BTreeSet<Digest>> {
         let state = self.state()?;
         let mut open: Vec<Run> = self.runtime.block_on(state.open_runs())?;
-        if open.iter().any(|run| run.state.phase() == Phase::Publishing) {
+        if open.iter().any(may_be_published) {
             let index = self.store.index(&self.keys)?;
             let history = self.runtime.block_on(state.history(self.clock.now()))?;
             let published = |run: &Run| {
@@ -51,16 +57,25 @@ impl World<'_> {
                 let listed = image.is_some_and(|image| {
                     image.releases.iter().any(|r| r.version == run.version && r.recipe == run.recipe)
                 });
-                run.state.phase() == Phase::Publishing && !held && listed
+                may_be_published(run) && !held && listed
             };
             let (over, left): (Vec<Run>, Vec<Run>) = open.into_iter().partition(published);
             for run in over {
-                self.runtime.block_on(state.advance(run.id, RunState::Published, self.clock.now()))?;
+                // One that failed after its release was listed has nothing left to do either.
+                let end = match run.state.phase() {
+                    Phase::Publishing => RunState::Published,
+                    _ => RunState::Superseded,
+                };
+                self.runtime.block_on(state.advance(run.id, end, self.clock.now()))?;
             }
             open = left;
         }
         Ok(open.into_iter().map(|run| run.recipe).collect())
     }
+}
+
+fn may_be_published(run: &Run) -> bool {
+    matches!(run.state.phase(), Phase::Publishing | Phase::Failed)
 }
 
 /// Removes the artifacts of recipes that no open run is about.

@@ -4,6 +4,7 @@ mod architecture;
 mod catalog;
 mod cli;
 mod crash;
+mod double_build;
 mod outputs;
 mod pipeline;
 mod plans;

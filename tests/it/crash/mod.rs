@@ -3,15 +3,18 @@
 //! The real program works on a distribution that is small enough (`tiny`) for every point of
 //! a run to be tried in turn.
 
+mod clock;
 mod matrix;
 mod reader;
+mod starved;
 mod tiny;
-mod world;
+mod together;
+pub mod world;
 
 use std::process::{Command, Output};
 
 #[expect(clippy::disallowed_methods, reason = "tests start programs as a user does")]
-fn command(program: &str) -> Command {
+pub fn command(program: &str) -> Command {
     Command::new(program)
 }
 

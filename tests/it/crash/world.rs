@@ -95,6 +95,32 @@ impl World {
         Self { dir, _temporary: temporary }
     }
 
+    /// A copy of the catalog alone, in another place.
+    pub fn moved(&self, path: &str) -> Self {
+        let temporary = tempfile::Builder::new().prefix("crash").tempdir_in("/var/tmp").unwrap();
+        let dir = temporary.path().join(path);
+        fs::create_dir_all(dir.parent().unwrap()).unwrap();
+        let copied = command("cp").arg("-a").args([&self.dir, &dir]).output().unwrap();
+        assert!(copied.status.success(), "{}", words(&copied));
+        let world = Self { dir, _temporary: temporary };
+        if world.cache().exists() {
+            fs::remove_dir_all(world.cache()).unwrap();
+        }
+        world
+    }
+
+    /// The mirrors that `init` finds on this host, as they stand in the settings.
+    pub fn hosts_mirrors(&self) -> String {
+        let other = self.dir.with_extension("mirrors");
+        let made = bootwright(self.dir.parent().unwrap(), &["init", other.to_str().unwrap(), "--no-key"]);
+        let made = { made }.output().unwrap();
+        assert!(made.status.success(), "{}", words(&made));
+        let text = fs::read_to_string(other.join("bootwright.yaml")).unwrap();
+        let mirrors = text.split("\nmirrors:").nth(1).expect("this host has mirrors");
+        let end = mirrors.find("\n\n").unwrap_or(mirrors.len());
+        format!("mirrors:{}\n", &mirrors[..end])
+    }
+
     pub fn write(&self, path: &str, text: &str) {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
