@@ -7,7 +7,7 @@
 //! says the layers below are installed, so that every package has exactly one layer.
 
 use crate::effects::files::{digest_file, write_atomic};
-use crate::effects::{Cancel, Output, Process, Task};
+use crate::effects::{Cancel, Output, Point, Process, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::{LOCK_VERSION, LayerRequest, LockRequest, LockedIndex, LockedPackage};
 use crate::model::name::{ImageName, PackageName};
@@ -54,6 +54,7 @@ pub fn lock(
     let task = Task::start(events, format!("lock {image}"));
     let mut apt = Apt::prepare(request, &mirrors, state, cancel.clone())?;
     apt.update(&mirrors)?;
+    point(Point::IndexesFetched)?;
     let stanzas = Stanzas::read(&apt.lists())?;
     let mut packages: Vec<LockedPackage> = Vec::new();
     let mut installed = String::new();
@@ -385,6 +386,9 @@ fn parse_uris(text: &str) -> Result<Vec<Chosen>> {
 }
 
 fn classify_update(output: &Output) -> Failure {
+    if output.host_trouble().is_some() {
+        return output.failure();
+    }
     let errors = output.errors();
     let signs = [
         "NO_PUBKEY",
@@ -412,6 +416,9 @@ fn classify_update(output: &Output) -> Failure {
 }
 
 fn classify_solve(output: &Output, layer: &str) -> Failure {
+    if output.host_trouble().is_some() {
+        return output.failure();
+    }
     let text = format!("{}\n{}", output.text(), output.errors());
     for line in text.lines() {
         for (before, after) in

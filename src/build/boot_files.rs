@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::dpkg;
 use super::packages::Packages;
 use crate::effects::files::{FileLock, WorkFolder};
-use crate::effects::{Cancel, Task};
+use crate::effects::{Cancel, Point, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
 use crate::model::{Digest, Emitter, Failure, Result};
@@ -40,7 +40,9 @@ pub fn ensure(
     for package in wanted {
         dpkg::extract(&cache.package(&package.sha256), &root)?;
     }
+    point(Point::BootFilesExtracted)?;
     std::fs::rename(&root, &folder).during(|| format!("keeping {}", folder.display()))?;
+    point(Point::BootFilesKept)?;
     task.finish(format!("{} packages", wanted.len()));
     Ok(folder)
 }

@@ -4,7 +4,7 @@
 //! killed process left, or that was cut short since, is made again.
 
 use super::stack;
-use crate::effects::files;
+use crate::effects::{Point, files, point};
 use crate::model::{Failure, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,8 +51,10 @@ pub(super) fn present<S: Seal>(file: &Path) -> Result<S> {
 /// Takes a finished file into the cache.
 pub(super) fn keep<S: Seal>(made: &Path, file: &Path, seal: &S) -> Result<()> {
     stack::place(made, file)?;
+    point(Point::DerivedPlaced)?;
     let bytes = serde_json::to_vec(seal).map_err(|e| Failure::bug(e.to_string()))?;
-    files::write_atomic(&seal_of(file), &bytes, 0o644)
+    files::write_atomic(&seal_of(file), &bytes, 0o644)?;
+    point(Point::DerivedSealed)
 }
 
 /// Removes a file whose bytes are not what its seal says.

@@ -5,7 +5,7 @@
 //! properly over themselves.
 
 use super::packages::deb_name;
-use crate::effects::{Cancel, Output, Process, Sandbox};
+use crate::effects::{Cancel, Output, Point, Process, Sandbox, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Result};
@@ -41,6 +41,7 @@ pub fn bootstrap(
         symlink(format!("usr/{name}"), root.join(name)).during(|| format!("linking {name}"))?;
     }
     extract_essential(root, packages, debs, cancel)?;
+    point(Point::EssentialUnpacked)?;
     for folder in
         ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives"]
     {
@@ -165,7 +166,7 @@ fn classify(stdout: &str, stderr: &str, plain: Failure) -> Failure {
         .details(details)
         .hint("Free some space, or set another cache folder in bootwright.yaml.");
     }
-    match package {
+    match package.filter(|_| plain.class != FailureClass::Host) {
         Some(package) => Failure::new(
             ErrorCode::BuildStep,
             FailureClass::Upstream,

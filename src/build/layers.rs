@@ -6,7 +6,7 @@ use super::packages::Packages;
 use super::stack::StackedLayer;
 use super::{configuration, dpkg, normalise, root_files};
 use crate::effects::files::{FileLock, WorkFolder, sync_folder, write_atomic};
-use crate::effects::{Cancel, Sandbox, Task};
+use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::recipe::{LayerId, LayerRecipe, LayerStep, OverlayRecipe, ResolvedRecipe, ScriptRecipe};
 use crate::model::spec::Size;
@@ -106,7 +106,9 @@ impl LayerBuilder<'_> {
         let sandbox = Sandbox::new(&lowers, work.path())?
             .env("SOURCE_DATE_EPOCH", self.resolved.recipe.epoch.to_string());
         step(&sandbox, work.path()).map_err(|f| f.on(format!("layer {name}")))?;
+        point(Point::LayerInstalled)?;
         let size = normalise::normalise(sandbox.upper(), self.resolved.recipe.epoch)?;
+        point(Point::LayerNormalised)?;
         self.keep(name, &folder, sandbox.upper(), size, work.path())?;
         task.finish(format!("built, {}", Size::from_bytes(size)));
         Ok(StackedLayer { name: name.to_owned(), id, folder: folder.join("root"), cached: false, size })
@@ -138,9 +140,11 @@ impl LayerBuilder<'_> {
         let record = LayerRecord { name: name.to_owned(), size };
         let json = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
         write_atomic(&staged.join("layer.json"), &json, 0o644)?;
+        point(Point::LayerRecorded)?;
         let layers = crate::effects::files::parent(folder);
         std::fs::rename(&staged, folder).during(|| format!("keeping layer {name}"))?;
-        sync_folder(layers)
+        sync_folder(layers)?;
+        point(Point::LayerKept)
     }
 
     fn step(&self, layer: &LayerRecipe, sandbox: &Sandbox, work: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::archive::Archive;
 use super::stack::{self, Stack};
 use super::union;
-use crate::effects::{Cancel, Task};
+use crate::effects::{Cancel, Point, Task, point};
 use crate::model::event::{Emitter, Unit};
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
@@ -42,6 +42,7 @@ pub fn write(
     let mut file = archive.finish()?.finish().during(|| format!("compressing {}", out.display()))?;
     file.flush().during(|| format!("writing {}", part.display()))?;
     drop(file);
+    point(Point::RootfsWritten)?;
     let parts: Vec<_> = stack.layers.iter().map(|layer| (layer.name.clone(), layer.size)).collect();
     let limit = ("limits.rootfsSize", recipe.limits.rootfs_size);
     let artifact = stack::seal(ArtifactKind::Rootfs, out, limit, &parts)

@@ -4,7 +4,7 @@
 //! folder that hides what lies below carries `trusted.overlay.opaque=y` (kernel
 //! documentation, `filesystems/overlayfs.rst`). Nothing here mounts anything.
 
-use crate::effects::files;
+use crate::effects::{Point, files, point};
 use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
 use crate::model::spec::Size;
@@ -122,6 +122,7 @@ pub(super) fn seal(
         return Err(failure);
     }
     place(&part, out)?;
+    point(Point::ArtifactPlaced)?;
     Ok(Artifact { kind, path: out.to_owned(), digest, size })
 }
 

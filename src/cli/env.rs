@@ -1,6 +1,9 @@
 //! The only place that reads the environment.
 
+use crate::effects::point::{self, Stop};
+use crate::model::{Failure, Result};
 use crate::ops::{Identity, Secret};
+use std::fs::File;
 
 /// What a window needs to find its display.
 const DISPLAY: [&str; 4] = ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"];
@@ -20,6 +23,50 @@ pub struct Environment {
     pub display: Vec<(String, String)>,
     /// `BOOTWRIGHT_LOG`: what the log holds, in the form of tracing's `EnvFilter`.
     pub log_filter: Option<String>,
+    /// `BOOTWRIGHT_STOP_AT`, `BOOTWRIGHT_STOP_HOW`, `BOOTWRIGHT_POINTS_FD`: where a test of
+    /// crash safety stops this process, how, and the open file that hears of passed points.
+    pub points: Points,
+}
+
+/// What a test of crash safety asks for (`docs/crash-safety.md`).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Points {
+    /// The point, as NAME or NAME:PASSING.
+    pub stop_at: Option<String>,
+    /// What happens there.
+    pub stop_how: Option<String>,
+    /// The number of an open file.
+    pub trace: Option<String>,
+}
+
+impl Points {
+    /// Watches the points of this process, if that is asked for.
+    ///
+    /// # Errors
+    /// Class *spec* for a point, way or file that there is not.
+    pub fn arm(&self) -> Result<()> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let stop = match &self.stop_at {
+            Some(at) => Some(
+                Stop::parse(at, self.stop_how.as_deref()).map_err(|f| f.on("BOOTWRIGHT_STOP_AT"))?,
+            ),
+            None => None,
+        };
+        let trace = self.trace.as_deref().map(inherited).transpose()?;
+        point::arm(stop, trace);
+        Ok(())
+    }
+}
+
+/// An open file that we were started with. A name would let the environment have us write
+/// anywhere; who opened this one may write to it anyway.
+fn inherited(number: &str) -> Result<File> {
+    let refused = || Failure::spec(format!("BOOTWRIGHT_POINTS_FD: {number:?} is no open file"));
+    let number: u32 = number.parse().ok().filter(|n| *n > 2).ok_or_else(refused)?;
+    // Through /proc: a number alone says nothing about who owns it in this process.
+    File::options().append(true).open(format!("/proc/self/fd/{number}")).map_err(|_| refused())
 }
 
 impl Environment {
@@ -46,6 +93,11 @@ impl Environment {
                 .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             log_filter: get("BOOTWRIGHT_LOG"),
+            points: Points {
+                stop_at: get("BOOTWRIGHT_STOP_AT"),
+                stop_how: get("BOOTWRIGHT_STOP_HOW"),
+                trace: get("BOOTWRIGHT_POINTS_FD"),
+            },
         }
     }
 }

@@ -88,6 +88,7 @@ impl Session {
         if let Some(path) = &cli.global.log {
             logs::start(path, self.environment.log_filter.as_deref())?;
         }
+        self.environment.points.arm()?;
         let cwd = std::env::current_dir().during(|| "looking up the current folder")?;
         let cancel = Cancel::default();
         let outlives_terminal = matches!(cli.command, Command::Reconcile(_));

@@ -2,12 +2,14 @@
 //! never kept unless the digest is right.
 
 use super::cancel::Cancel;
-use super::files::{digest_reader, parent};
+use super::files::{digest_file, digest_reader, parent};
+use super::point::{Point, point};
 use super::task::Task;
 use crate::model::failure::IoContext;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use futures_util::StreamExt;
 use sha2::{Digest as _, Sha256};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -83,7 +85,13 @@ pub async fn fetch(
             tokio::time::sleep(Duration::from_millis(500 * u64::from(round) + jitter)).await;
         }
         for url in &download.urls {
-            cancel.check()?;
+            let _held = match hold(download, cancel).await? {
+                Held::Part(lock) => lock,
+                Held::Stored => {
+                    task.advance(download.size);
+                    return Ok(());
+                }
+            };
             let result = match url.strip_prefix("file://") {
                 Some(path) => copy(Path::new(path), download, task),
                 None => get(client, url, download, task, cancel).await,
@@ -110,9 +118,48 @@ fn part_of(download: &Download) -> PathBuf {
     name.into()
 }
 
+/// The part of a file that one process fetches at a time.
+enum Held {
+    /// It is ours as long as this is open.
+    Part(std::fs::File),
+    /// Somebody else fetched the file while we waited.
+    Stored,
+}
+
+/// Waits until nobody else fetches the same file: images that are built at once share many.
+async fn hold(download: &Download, cancel: &Cancel) -> Result<Held> {
+    let part = part_of(download);
+    loop {
+        cancel.check()?;
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&part)
+            .during(|| format!("writing {}", part.display()))?;
+        let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        if locked == Err(rustix::io::Errno::WOULDBLOCK) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        }
+        // Its holder may have given it its name, or removed it, before we got the lock.
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        let ours = file.metadata().map(id).ok();
+        if ours.is_none() || ours != std::fs::metadata(&part).map(id).ok() {
+            continue;
+        }
+        if download.to.exists() && digest_file(&download.to)?.0 == download.sha256 {
+            let _ = std::fs::remove_file(&part);
+            return Ok(Held::Stored);
+        }
+        return Ok(Held::Part(file));
+    }
+}
+
 fn copy(from: &Path, download: &Download, task: &Task) -> Result<()> {
     let part = part_of(download);
     std::fs::copy(from, &part).map_err(|e| Failure::upstream(e.to_string()))?;
+    point(Point::PackagePart)?;
     accept(&part, download)?;
     task.advance(download.size);
     Ok(())
@@ -132,7 +179,9 @@ fn finish(part: &Path, download: &Download, digest: Digest, size: u64) -> Result
             download.sha256, download.size
         )));
     }
-    std::fs::rename(part, &download.to).during(|| format!("writing {}", download.to.display()))
+    point(Point::PackageFetched)?;
+    std::fs::rename(part, &download.to).during(|| format!("writing {}", download.to.display()))?;
+    point(Point::PackageStored)
 }
 
 async fn get(
@@ -187,6 +236,7 @@ async fn get(
         hash.update(&chunk);
         file.write_all(&chunk).await.during(writing)?;
         task.advance(chunk.len() as u64);
+        point(Point::PackagePart)?;
     }
     file.flush().await.during(writing)?;
     if have < download.size {

@@ -16,15 +16,12 @@ use std::path::{Path, PathBuf};
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let folder = parent(path);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".new-")
-        .permissions(std::fs::Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .during(|| format!("writing {}", path.display()))?;
+    let mut temporary = super::unfinished::file(folder, mode).during(|| format!("writing {}", path.display()))?;
     temporary
         .write_all(bytes)
         .and_then(|()| temporary.as_file().sync_all())
         .during(|| format!("writing {}", path.display()))?;
+    super::point(super::Point::FileWritten)?;
     temporary.persist(path).map_err(|e| Failure::io(format!("writing {}", path.display()), &e.error))?;
     sync_folder(folder)
 }
@@ -185,7 +182,9 @@ impl WorkFolder {
             .during(|| format!("making a folder in {}", root.display()))?
             .keep();
         let lock = FileLock::take(&lock_beside(&path))?;
-        Ok(Self { path, _lock: lock })
+        let folder = Self { path, _lock: lock };
+        super::point(super::Point::FolderMade)?;
+        Ok(folder)
     }
 
     /// The folder.

@@ -7,12 +7,15 @@ pub mod cancel;
 pub mod clock;
 pub mod fetch;
 pub mod files;
+pub mod point;
 pub mod process;
 pub mod sandbox;
 pub mod task;
+pub mod unfinished;
 
 pub use cancel::Cancel;
 pub use clock::Clock;
+pub use point::{Point, point};
 pub use process::{Output, Process, Running};
 pub use sandbox::Sandbox;
 pub use task::Task;

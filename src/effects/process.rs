@@ -29,6 +29,12 @@ const CAPTURE_LIMIT: usize = 256 << 20;
 /// How often a wish to stop is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// What to do when a tool met a full disk.
+const DISK_FULL: &str = "Free some space there, or set another cache or work folder.";
+/// What to do when a tool was killed by somebody else, or says that it is short of memory.
+const OUT_OF_MEMORY: &str =
+    "Most likely memory ran out: free some, run fewer jobs, or raise the memory limit of this service.";
+
 /// How many of the last lines of output a failure shows.
 const TAIL_LINES: usize = 15;
 
@@ -87,16 +93,28 @@ impl Output {
 
     /// This output as a failure of class *host* that shows the tool's last lines.
     pub fn failure(&self) -> Failure {
-        Failure::new(
-            ErrorCode::BuildStep,
-            if self.tail().contains("No space left on device") {
-                FailureClass::Host
-            } else {
-                FailureClass::Bug
-            },
-            format!("{} failed: {}", self.program, self.status),
-        )
-        .details(self.tail())
+        let message = format!("{} failed: {}", self.program, self.status);
+        let (code, class, hint) = match self.host_trouble() {
+            Some(ErrorCode::DiskFull) => (ErrorCode::DiskFull, FailureClass::Host, DISK_FULL),
+            Some(code) => (code, FailureClass::Host, OUT_OF_MEMORY),
+            None => return Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(self.tail()),
+        };
+        Failure::new(code, class, message).details(self.tail()).hint(hint)
+    }
+
+    /// Whether the disk or the memory of this host was at an end, as far as can be seen.
+    pub fn host_trouble(&self) -> Option<ErrorCode> {
+        use std::os::unix::process::ExitStatusExt;
+        // C libraries write it with a capital, Go's without.
+        let said = self.tail().to_ascii_lowercase();
+        if said.contains("no space left on device") || said.contains("disk quota exceeded") {
+            return Some(ErrorCode::DiskFull);
+        }
+        // Our own SIGKILL (time is up, stop) never gets here: it is reported where it is sent.
+        // Shells and bwrap report a child's death as 128 and the signal.
+        let killed = self.status.signal() == Some(Signal::SIGKILL as i32) || self.status.code() == Some(137);
+        let words = ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
+        (killed || words.iter().any(|words| said.contains(words))).then_some(ErrorCode::OutOfMemory)
     }
 }
 

@@ -54,12 +54,17 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
         return Ok(report(&world, decided, Outcome::default(), started));
     }
     let first = world.plan()?;
+    world.settle()?;
+    if world.store.needs_mending() {
+        mend(context, &workspace, &world, &runtime);
+    }
     if first.planned.plan.steps.is_empty() {
         let outcome = Outcome { failed: first.failed.clone(), ..Outcome::default() };
         return Ok(report(&world, first, outcome, started));
     }
     // Before hours of building: can it be signed at all?
     let publishing = publishing(context, &workspace, &runtime)?;
+    world.store.check_writable()?;
     let decided = match world.lock_and_plan() {
         Ok(decided) => decided,
         Err(f) if f.class == FailureClass::Cancelled => {
@@ -71,6 +76,16 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     let jobs = request.jobs.map_or(1, std::num::NonZeroUsize::get);
     let outcome = world.carry_out(&decided, &publishing, jobs)?;
     Ok(report(&world, decided, outcome, started))
+}
+
+/// Ends what a killed writer of the store began. That it cannot be done keeps nothing else
+/// from being done.
+fn mend(context: &Context, workspace: &Workspace, world: &World<'_>, runtime: &tokio::runtime::Runtime) {
+    let mended =
+        publishing(context, workspace, runtime).and_then(|publishing| world.store.mend(&publishing.signers));
+    if let Err(failure) = mended {
+        context.events.warn(format!("the release store cannot be tidied up: {failure}"));
+    }
 }
 
 fn report(world: &World<'_>, decided: Decided, outcome: Outcome, started: Instant) -> ReconcileReport {

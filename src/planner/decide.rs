@@ -122,7 +122,14 @@ impl Image<'_> {
             .history
             .and_then(|h| h.last_checked_upstream)
             .or(self.current.map(|release| release.published))?;
-        let due = self.desired.schedule.as_ref()?.due_since(since, self.inputs.now)?;
+        let schedule = self.desired.schedule.as_ref()?;
+        let due = if since > self.inputs.now {
+            // The clock was set back since: without a look now, none would come until it has
+            // caught up.
+            schedule.last_due(self.inputs.now)?
+        } else {
+            schedule.due_since(since, self.inputs.now)?
+        };
         let held = self.lock_hold(&resolved.lock.request, Some(due));
         Some(Candidate { action: Action::Lock, reasons: vec![Reason::Schedule { due }], held })
     }
@@ -133,7 +140,9 @@ impl Image<'_> {
         let failed = history.build.as_ref().filter(|f| f.of == *digest)?;
         let gone =
             failed.last.class == FailureClass::Upstream && failed.last.code == ErrorCode::PackageUnavailable;
-        let looked_since = history.last_checked_upstream.is_some_and(|t| t >= failed.at);
+        // After the clock was set back a failure may lie ahead of every later look.
+        let clock_set_back = failed.at > self.inputs.now;
+        let looked_since = history.last_checked_upstream.is_some_and(|t| t >= failed.at || clock_set_back);
         if self.desired.lock_pinned || !gone || looked_since {
             return None;
         }

@@ -37,6 +37,10 @@ pub(super) fn hold(
             message: failures.last.message.clone(),
         });
     }
+    if failures.at > now {
+        // The clock was set back since: nobody knows how long ago it was.
+        return None;
+    }
     let again = failures.at + pause(image, failures.count);
     (now < again).then(|| Status::Waiting {
         on: format!(
@@ -127,6 +131,14 @@ mod tests {
         assert!(matches!(held(&often), Some(Status::Stalled { failures: 5, .. })));
         let other = hold(&"edge".parse().unwrap(), &Digest::of("other"), Some(&often), now());
         assert_eq!(other, None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_up() {
+        let ahead = failed(1, Failure::upstream("mirror is down"), -TimeDelta::days(3650));
+        assert_eq!(held(&ahead), None);
+        let often = failed(STALLED_AFTER, Failure::host("disk is full"), -TimeDelta::days(3650));
+        assert!(matches!(held(&often), Some(Status::Stalled { .. })));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::effects::files::{WorkFolder, read_if_exists, remove_tree, write_atomic};
+use crate::effects::{Point, point};
 use crate::model::evidence::{Evidence, EvidenceFile};
 use crate::model::failure::IoContext;
 use crate::model::{Artifact, Digest, Failure, Recipe, Result};
@@ -72,9 +73,11 @@ pub(super) fn keep(cache: &Path, place: &Path, mut evidence: Evidence) -> Result
     let record = Record { evidence: evidence.clone(), files: names };
     let json = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
     write_atomic(&staged.join("record.json"), &json, 0o644)?;
+    point(Point::EvidenceStaged)?;
     let folder = crate::effects::files::parent(place);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     remove_tree(place)?;
     std::fs::rename(&staged, place).during(|| format!("keeping {}", place.display()))?;
+    point(Point::EvidenceKept)?;
     Ok(evidence)
 }

@@ -7,12 +7,14 @@
 
 mod desired;
 mod evidence;
+mod heartbeat;
 pub mod rebuild;
 mod run;
+mod settle;
 
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
-use crate::effects::{Cancel, Clock};
+use crate::effects::{Cancel, Clock, Point, point};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::plan::{Action, Planned, Step};
@@ -166,6 +168,7 @@ impl World<'_> {
         let now = self.clock.now();
         match self.with_builder(|builder| builder.lock(image, &request)) {
             Ok(new) => {
+                point(Point::LockResolved)?;
                 // The same packages from a newer index are no change: what was built from the
                 // older lock stays what it is.
                 let lock = match old {
@@ -174,6 +177,7 @@ impl World<'_> {
                 };
                 self.runtime.block_on(async {
                     state.put_made_lock(image, &lock).await?;
+                    point(Point::LockKept)?;
                     state.record_check(image, now).await
                 })
             }

@@ -1,8 +1,10 @@
 //! One run: build, verify, publish, with its phase recorded before each begins.
 
+use super::heartbeat::{Heartbeat, LEASE};
 use super::{Publishing, World, evidence};
 use crate::build::registry;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
+use crate::effects::{Point, point};
 use crate::model::artifact::Built;
 use crate::model::evidence::Evidence;
 use crate::model::failure::IoContext;
@@ -10,15 +12,11 @@ use crate::model::name::{ChannelName, Version};
 use crate::model::plan::{Reason, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
-use crate::model::{Artifact, ArtifactKind, Event, Failure, FailureClass, Result, VerifiedArtifact};
+use crate::model::{Artifact, ArtifactKind, Digest, Event, Failure, FailureClass, Result, VerifiedArtifact};
 use crate::release::{Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
-use chrono::TimeDelta;
 use std::path::Path;
-
-/// A lease outlives any build; one whose holder died is taken over at once all the same.
-const LEASE: TimeDelta = TimeDelta::hours(24);
 
 /// Drives one build step to its end; `false` if another process is at it.
 pub(super) fn drive(
@@ -40,10 +38,31 @@ pub(super) fn drive(
             return Ok(false);
         }
     };
-    let run =
-        runtime.block_on(state.start_run(image, &resolved.recipe.digest(), version, world.clock.now()))?;
-    let mut steps = Steps { world, run };
-    let result = steps.all(resolved, step, channel, publishing);
+    let heartbeat = Heartbeat::start(world, lease)?;
+    let result = drive_leased(world, resolved, step, (version, channel), publishing, &heartbeat);
+    // Whatever came of it, the image is free: a watch goes on and will want it again.
+    let freed = runtime.block_on(state.release(heartbeat.stop())).and_then(|()| point(Point::LeaseReleased));
+    result.and_then(|done| freed.map(|()| done))
+}
+
+fn drive_leased(
+    world: &World<'_>,
+    resolved: &ResolvedRecipe,
+    step: &Step,
+    (version, channel): (&Version, &ChannelName),
+    publishing: &Publishing,
+    heartbeat: &Heartbeat,
+) -> Result<bool> {
+    point(Point::LeaseTaken)?;
+    let recipe = resolved.recipe.digest();
+    if !step.reasons.contains(&Reason::ByHand) && published_meanwhile(world, step, channel, &recipe)? {
+        world.events.warn(format!("{} {version} was published by another process meanwhile", step.image));
+        return Ok(false);
+    }
+    let state = world.state()?;
+    let started = state.start_run(&step.image, &recipe, version, world.clock.now());
+    let mut steps = Steps { world, run: world.runtime.block_on(started)?, heartbeat };
+    let result = point(Point::RunStarted).and_then(|()| steps.all(resolved, step, channel, publishing));
     let end = match &result {
         Ok(()) => Some(RunState::Published),
         // Stopped on request: the run stays where it stood and is taken up again.
@@ -51,19 +70,40 @@ pub(super) fn drive(
         Err(failure) => Some(RunState::Failed { failure: failure.clone() }),
     };
     let recorded = end.map_or(Ok(()), |end| steps.enter(end));
-    runtime.block_on(state.release(lease))?;
     result.and(recorded).map(|()| true)
+}
+
+/// Whether the channel points to a sound release of the recipe by now: another process may
+/// have had the lease between our plan and our turn.
+fn published_meanwhile(
+    world: &World<'_>,
+    step: &Step,
+    channel: &ChannelName,
+    recipe: &Digest,
+) -> Result<bool> {
+    let observed = world.store.observe(&world.keys, std::slice::from_ref(&step.image))?;
+    let release = observed.images.get(&step.image).and_then(|image| image.channels.get(channel));
+    Ok(release.is_some_and(|release| release.recipe_digest == *recipe && release.defects.is_empty()))
 }
 
 struct Steps<'a, 'w> {
     world: &'a World<'w>,
     run: Run,
+    heartbeat: &'a Heartbeat,
 }
 
 impl Steps<'_, '_> {
     fn enter(&mut self, next: RunState) -> Result<()> {
         let world = self.world;
+        self.heartbeat.check()?;
         self.run = world.runtime.block_on(world.state()?.advance(self.run.id, next, world.clock.now()))?;
+        match self.run.state {
+            RunState::Building => point(Point::RunBuilding)?,
+            RunState::Verifying => point(Point::RunVerifying)?,
+            RunState::Publishing => point(Point::RunPublishing)?,
+            RunState::Published => point(Point::RunPublished)?,
+            _ => {}
+        }
         world.events.emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
         Ok(())
     }
@@ -122,6 +162,7 @@ impl Steps<'_, '_> {
         };
         // Published: the copies that were verified are not needed any more.
         remove_tree(&folder)?;
+        point(Point::ArtifactsRemoved)?;
         let (image, version) = (self.run.image.clone(), self.run.version.clone());
         world.events.emit(Event::Published { image, version });
         Ok(())
@@ -140,6 +181,7 @@ impl Steps<'_, '_> {
                 }
                 let gathered = WorkFolder::new(&world.cache.work(), "verify")?;
                 let shown = self.show(resolved, artifact, gathered.path())?;
+                point(Point::EvidenceGathered)?;
                 let kept = evidence::keep(world.cache.root(), &place, shown)?;
                 let verified = VerifiedArtifact::new(artifact.clone(), kept);
                 if verified.is_err() {

@@ -61,6 +61,10 @@ pub fn image_lease(image: &ImageName) -> String {
     format!("{IMAGE_PREFIX}{image}")
 }
 
+/// No lease is given for longer. One that seems to last longer was given before the clock
+/// was set back, and says nothing about now.
+const LONGEST: TimeDelta = TimeDelta::hours(1);
+
 pub(super) const IMAGE_PREFIX: &str = "image/";
 
 impl State {
@@ -85,7 +89,7 @@ impl State {
         if let Some(held) = found.as_ref().filter(|row| is_held(row, now)) {
             return Ok(Acquired::HeldBy(held.into()));
         }
-        let lease = Lease { name: name.to_owned(), token: new_id(now), expires: now + ttl };
+        let lease = Lease { name: name.to_owned(), token: new_id(now), expires: now + ttl.min(LONGEST) };
         let process = process::identity(pid);
         let row = ActiveModel {
             name: Set(lease.name.clone()),
@@ -120,7 +124,7 @@ impl State {
     /// If the lease was taken over: stop the work at once.
     pub async fn renew(&self, lease: &Lease, ttl: TimeDelta, now: DateTime<Utc>) -> Result<Lease> {
         self.check_same_file()?;
-        let expires = now + ttl;
+        let expires = now + ttl.min(LONGEST);
         let done = Entity::update_many()
             .col_expr(Column::Expires, Expr::value(millis(expires)))
             .filter(Column::Name.eq(&lease.name))
@@ -198,7 +202,9 @@ impl From<&Model> for Holder {
 fn is_held(row: &Model, now: DateTime<Utc>) -> bool {
     let pid = u32::try_from(row.pid).unwrap_or_default();
     let process = Identity { boot: row.boot.clone(), pid, started: row.started };
-    row.expires > millis(now) && !process::is_dead(&process)
+    let left = row.expires - millis(now);
+    let plausible = left <= LONGEST.num_milliseconds() || process::is_of_this_boot(&process);
+    left > 0 && plausible && !process::is_dead(&process)
 }
 
 /// A new id (UUID version 7) that carries `now` and is otherwise random.

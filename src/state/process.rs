@@ -22,10 +22,15 @@ pub(super) fn identity(pid: u32) -> Identity {
     Identity { boot: this_boot(), pid, started: status(pid).map(|s| s.started) }
 }
 
+/// Whether the process can be looked for: it is of this boot and this container.
+pub(super) fn is_of_this_boot(identity: &Identity) -> bool {
+    !identity.boot.is_empty() && identity.boot == this_boot()
+}
+
 /// Whether the process is known to be gone. A process of another boot or container cannot
 /// be looked for; its leases end by time.
 pub(super) fn is_dead(identity: &Identity) -> bool {
-    if identity.boot.is_empty() || identity.boot != this_boot() {
+    if !is_of_this_boot(identity) {
         return false;
     }
     let Ok(pid) = i32::try_from(identity.pid) else { return false };

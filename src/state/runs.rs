@@ -149,6 +149,20 @@ impl State {
         rows.into_iter().map(read).collect()
     }
 
+    /// The runs that nothing final was said about: at work, failed, or killed.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn open_runs(&self) -> Result<Vec<Run>> {
+        let rows = Entity::find()
+            .filter(Column::Phase.is_not_in(FINAL))
+            .order_by_asc(Column::Id)
+            .all(&self.db)
+            .await
+            .map_err(|e| self.failed("reading", &e))?;
+        rows.iter().map(|row| self.run(row)).collect()
+    }
+
     /// The open runs of all images that failed at least once, the newest of each image last.
     pub(super) async fn failed_runs(&self) -> Result<Vec<Model>, DbErr> {
         Entity::find()

@@ -3,6 +3,8 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod crash;
+mod double_build;
 mod outputs;
 mod pipeline;
 mod plans;

@@ -14,7 +14,7 @@ mod modules;
 use super::cache::Cache;
 use super::stack::{Kernel, Stack, StackedLayer};
 use crate::effects::files::{FileLock, WorkFolder};
-use crate::effects::{Cancel, Sandbox, Task};
+use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
 use crate::model::spec::Size;
@@ -82,7 +82,9 @@ pub fn make(
         append(&archive, &out.join("initrd"))?;
         std::fs::remove_file(&list).during(|| format!("removing {}", list.display()))?;
     }
+    point(Point::InitramfsMade)?;
     std::fs::rename(&out, &folder).during(|| format!("keeping {}", folder.display()))?;
+    point(Point::InitramfsKept)?;
     let size = kernel.initrd.metadata().map_or(0, |m| m.len());
     task.finish(format!("built, {}", Size::from_bytes(size)));
     Ok(kernel)

@@ -20,7 +20,7 @@ pub mod menu;
 
 use super::stack::{self, Kernel};
 use crate::effects::files::remove_tree;
-use crate::effects::{Cancel, Process, Task};
+use crate::effects::{Cancel, Point, Process, Task, point};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::spec::{Architecture, Size};
@@ -77,6 +77,7 @@ fn write_checked(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Res
     remove_tree(&folder)?;
     std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
     let tree = tree(input, &folder, cancel)?;
+    point(Point::IsoTree)?;
     let part = stack::part_of(input.out);
     // xorriso would take an existing file for a medium to be added to.
     let _ = std::fs::remove_file(&part);
@@ -84,6 +85,7 @@ fn write_checked(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Res
     if !output.status.success() {
         return Err(output.failure().code(ErrorCode::IsoGeneration));
     }
+    point(Point::IsoWritten)?;
     let limit = ("limits.isoSize", input.recipe.limits.iso_size);
     let artifact = stack::seal(ArtifactKind::Iso, input.out, limit, &sizes(input)?)?;
     remove_tree(&folder)?;

@@ -12,7 +12,7 @@ use crate::build::rootfs::compressor;
 use crate::build::stack::{Stack, StackedLayer};
 use crate::build::union::{self, There};
 use crate::effects::files::WorkFolder;
-use crate::effects::{Cancel, Task};
+use crate::effects::{Cancel, Point, Task, point};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
@@ -92,6 +92,7 @@ pub fn blobs(
             let made = scratch.path().join(layer.id.to_string());
             let seal = make(stack, *i, compression, &made, cancel)
                 .map_err(|failure| failure.on(format!("layer {}", layer.name)))?;
+            point(Point::BlobMade)?;
             derived::keep(&made, &path(layer), &seal)?;
             task.finish(format!("made, {}", Size::from_bytes(seal.size)));
             Ok(())

@@ -11,7 +11,7 @@ pub mod layout;
 use super::archive::Archive;
 use super::stack::{self, Stack};
 use super::union;
-use crate::effects::{Cancel, Task};
+use crate::effects::{Cancel, Point, Task, point};
 use crate::model::catalog::Commit;
 use crate::model::digest::canonical_json;
 use crate::model::event::{Emitter, Unit};
@@ -73,6 +73,7 @@ fn write_checked(input: &OciInput<'_>, events: &Emitter, cancel: &Cancel) -> Res
     let mut archive = Archive::new(to, input.out.display().to_string());
     layout.write(&mut archive, epoch(input), &task, cancel)?;
     archive.finish()?;
+    point(Point::OciWritten)?;
     let parts: Vec<_> =
         input.stack.layers.iter().zip(&blobs).map(|(layer, blob)| (layer.name.clone(), blob.size)).collect();
     let limit = ("limits.ociSize", input.recipe.limits.oci_size);

@@ -13,7 +13,7 @@ mod group;
 use super::derived;
 use super::stack::Stack;
 use crate::effects::files::{self, WorkFolder};
-use crate::effects::{Cancel, Process, Task};
+use crate::effects::{Cancel, Point, Process, Task, point};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
@@ -117,6 +117,7 @@ fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> 
     if !output.status.success() {
         return Err(output.failure().on(format!("module {}", group.name())));
     }
+    point(Point::SquashfsMade)?;
     let (sha256, size) = files::digest_file(&made)?;
     derived::keep(&made, &path_of(how.folder, group, how.compression), &Seal { sha256, size })?;
     task.finish(format!("made, {}", Size::from_bytes(size)));

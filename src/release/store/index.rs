@@ -1,6 +1,7 @@
 //! The signed index: reading, changing, writing.
 
 use crate::effects::files::{read_if_exists, write_atomic};
+use crate::effects::{Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::release::{Index, IndexedRelease, RELEASE_FORMAT};
 use crate::model::{Failure, Result};
@@ -53,7 +54,8 @@ fn payload(index: &Index) -> Result<Vec<u8>> {
 /// Signs and writes the index: the moment in which a change is published.
 pub(super) fn write(store: &Path, index: &Index, signer: &Signer) -> Result<()> {
     let envelope = dsse::seal(PAYLOAD_TYPE, &payload(index)?, signer)?;
-    write_atomic(&store.join(ENVELOPE), envelope.as_bytes(), 0o644)
+    write_atomic(&store.join(ENVELOPE), envelope.as_bytes(), 0o644)?;
+    point(Point::IndexWritten)
 }
 
 /// Brings the copies for people up to date, also after a writer was killed before it did.
@@ -70,7 +72,17 @@ pub(super) fn write_copies(store: &Path, index: &Index, signer: &Signer) -> Resu
         return Ok(());
     }
     write_atomic(&copy, &bytes, 0o644)?;
+    point(Point::IndexCopied)?;
     write_atomic(&signature, signer.sign(&bytes)?.as_bytes(), 0o644)
+}
+
+/// Whether the copies for people were written before the index: its writer was killed. Looks
+/// at times only.
+pub(super) fn copies_are_older(store: &Path) -> bool {
+    let written = |name: &str| std::fs::metadata(store.join(name)).and_then(|meta| meta.modified()).ok();
+    let Some(index) = written(ENVELOPE) else { return false };
+    let (copy, signature) = (written(COPY), written(COPY_SIGNATURE));
+    copy.is_none_or(|copy| copy < index) || signature < copy
 }
 
 /// One release of the index.

@@ -21,6 +21,7 @@ pub mod check;
 pub mod fetch;
 mod index;
 pub mod inputs;
+mod mend;
 mod observe;
 mod publish;
 mod site;
@@ -32,11 +33,14 @@ pub use publish::{Publication, Staged};
 use super::keys::{PublicKey, Signer};
 use super::{openpgp, rebuild};
 use crate::effects::files::FileLock;
+use crate::effects::{Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::release::{Index, IndexedRelease, Manifest};
 use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The manifest of a release.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -48,6 +52,8 @@ const PUBLIC_KEY: &str = "bootwright.pub";
 pub struct Store {
     path: PathBuf,
     url: Option<String>,
+    /// The highest serial of the index that was read so far. Clones share it.
+    seen: Arc<AtomicU64>,
 }
 
 /// Who signs, and whose signatures count.
@@ -91,7 +97,7 @@ pub struct Listing {
 impl Store {
     /// The store in a folder, which need not exist yet.
     pub fn open(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), url: None }
+        Self { path: path.into(), url: None, seen: Arc::default() }
     }
 
     /// Says under which address a web server shows the store: download pages name it.
@@ -116,7 +122,9 @@ impl Store {
     /// # Errors
     /// *Untrusted* if no trusted key signed it.
     pub fn index(&self, keys: &[PublicKey]) -> Result<Index> {
-        index::read(&self.path, keys)
+        let index = index::read(&self.path, keys)?;
+        self.saw(index.serial)?;
+        Ok(index)
     }
 
     /// All releases, by image, newest first.
@@ -215,6 +223,8 @@ struct Writer<'a> {
     store: &'a Store,
     signers: &'a Signers,
     _lock: FileLock,
+    /// Device and inode of the store's folder.
+    place: (u64, u64),
     /// As it was read.
     before: Index,
     /// As it will be.
@@ -224,10 +234,29 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Waits for the lock, removes what killed writers left, and reads the index.
     fn open(store: &'a Store, signers: &'a Signers) -> Result<Self> {
+        if store.has_vanished() {
+            return Err(mend::vanished(store));
+        }
         let lock = FileLock::take(&store.path.join(".lock"))?;
-        crate::effects::files::WorkFolder::sweep(&store.staging())?;
+        Self::with_lock(store, signers, lock)
+    }
+
+    fn with_lock(store: &'a Store, signers: &'a Signers, lock: FileLock) -> Result<Self> {
+        store.sweep()?;
+        let place = mend::place_of(&store.path)?;
         let before = store.index(&signers.keys())?;
-        Ok(Self { store, signers, _lock: lock, index: before.clone(), before })
+        point(Point::StoreLocked)?;
+        Ok(Self { store, signers, _lock: lock, place, index: before.clone(), before })
+    }
+
+    /// # Errors
+    /// If the store's folder is no longer the one that was locked: unmounted, renamed or
+    /// replaced. What is written now would begin another store.
+    fn check_place(&self) -> Result<()> {
+        match mend::place_of(&self.store.path) {
+            Ok(place) if place == self.place => Ok(()),
+            _ => Err(mend::vanished(self.store)),
+        }
     }
 
     /// Writes the pages and then the index, if it changed. `image` is the one that was
@@ -236,13 +265,18 @@ impl<'a> Writer<'a> {
         let changed = self.index != self.before;
         if changed {
             self.index.serial = self.before.serial + 1;
-            self.index.updated = now;
+            // Readers may rely on it: a clock that was set back does not show.
+            self.index.updated = now.max(self.before.updated);
         }
+        self.check_place()?;
         site::write(self.store, &self.index, image, self.signers.key.public())?;
+        point(Point::PagesPut)?;
         if changed {
+            self.check_place()?;
             index::write(&self.store.path, &self.index, &self.signers.key)?;
         }
-        index::write_copies(&self.store.path, &self.index, &self.signers.key)
+        index::write_copies(&self.store.path, &self.index, &self.signers.key)?;
+        point(Point::ReleasePublished)
     }
 }
 

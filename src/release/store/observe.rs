@@ -3,7 +3,7 @@
 //! Signatures and manifests are checked, files only for their presence and size; reading
 //! every byte is `verify`'s work.
 
-use super::{Store, check, index};
+use super::{Store, check};
 use crate::effects::files::read_if_exists;
 use crate::model::lock::Lock;
 use crate::model::name::ImageName;
@@ -22,7 +22,7 @@ impl Store {
     /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
     /// read. What is wrong with a release is part of the answer.
     pub fn observe(&self, keys: &[PublicKey], wanted: &[ImageName]) -> Result<Observed> {
-        let index = index::read(&self.path, keys)?;
+        let index = self.index(keys)?;
         let mut observed = Observed::default();
         for name in wanted {
             if let Some(image) = index.images.get(name) {

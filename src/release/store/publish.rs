@@ -3,6 +3,7 @@
 use super::stage::{Staging, swap_in};
 use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe};
 use crate::effects::files::WorkFolder;
+use crate::effects::{Point, point};
 use crate::model::artifact::{Built, VerifiedArtifact};
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::Lock;
@@ -152,9 +153,10 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::publish`].
-    pub fn stage<'a>(&'a self, publication: Publication, signers: &'a Signers) -> Result<Staged<'a>> {
+    pub fn stage<'a>(&'a self, mut publication: Publication, signers: &'a Signers) -> Result<Staged<'a>> {
         publication.check()?;
         let writer = Writer::open(self, signers)?;
+        publication.published = writer.no_earlier(publication.image(), publication.published);
         let content = match there_already(&writer, &publication)? {
             Some((manifest, digest)) => Content::There { manifest: Box::new(manifest), digest },
             None => write_release(&writer, &publication)?,
@@ -201,8 +203,11 @@ impl Staged<'_> {
         let (manifest, digest, work) = match content {
             Content::There { manifest, digest } => (manifest, digest, None),
             Content::New { manifest, digest, staging, work, .. } => {
+                writer.check_place()?;
                 staging.sync()?;
+                point(Point::ReleaseSynced)?;
                 swap_in(staging.folder(), &writer.store.folder(&image, &version))?;
+                point(Point::ReleaseRenamed)?;
                 (manifest, digest, Some(work))
             }
         };
@@ -269,6 +274,7 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
     let sums = sums::write(&check::sums_of(&manifest, digest))?;
     staging.write_unlisted(sums::FILE_NAME, sums.as_bytes())?;
     sign(&mut staging, writer.signers, &bytes, &sums, publication.published)?;
+    point(Point::ReleaseSigned)?;
     let page = pages::release(&pages::ReleasePage {
         manifest: &manifest,
         packages: &publication.built.packages,

@@ -2,6 +2,7 @@
 
 use super::{PUBLIC_KEY, Store, check};
 use crate::effects::files::{read_if_exists, write_atomic};
+use crate::effects::{Point, point};
 use crate::model::Result;
 use crate::model::name::ImageName;
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
@@ -53,5 +54,6 @@ fn put(path: &Path, text: &str) -> Result<()> {
     if read_if_exists(path, LIMIT).ok().flatten().is_some_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    write_atomic(path, text.as_bytes(), 0o644)
+    write_atomic(path, text.as_bytes(), 0o644)?;
+    point(Point::PagePut)
 }

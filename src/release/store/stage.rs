@@ -1,6 +1,7 @@
 //! Writing the files of a release under a name that nobody sees yet.
 
 use crate::effects::files::digest_file;
+use crate::effects::{Point, point};
 use crate::model::failure::IoContext;
 use crate::model::release::{FileRole, ReleaseFile};
 use crate::model::{Digest, Failure, Result};
@@ -64,6 +65,7 @@ impl Staging {
         std::fs::copy(from, &to).during(|| format!("copying {} to {}", from.display(), to.display()))?;
         open_to_all(&to, 0o644)?;
         File::open(&to).and_then(|f| f.sync_all()).during(|| format!("syncing {}", to.display()))?;
+        point(Point::FileStaged)?;
         digest_file(&to)
     }
 
@@ -81,7 +83,8 @@ impl Staging {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o644).open(&path).during(writing)?;
         file.write_all(bytes).and_then(|()| file.sync_all()).during(writing)?;
-        open_to_all(&path, 0o644)
+        open_to_all(&path, 0o644)?;
+        point(Point::FileStaged)
     }
 
     /// Syncs the folders, so that a rename after this survives a power cut.

@@ -52,11 +52,13 @@ impl Root<'_> {
         // to mount a volatile upper folder twice.
         let scratch = tempfile::tempdir_in(self.scratch)
             .during(|| format!("making a folder in {}", self.scratch.display()))?;
-        Sandbox::new(&[self.path.to_owned()], scratch.path())?
+        let output = Sandbox::new(&[self.path.to_owned()], scratch.path())?
             .process(program)?
             .args(args)
             .timeout(LIMIT)
-            .run(self.cancel)
+            .run(self.cancel)?;
+        // A host that is at its end says nothing about the image.
+        if output.host_trouble().is_some() { Err(output.failure()) } else { Ok(output) }
     }
 
     /// It carries the build id of this build.

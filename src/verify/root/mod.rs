@@ -9,7 +9,7 @@ pub(super) mod unpack;
 
 use super::{Options, same_bytes};
 use crate::effects::files::WorkFolder;
-use crate::effects::{Cancel, Process, Task};
+use crate::effects::{Cancel, Point, Process, Task, point};
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, Evidence, Verdict};
 use crate::model::{Artifact, Digest, FailureClass, Result};
@@ -83,6 +83,7 @@ fn examine(
     match unpack(&archive, folder.path()) {
         Ok((path, command)) => {
             checks.push(check("unpack", began, inspect::Judgement::default()));
+            point(Point::RootUnpacked)?;
             let root =
                 Root { path: &path, build_id, command: command.as_deref(), scratch: folder.path(), cancel };
             for (name, look) in Root::LOOKS {

@@ -1,0 +1,28 @@
+//! Runs that are killed, starved, and run into each other: what was promised holds.
+//!
+//! The real program works on a distribution that is small enough (`tiny`) for every point of
+//! a run to be tried in turn.
+
+mod clock;
+mod matrix;
+mod reader;
+mod starved;
+mod tiny;
+mod together;
+pub mod world;
+
+use std::process::{Command, Output};
+
+#[expect(clippy::disallowed_methods, reason = "tests start programs as a user does")]
+pub fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+fn words(output: &Output) -> String {
+    format!(
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
