@@ -1,6 +1,6 @@
 //! Files for the ISO's boot loaders: locked packages, extracted and never installed.
 
-use super::cache::Cache;
+use super::cache::{Cache, Found, lock_of, seal};
 use super::dpkg;
 use super::packages::Packages;
 use crate::effects::files::{FileLock, WorkFolder};
@@ -26,21 +26,27 @@ pub fn ensure(
     }
     let digests: Vec<&Digest> = wanted.iter().map(|p| &p.sha256).collect();
     let folder = cache.boot_files(&Digest::of_json(&digests));
-    let mut lock = folder.clone().into_os_string();
-    lock.push(".lock");
-    let _held = FileLock::take(std::path::Path::new(&lock))?;
-    if folder.is_dir() {
-        return Ok(folder);
+    let _making = FileLock::take(&lock_of(&folder))?;
+    match cache.find_tree(&folder)? {
+        Found::Sound => return Ok(folder.join("root")),
+        Found::Absent => {}
+        Found::Damaged(why) => {
+            events.warn(format!("boot loader files in the cache are damaged ({why}); they are made again"));
+            cache.discard(&folder)?;
+        }
     }
     packages.ensure(wanted.iter(), events, cancel)?;
     let task = Task::start(events, "boot loader files");
     let work = WorkFolder::new(&cache.work(), "boot-files")?;
-    let root = work.path().join("root");
-    std::fs::create_dir(&root).during(|| format!("making {}", root.display()))?;
+    let kept = work.path().join("kept");
+    let root = kept.join("root");
+    std::fs::create_dir_all(&root).during(|| format!("making {}", root.display()))?;
     for package in wanted {
         dpkg::extract(&cache.package(&package.sha256), &root)?;
     }
-    std::fs::rename(&root, &folder).during(|| format!("keeping {}", folder.display()))?;
+    seal::seal_tree(&kept)?;
+    std::fs::rename(&kept, &folder).during(|| format!("keeping {}", folder.display()))?;
+    cache.hold(&folder)?;
     task.finish(format!("{} packages", wanted.len()));
-    Ok(folder)
+    Ok(folder.join("root"))
 }

@@ -7,19 +7,20 @@
 //!
 //! The kernel and its initramfs are left out: they lie beside the modules on the ISO.
 
+use super::derived::{self, Held};
 use super::stack::{Stack, StackedLayer};
-use super::{derived, union};
+use super::union;
 use crate::effects::files::{self, WorkFolder};
 use crate::effects::{Cancel, Process, Task};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
 use crate::model::spec::Size;
-use crate::model::{Digest, Failure, Result};
-use serde::{Deserialize, Serialize};
+use crate::model::{Failure, Result};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Raised when the options below change, so that modules of before are not taken for new ones.
 const MODULE_FORMAT: u32 = 1;
@@ -37,19 +38,8 @@ pub struct Module {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-}
-
-/// What is written beside a module when it is complete.
-#[derive(Debug, Serialize, Deserialize)]
-struct Seal {
-    sha256: Digest,
-    size: u64,
-}
-
-impl derived::Seal for Seal {
-    fn size(&self) -> u64 {
-        self.size
-    }
+    /// Keeps it from being pruned.
+    pub held: Held,
 }
 
 /// Makes the modules of all layers that are not in the cache, bottom first, several at once.
@@ -65,11 +55,13 @@ pub fn modules(
     let folder = stack.cache.join("modules");
     let work = folder.join("work");
     WorkFolder::sweep(&work)?;
+    let mut held = Vec::new();
     let missing: Vec<&StackedLayer> = {
         let mut missing = Vec::new();
         for layer in &stack.layers {
-            if derived::cached::<Seal>(&path_of(&folder, layer, compression))?.is_none() {
-                missing.push(layer);
+            match derived::cached::<u64>(&path_of(&folder, layer, compression), events)? {
+                Some((_, found)) => held.push(found),
+                None => missing.push(layer),
             }
         }
         // The largest first: the others then fill the gaps.
@@ -79,13 +71,19 @@ pub fn modules(
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "squashfs")?;
         let how = How { folder: &folder, scratch: scratch.path(), epoch: stack.epoch, compression };
-        derived::in_parallel(&missing, |layer| make(layer, &how, events, cancel))?;
+        let made = Mutex::new(Vec::new());
+        derived::in_parallel(&missing, |layer| {
+            let new = make(layer, &how, events, cancel)?;
+            made.lock().unwrap_or_else(PoisonError::into_inner).push(new);
+            Ok(())
+        })?;
+        held.extend(made.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
     let mut modules = Vec::new();
     for (i, layer) in stack.layers.iter().enumerate() {
         let path = path_of(&folder, layer, compression);
-        let seal: Seal = derived::present(&path)?;
-        modules.push(Module { name: name_on_iso(i, &layer.name)?, path, size: seal.size });
+        let (size, held) = derived::present(&path, events)?;
+        modules.push(Module { name: name_on_iso(i, &layer.name)?, path, size, held });
     }
     Ok(modules)
 }
@@ -117,7 +115,7 @@ struct How<'a> {
     compression: Compression,
 }
 
-fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
+fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<Held> {
     let task = Task::start(events, format!("squashfs {}", layer.name));
     refuse_traces(layer, how.epoch)?;
     let made = how.scratch.join(format!("{}.squashfs", layer.id));
@@ -126,9 +124,9 @@ fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) 
         return Err(output.failure().on(format!("layer {}", layer.name)));
     }
     let (sha256, size) = files::digest_file(&made)?;
-    derived::keep(&made, &path_of(how.folder, layer, how.compression), &Seal { sha256, size })?;
+    let held = derived::keep(&made, &path_of(how.folder, layer, how.compression), sha256, &size)?;
     task.finish(format!("made, {}", Size::from_bytes(size)));
-    Ok(())
+    Ok(held)
 }
 
 /// mksquashfs 4.5 cannot leave single attributes out, so traces of overlayfs that name this

@@ -8,8 +8,10 @@ pub mod clock;
 pub mod fetch;
 pub mod files;
 pub mod process;
+mod remove;
 pub mod sandbox;
 pub mod task;
+pub mod usage;
 
 pub use cancel::Cancel;
 pub use clock::Clock;

@@ -8,7 +8,8 @@
 use super::cancel::Cancel;
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use crate::model::{ErrorCode, Failure, FailureClass, Result, deciding};
+use crate::tables;
 use nix::sys::signal::Signal;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -85,18 +86,18 @@ impl Output {
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 
-    /// This output as a failure of class *host* that shows the tool's last lines.
+    /// This output as a failure that shows the tool's last lines, and the one that decided
+    /// where that came earlier: class *host* if it says that a disk is full, else *bug*.
     pub fn failure(&self) -> Failure {
-        Failure::new(
-            ErrorCode::BuildStep,
-            if self.tail().contains("No space left on device") {
-                FailureClass::Host
-            } else {
-                FailureClass::Bug
-            },
-            format!("{} failed: {}", self.program, self.status),
-        )
-        .details(self.tail())
+        let message = format!("{} failed: {}", self.program, self.status);
+        let (all, mut details) = (format!("{}\n{}", self.errors(), self.text()), self.tail());
+        if let Some(line) = deciding::line(&all).filter(|line| !details.contains(line)) {
+            details = format!("{line}\n…\n{details}");
+        }
+        if deciding::says_disk_full(&all) {
+            return Failure::disk_full(message).details(details);
+        }
+        Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(details)
     }
 }
 
@@ -240,8 +241,13 @@ impl Process {
         let command = self.command();
         let child = spawn_on_long_lived_thread(command).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
-                Failure::host(format!("{} is not installed", self.name()))
-                    .hint("Run `bootwright doctor --install`.")
+                let failure = Failure::host(format!("{} is not installed", self.name()));
+                match tables::tool_package(&self.name()) {
+                    Some(package) => failure.hint(format!(
+                        "It is in the Debian package {package}; `bootwright doctor --install` installs what is missing."
+                    )),
+                    None => failure.hint("Run `bootwright doctor --install`."),
+                }
             } else {
                 Failure::io(format!("starting {}", self.name()), &e)
             }

@@ -1,6 +1,8 @@
 //! One run: build, verify, publish, with its phase recorded before each begins.
 
-use super::{Publishing, World, evidence};
+use super::journal::Journal;
+use super::{Publishing, World, evidence, rescue};
+use crate::build::cache::{Cache, Kind, lock_of};
 use crate::build::registry;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::model::artifact::Built;
@@ -10,7 +12,7 @@ use crate::model::name::{ChannelName, Version};
 use crate::model::plan::{Reason, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
-use crate::model::{Artifact, ArtifactKind, Event, Failure, FailureClass, Result, VerifiedArtifact};
+use crate::model::{Artifact, ArtifactKind, Emitter, Event, Failure, FailureClass, Result, VerifiedArtifact};
 use crate::release::{Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
@@ -42,30 +44,43 @@ pub(super) fn drive(
     };
     let run =
         runtime.block_on(state.start_run(image, &resolved.recipe.digest(), version, world.clock.now()))?;
-    let mut steps = Steps { world, run };
-    let result = steps.all(resolved, step, channel, publishing);
+    let journal = Journal::new(&world.events, world.clock);
+    let events = journal.events().clone();
+    let mut steps = Steps { world, run, journal };
+    let result = rescue::with_room(world, &events, || steps.all(resolved, step, channel, publishing));
     let end = match &result {
         Ok(()) => Some(RunState::Published),
         // Stopped on request: the run stays where it stood and is taken up again.
         Err(f) if f.class == FailureClass::Cancelled => None,
         Err(failure) => Some(RunState::Failed { failure: failure.clone() }),
     };
-    let recorded = end.map_or(Ok(()), |end| steps.enter(end));
-    runtime.block_on(state.release(lease))?;
-    result.and(recorded).map(|()| true)
+    let recorded = end.map_or(Ok(()), |end| steps.enter(end)).and_then(|()| steps.write_journal());
+    let released = runtime.block_on(state.release(lease));
+    // Of several failures the first one is the cause.
+    result.and(recorded).and(released).map(|()| true)
 }
 
 struct Steps<'a, 'w> {
     world: &'a World<'w>,
     run: Run,
+    journal: Journal,
 }
 
 impl Steps<'_, '_> {
     fn enter(&mut self, next: RunState) -> Result<()> {
         let world = self.world;
         self.run = world.runtime.block_on(world.state()?.advance(self.run.id, next, world.clock.now()))?;
-        world.events.emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
-        Ok(())
+        self.events().emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
+        self.write_journal()
+    }
+
+    fn events(&self) -> &Emitter {
+        self.journal.events()
+    }
+
+    fn write_journal(&self) -> Result<()> {
+        let world = self.world;
+        self.journal.write(world.state()?, &world.runtime, self.run.id, world.clock.now())
     }
 
     fn all(
@@ -78,16 +93,17 @@ impl Steps<'_, '_> {
         let world = self.world;
         let started = world.clock.now();
         self.enter(RunState::Building)?;
-        let folder = world.artifacts(&resolved.recipe.digest());
+        let session = world.cache.session();
+        let folder = session.artifacts(&resolved.recipe.digest());
         // Two images never share a recipe; two catalogs on one cache may.
-        let _held = FileLock::take(&folder.with_extension("lock"))?;
+        let _held = FileLock::take(&lock_of(&folder))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
         let document = world.catalog.images.get(&step.image);
         let space = world.catalog.settings.build.min_free_space;
-        let built = world.with_builder(|b| b.build(resolved, space, &folder))?;
+        let built = world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?;
 
         self.enter(RunState::Verifying)?;
-        let artifacts = self.verify(resolved, &built)?;
+        let artifacts = self.verify(resolved, &built, &session)?;
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
@@ -122,24 +138,33 @@ impl Steps<'_, '_> {
         // Published: the copies that were verified are not needed any more.
         remove_tree(&folder)?;
         let (image, version) = (self.run.image.clone(), self.run.version.clone());
-        world.events.emit(Event::Published { image, version });
+        self.events().emit(Event::Published { image, version });
         Ok(())
     }
 
-    fn verify(&self, resolved: &ResolvedRecipe, built: &Built) -> Result<Vec<VerifiedArtifact>> {
+    /// The evidence is held by `session` until the release is published.
+    fn verify(
+        &self,
+        resolved: &ResolvedRecipe,
+        built: &Built,
+        session: &Cache,
+    ) -> Result<Vec<VerifiedArtifact>> {
         let world = self.world;
         built
             .artifacts
             .iter()
             .map(|artifact| {
                 world.cancel.check()?;
-                let place = evidence::place(world.cache.root(), artifact, &resolved.recipe);
-                if let Some(found) = evidence::find(&place, artifact)? {
+                let place = evidence::place(session, artifact, &resolved.recipe);
+                let looking = session.session();
+                if let Some(found) = evidence::find(&looking, &place, artifact, self.events())? {
+                    session.hold(&place)?;
                     return VerifiedArtifact::new(artifact.clone(), found);
                 }
+                drop(looking);
                 let gathered = WorkFolder::new(&world.cache.work(), "verify")?;
                 let shown = self.show(resolved, artifact, gathered.path())?;
-                let kept = evidence::keep(world.cache.root(), &place, shown)?;
+                let kept = evidence::keep(session, &place, shown)?;
                 let verified = VerifiedArtifact::new(artifact.clone(), kept);
                 if verified.is_err() {
                     self.put_aside(&place)?;
@@ -152,11 +177,11 @@ impl Steps<'_, '_> {
     /// Evidence that refuses an artifact is kept for people to read, and never found again
     /// as a reason to publish or not to try.
     fn put_aside(&self, place: &Path) -> Result<()> {
-        let aside = parent(parent(place)).join("refused").join(self.run.image.as_str());
+        let aside = self.world.cache.folder(Kind::Refused).join(self.run.image.as_str());
         std::fs::create_dir_all(parent(&aside)).during(|| format!("making {}", parent(&aside).display()))?;
         remove_tree(&aside)?;
         std::fs::rename(place, &aside).during(|| format!("keeping {}", aside.display()))?;
-        self.world.events.warn(format!("{}: the evidence is in {}", self.run.image, aside.display()));
+        self.events().warn(format!("{}: the evidence is in {}", self.run.image, aside.display()));
         Ok(())
     }
 
@@ -177,14 +202,14 @@ impl Steps<'_, '_> {
                 &build_id,
                 &resolved.recipe.verify,
                 &options,
-                &world.events,
+                self.events(),
                 &world.cancel,
             ),
             ArtifactKind::OciArchive => {
-                verify::oci(artifact, &build_id, &options, &world.events, &world.cancel)
+                verify::oci(artifact, &build_id, &options, self.events(), &world.cancel)
             }
             ArtifactKind::Rootfs => {
-                verify::rootfs(artifact, &build_id, &options, &world.events, &world.cancel)
+                verify::rootfs(artifact, &build_id, &options, self.events(), &world.cancel)
             }
             ArtifactKind::Disk => Err(Failure::bug("a disk image cannot be verified yet")),
         }
@@ -194,13 +219,17 @@ impl Steps<'_, '_> {
     fn push(&self, artifacts: &[VerifiedArtifact], publishing: &Publishing) -> Result<()> {
         let Some((prefix, credentials)) = &publishing.registry else { return Ok(()) };
         let world = self.world;
+        if world.offline {
+            return Err(Failure::offline(format!("the OCI image cannot be pushed to {prefix}"))
+                .hint("Publish with network, or remove store.registry from bootwright.yaml."));
+        }
         for image in artifacts.iter().filter(|a| a.artifact().kind == ArtifactKind::OciArchive) {
             let target = format!("{}/{}:{}", prefix.trim_end_matches('/'), self.run.image, self.run.version);
             world.runtime.block_on(registry::push(
                 image.path(),
                 &target,
                 credentials,
-                &world.events,
+                self.events(),
                 &world.cancel,
             ))?;
         }
