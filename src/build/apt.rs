@@ -228,7 +228,8 @@ Acquire::Retries "3";
         let mut missing = Vec::new();
         for attempt in 0..attempts {
             self.write_sources(mirrors, attempt)?;
-            let has = |source: &&Source| self.lists().join(format!("{}InRelease", list_prefix(source))).exists();
+            let has =
+                |source: &&Source| self.lists().join(format!("{}InRelease", list_prefix(source))).exists();
             missing = self.sources.iter().filter(|source| !has(source)).collect();
             if missing.is_empty() {
                 return Ok(());

@@ -7,8 +7,18 @@ use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Task};
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::{Digest, Emitter, Failure, Result};
+use crate::model::{Digest, Emitter, Failure, Recipe, Result};
 use std::path::PathBuf;
+
+/// The identity of the files that the ISO of a recipe starts with.
+pub(super) fn id(recipe: &Recipe) -> Digest {
+    id_of(&recipe.boot_files)
+}
+
+fn id_of(packages: &[LockedPackage]) -> Digest {
+    let digests: Vec<&Digest> = packages.iter().map(|p| &p.sha256).collect();
+    Digest::of_json(&digests)
+}
 
 /// Makes sure that the packages lie extracted in one tree, and says where.
 ///
@@ -24,8 +34,7 @@ pub fn ensure(
     if wanted.is_empty() {
         return Err(Failure::bug("the recipe has an ISO and no packages for its boot loaders"));
     }
-    let digests: Vec<&Digest> = wanted.iter().map(|p| &p.sha256).collect();
-    let folder = cache.boot_files(&Digest::of_json(&digests));
+    let folder = cache.boot_files(&id_of(wanted));
     let _making = FileLock::take(&lock_of(&folder))?;
     match cache.find_tree(&folder)? {
         Found::Sound => return Ok(folder.join("root")),

@@ -62,8 +62,7 @@ pub(super) fn present<F: Serialize + DeserializeOwned>(file: &Path, events: &Emi
 /// Takes a finished file into the cache and holds it.
 pub(super) fn keep(made: &Path, file: &Path, sha256: Digest, facts: &impl Serialize) -> Result<Held> {
     let folder = files::parent(file);
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Failure::io(format!("making {}", folder.display()), &e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Failure::io(format!("making {}", folder.display()), &e))?;
     // Between the new name and our hold, nobody may remove it.
     let lock_file = lock_of(file);
     let _making = FileLock::take(&lock_file)?;

@@ -4,7 +4,7 @@
 use super::cache::{Cache, Found, lock_of, seal};
 use super::packages::Packages;
 use super::stack::StackedLayer;
-use super::{configuration, dpkg, normalise, root_files};
+use super::{boot_files, configuration, dpkg, normalise, root_files};
 use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Sandbox, Task};
 use crate::model::failure::IoContext;
@@ -76,7 +76,12 @@ impl LayerBuilder<'_> {
         let needed = recipe.layers.iter().zip(&missing).filter(|(_, missing)| **missing);
         let needed = needed.flat_map(|(layer, _)| packages_of(layer));
         self.cache.hold_packages()?;
-        self.packages.ensure(needed, self.events, self.cancel)?;
+        // Without network all that is missing is to be said at once.
+        let later = match self.packages.offline && !self.cache.boot_files(&boot_files::id(recipe)).is_dir() {
+            true => recipe.boot_files.as_slice(),
+            false => &[],
+        };
+        self.packages.ensure(needed.chain(later), self.events, self.cancel)?;
         let mut stack: Vec<StackedLayer> = Vec::new();
         for ((layer, id), fetched) in recipe.layers.iter().zip(ids).zip(missing) {
             let done = self.layer(&layer.name, id, &stack, |sandbox, work| {

@@ -27,8 +27,8 @@ pub mod union;
 
 use crate::effects::Cancel;
 use crate::effects::files::{WorkFolder, free_space};
-use crate::model::failure::IoContext;
 use crate::model::artifact::{Built, BuiltLayer, InstalledPackage};
+use crate::model::failure::IoContext;
 use crate::model::lock::LockRequest;
 use crate::model::name::ImageName;
 use crate::model::recipe::ResolvedRecipe;

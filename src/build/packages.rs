@@ -112,8 +112,10 @@ impl Packages<'_> {
 
 /// Names every package that would have to be fetched.
 fn not_here(packages: &[&LockedPackage]) -> Failure {
-    let mut lines: Vec<String> =
-        packages.iter().map(|p| format!("{} {} {} {}", p.name, p.version, p.architecture, p.sha256)).collect();
+    let mut lines: Vec<String> = packages
+        .iter()
+        .map(|p| format!("{} {} {} {}", p.name, p.version, p.architecture, p.sha256))
+        .collect();
     lines.sort();
     lines.dedup();
     let size = packages.iter().map(|p| p.size).sum();

@@ -87,9 +87,17 @@ mod tests {
 
     #[test]
     fn offline_only_is_on_unless_it_says_no() {
-        for (value, on) in
-            [("true", true), ("1", true), ("yes", true), ("TRUE", true), ("please", true), ("false", false), ("0", false), ("No", false), (" off ", false)]
-        {
+        for (value, on) in [
+            ("true", true),
+            ("1", true),
+            ("yes", true),
+            ("TRUE", true),
+            ("please", true),
+            ("false", false),
+            ("0", false),
+            ("No", false),
+            (" off ", false),
+        ] {
             assert_eq!(with(&[("OFFLINE_ONLY", value)]).offline, on, "{value:?}");
         }
         assert!(!with(&[]).offline);

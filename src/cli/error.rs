@@ -106,7 +106,9 @@ fn meaning(code: ErrorCode) -> &'static str {
         ErrorCode::OutOfMemory => "memory",
         ErrorCode::DiskFull => "the disk is full",
         ErrorCode::Network => "the network, a mirror or a service",
-        ErrorCode::Offline => "work without network (`--offline`, `OFFLINE_ONLY`) needs something that is not in the cache",
+        ErrorCode::Offline => {
+            "work without network (`--offline`, `OFFLINE_ONLY`) needs something that is not in the cache"
+        }
         ErrorCode::Permission => "a right is missing",
         ErrorCode::LimitExceeded => "a limit that the spec declares was exceeded",
         ErrorCode::Cancelled => "stopped on request",

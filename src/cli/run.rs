@@ -1,8 +1,8 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
-    CacheCommand, ReconcileArgs, ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat,
+    PlanArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};

@@ -84,7 +84,20 @@ mod tests {
             let age: Age = text.parse().unwrap();
             assert_eq!((age.delta(), age.to_string().as_str()), (TimeDelta::hours(hours), back), "{text}");
         }
-        for bad in ["", "d", "30", "-1d", "+1d", "1.5d", "30 d", "30m", "30D", "9999999999w", "99999999999999999999h", "3ä"] {
+        for bad in [
+            "",
+            "d",
+            "30",
+            "-1d",
+            "+1d",
+            "1.5d",
+            "30 d",
+            "30m",
+            "30D",
+            "9999999999w",
+            "99999999999999999999h",
+            "3ä",
+        ] {
             assert!(bad.parse::<Age>().is_err(), "{bad:?}");
         }
     }

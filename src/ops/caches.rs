@@ -6,9 +6,9 @@ use crate::build::cache::prune::{Limits, Prune, Pruned, require};
 use crate::build::cache::verify::Verified;
 use crate::build::cache::{Cache, Kind, Total};
 use crate::effects::usage::Usage;
+use crate::model::Result;
 use crate::model::age::Age;
 use crate::model::spec::Size;
-use crate::model::Result;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -108,19 +108,11 @@ pub fn cache_prune(context: &Context, request: CachePruneRequest) -> Result<Cach
     let workspace = Workspace::open(context, &request.catalog)?;
     let runtime = runtime()?;
     let world = workspace.world(context, &runtime, &[], &[], false)?;
-    let asked = Limits {
-        size: request.max_size.map(Size::bytes),
-        age: request.older_than.map(Age::delta),
-    };
+    let asked = Limits { size: request.max_size.map(Size::bytes), age: request.older_than.map(Age::delta) };
     let limits = if asked.any() { asked } else { require(world.cache_limits())? };
     let needs = world.needs()?;
-    let prune = Prune {
-        limits,
-        kinds: request.kinds,
-        needs: &needs,
-        spare_needed: false,
-        dry_run: request.dry_run,
-    };
+    let prune =
+        Prune { limits, kinds: request.kinds, needs: &needs, spare_needed: false, dry_run: request.dry_run };
     let pruned = world.cache.prune(&prune, context.clock.now(), &context.cancel)?;
     Ok(CachePruneReport { path: world.cache.root().to_owned(), dry_run: request.dry_run, pruned })
 }

@@ -68,7 +68,8 @@ impl Workspace {
     }
 
     fn read(context: &Context, location: &Location, base: PathBuf) -> Result<Self> {
-        if context.offline && matches!(location, Location::Remote { url, .. } if !url.starts_with("file://")) {
+        if context.offline && matches!(location, Location::Remote { url, .. } if !url.starts_with("file://"))
+        {
             return Err(Failure::offline("a catalog on another host cannot be read without network")
                 .hint("Clone it while there is network, and give the folder as --catalog."));
         }

@@ -51,7 +51,13 @@ impl Journal {
     }
 
     /// Writes what was collected.
-    pub fn write(&self, state: &State, runtime: &tokio::runtime::Handle, run: RunId, now: DateTime<Utc>) -> Result<()> {
+    pub fn write(
+        &self,
+        state: &State,
+        runtime: &tokio::runtime::Handle,
+        run: RunId,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let Collected { mut events, left_out } = std::mem::take(&mut *lock(&self.collected));
         if left_out > 0 {
             let message = format!("{left_out} more events of this run were not kept");

@@ -48,11 +48,18 @@ fn clean(world: &World<'_>) -> Result<u64> {
     cache.sweep()?;
     let nothing = Limits { size: Some(0), age: None };
     let none = Needs::default();
-    let leftovers = Prune { limits: nothing, kinds: vec![Kind::Artifacts], needs: &none, spare_needed: false, dry_run: false };
+    let leftovers = Prune {
+        limits: nothing,
+        kinds: vec![Kind::Artifacts],
+        needs: &none,
+        spare_needed: false,
+        dry_run: false,
+    };
     cache.prune(&leftovers, world.clock.now(), &world.cancel)?;
     if world.cache_limits().any() {
         let needs = world.needs()?;
-        let unneeded = Prune { limits: nothing, kinds: Vec::new(), needs: &needs, spare_needed: true, dry_run: false };
+        let unneeded =
+            Prune { limits: nothing, kinds: Vec::new(), needs: &needs, spare_needed: true, dry_run: false };
         cache.prune(&unneeded, world.clock.now(), &world.cancel)?;
     }
     Ok(free_space(cache.root())?.saturating_sub(before))

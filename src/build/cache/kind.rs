@@ -80,7 +80,8 @@ const fn row(
     Row { kind, name, folder, shape, cost, known_by }
 }
 
-const SEALED: &str = "seal made when it was stored; size, dates and inodes before each use, all bytes when those differ";
+const SEALED: &str =
+    "seal made when it was stored; size, dates and inodes before each use, all bytes when those differ";
 
 /// Every kind, in the order in which a build meets them.
 pub const TABLE: [Row; 11] = [

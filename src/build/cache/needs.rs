@@ -1,7 +1,7 @@
 //! What a recipe would take from the cache: taken from it last.
 
 use super::kind::Kind;
-use crate::build::{initramfs, layers};
+use crate::build::{boot_files, initramfs, layers};
 use crate::model::lock::LockRequest;
 use crate::model::settings::Mirror;
 use crate::model::{Digest, Recipe};
@@ -28,8 +28,7 @@ impl Needs {
         for package in recipe.packages().chain(&recipe.boot_files) {
             self.insert(Kind::Packages, package.sha256.hex());
         }
-        let boot_files: Vec<&Digest> = recipe.boot_files.iter().map(|p| &p.sha256).collect();
-        self.insert(Kind::BootFiles, Digest::of_json(&boot_files).hex());
+        self.insert(Kind::BootFiles, boot_files::id(recipe).hex());
         self.insert(Kind::Artifacts, recipe.digest().hex());
     }
 

@@ -133,7 +133,8 @@ impl Cache {
     /// # Errors
     /// If something in one cannot be removed.
     pub fn sweep(&self) -> Result<usize> {
-        let places = [self.work(), self.folder(Kind::Modules).join("work"), self.folder(Kind::Blobs).join("work")];
+        let places =
+            [self.work(), self.folder(Kind::Modules).join("work"), self.folder(Kind::Blobs).join("work")];
         places.iter().map(|place| WorkFolder::sweep(place)).sum()
     }
 
@@ -143,7 +144,8 @@ impl Cache {
     /// If something cannot be read.
     pub fn work_bytes(&self) -> Result<u64> {
         let mut usage = Usage::default();
-        let places = [self.work(), self.folder(Kind::Modules).join("work"), self.folder(Kind::Blobs).join("work")];
+        let places =
+            [self.work(), self.folder(Kind::Modules).join("work"), self.folder(Kind::Blobs).join("work")];
         places.iter().map(|place| usage.add(place)).sum()
     }
 
@@ -258,10 +260,7 @@ mod tests {
         let names = |needs: &Needs| -> Vec<String> {
             in_order(&entries, needs).iter().map(|(e, _)| e.name.clone()).collect()
         };
-        assert_eq!(
-            names(&Needs::default()),
-            ["ancient-package", "old-layer", "new-module", "new-layer"]
-        );
+        assert_eq!(names(&Needs::default()), ["ancient-package", "old-layer", "new-module", "new-layer"]);
     }
 
     #[test]

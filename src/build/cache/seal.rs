@@ -223,8 +223,9 @@ impl Tree {
 
     fn descend(&mut self, folder: &Path, path: &Path) -> Result<()> {
         let reading = || format!("reading {}", folder.display());
-        let mut children =
-            std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).during(reading)?;
+        let mut children = std::fs::read_dir(folder)
+            .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+            .during(reading)?;
         children.sort_by_key(std::fs::DirEntry::file_name);
         for child in children {
             // DirEntry::metadata does not follow links.
@@ -248,7 +249,8 @@ impl Tree {
         for Name { path, meta } in &self.names {
             hash.update(path.as_os_str().as_bytes());
             // The root's own inode is dated anew when its folder gets its name.
-            let changed = if path.as_os_str().is_empty() { (0, 0) } else { (meta.ctime(), meta.ctime_nsec()) };
+            let changed =
+                if path.as_os_str().is_empty() { (0, 0) } else { (meta.ctime(), meta.ctime_nsec()) };
             for number in [
                 0,
                 u64::from(meta.mode()),
@@ -307,7 +309,8 @@ impl Tree {
 
 /// The extended attributes of a file, sorted: ` NAME=VALUE …` in hexadecimal.
 fn attributes(path: &Path) -> Result<String> {
-    let failed = |e: rustix::io::Errno| Failure::io(format!("reading attributes of {}", path.display()), &e.into());
+    let failed =
+        |e: rustix::io::Errno| Failure::io(format!("reading attributes of {}", path.display()), &e.into());
     let mut names = vec![0; 64 << 10];
     let length = match rustix::fs::llistxattr(path, &mut names[..]) {
         Ok(length) => length,
@@ -320,7 +323,8 @@ fn attributes(path: &Path) -> Result<String> {
     let mut value = Vec::new();
     for name in found {
         value.resize(64 << 10, 0);
-        let length = rustix::fs::lgetxattr(path, std::ffi::OsStr::from_bytes(name), &mut value[..]).map_err(failed)?;
+        let length =
+            rustix::fs::lgetxattr(path, std::ffi::OsStr::from_bytes(name), &mut value[..]).map_err(failed)?;
         text.push_str(&format!(" {}={}", name.escape_ascii(), hex::encode(&value[..length])));
     }
     Ok(text)

@@ -128,8 +128,7 @@ fn no_modules_make_an_empty_archive_but_no_list_is_an_error() {
     let plain = zstd::decode_all(&made.bytes[..]).unwrap();
     assert!(String::from_utf8_lossy(&plain).contains("TRAILER!!!"));
     let cache = Cache::open(&dir.path().join("cache")).unwrap();
-    let failure =
-        archive(&stack, &dir.path().join("none"), &cache, dir.path(), quiet()).unwrap_err();
+    let failure = archive(&stack, &dir.path().join("none"), &cache, dir.path(), quiet()).unwrap_err();
     assert!(failure.message.contains("no list"), "{failure}");
 }
 

@@ -87,7 +87,9 @@ pub fn verify(report: &CacheVerifyReport, palette: Palette) -> String {
     out.push_str(&format!("{checked}, {}: {words}\n", bytes(verified.bytes)));
     if verified.unsealed > 0 {
         let unsealed = count(verified.unsealed, "entry").replace("entrys", "entries");
-        out.push_str(&format!("{unsealed} of unfinished work or with checks of their own: not looked into\n"));
+        out.push_str(&format!(
+            "{unsealed} of unfinished work or with checks of their own: not looked into\n"
+        ));
     }
     out
 }
@@ -120,7 +122,12 @@ mod tests {
         let report = CachePruneReport { path: "/c".into(), dry_run: true, pruned };
         let text = prune(&report, Palette::default());
         assert!(text.contains("size, though a recipe needs it") && text.contains("in use: left"), "{text}");
-        assert!(text.ends_with("removed 1 folder of processes that are gone\nwould remove 1 entry (2.00 KiB), 0 B left\n"), "{text}");
+        assert!(
+            text.ends_with(
+                "removed 1 folder of processes that are gone\nwould remove 1 entry (2.00 KiB), 0 B left\n"
+            ),
+            "{text}"
+        );
         assert!(!text.contains('\u{1b}'));
     }
 
