@@ -63,6 +63,7 @@ impl<'a> Ours<'a> {
             mirrors: &self.image.mirrors,
             client: &self.client,
             runtime: self.runtime.handle(),
+            offline: false,
         };
         packages.ensure(lock.packages.iter(), &self.events, &self.cancel)
     }
@@ -93,6 +94,7 @@ impl<'a> Ours<'a> {
             runtime: self.runtime.handle(),
             events: &self.events,
             cancel: &self.cancel,
+            offline: false,
         }
     }
 

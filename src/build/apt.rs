@@ -32,7 +32,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(15);
 /// Resolves `request` against the mirrors.
 ///
 /// `state` is a folder that keeps the downloaded indexes between calls; only one process
-/// may use it at a time.
+/// may use it at a time. With `offline` those of the last call answer.
 ///
 /// # Errors
 /// Class *upstream* when an index cannot be had or its signature is not by the mirror's
@@ -42,8 +42,8 @@ pub fn lock(
     request: &LockRequest,
     mirrors: &[Mirror],
     state: &Path,
-    events: &Emitter,
-    cancel: &Cancel,
+    offline: bool,
+    (events, cancel): (&Emitter, &Cancel),
 ) -> Result<Lock> {
     let mirrors: Vec<&Mirror> = mirrors.iter().filter(|m| m.base == request.base).collect();
     if mirrors.is_empty() {
@@ -53,7 +53,11 @@ pub fn lock(
     }
     let task = Task::start(events, format!("lock {image}"));
     let mut apt = Apt::prepare(request, &mirrors, state, cancel.clone())?;
-    apt.update(&mirrors)?;
+    if offline {
+        apt.use_indexes(&mirrors)?;
+    } else {
+        apt.update(&mirrors)?;
+    }
     point(Point::IndexesFetched)?;
     let stanzas = Stanzas::read(&apt.lists())?;
     let mut packages: Vec<LockedPackage> = Vec::new();
@@ -212,6 +216,30 @@ Acquire::Retries "3";
             last = Some(classify_update(&output));
         }
         Err(last.unwrap_or_else(|| Failure::bug("no index was asked for")))
+    }
+
+    /// Goes by the indexes of the last update, which apt checked when it fetched them. Mirrors
+    /// that are folders of this host are asked all the same.
+    fn use_indexes(&mut self, mirrors: &[&Mirror]) -> Result<()> {
+        let local = |m: &&Mirror| m.urls.iter().all(|url| url.starts_with("file:"));
+        if mirrors.iter().all(local) {
+            return self.update(mirrors);
+        }
+        let attempts = mirrors.iter().map(|m| m.urls.len()).max().unwrap_or(1).max(1);
+        let mut missing = Vec::new();
+        for attempt in 0..attempts {
+            self.write_sources(mirrors, attempt)?;
+            let has =
+                |source: &&Source| self.lists().join(format!("{}InRelease", list_prefix(source))).exists();
+            missing = self.sources.iter().filter(|source| !has(source)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+        }
+        let missing: Vec<String> = missing.iter().map(|s| format!("{} of {}", s.suite, s.base_url)).collect();
+        Err(Failure::offline(format!("{} package indexes are not in the cache", missing.len()))
+            .details(missing.join("\n"))
+            .hint("Run `bootwright lock` or `bootwright reconcile` once with network: the indexes stay in the cache."))
     }
 
     fn run(&self, process: Process) -> Result<Output> {
@@ -387,7 +415,7 @@ fn parse_uris(text: &str) -> Result<Vec<Chosen>> {
 
 fn classify_update(output: &Output) -> Failure {
     if output.host_trouble().is_some() {
-        return output.failure();
+        return output.failure().on("fetching package indexes");
     }
     let errors = output.errors();
     let signs = [

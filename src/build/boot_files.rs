@@ -1,14 +1,24 @@
 //! Files for the ISO's boot loaders: locked packages, extracted and never installed.
 
-use super::cache::Cache;
+use super::cache::{Cache, Found, lock_of, seal};
 use super::dpkg;
 use super::packages::Packages;
 use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Point, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::{Digest, Emitter, Failure, Result};
+use crate::model::{Digest, Emitter, Failure, Recipe, Result};
 use std::path::PathBuf;
+
+/// The identity of the files that the ISO of a recipe starts with.
+pub(super) fn id(recipe: &Recipe) -> Digest {
+    id_of(&recipe.boot_files)
+}
+
+fn id_of(packages: &[LockedPackage]) -> Digest {
+    let digests: Vec<&Digest> = packages.iter().map(|p| &p.sha256).collect();
+    Digest::of_json(&digests)
+}
 
 /// Makes sure that the packages lie extracted in one tree, and says where.
 ///
@@ -24,25 +34,30 @@ pub fn ensure(
     if wanted.is_empty() {
         return Err(Failure::bug("the recipe has an ISO and no packages for its boot loaders"));
     }
-    let digests: Vec<&Digest> = wanted.iter().map(|p| &p.sha256).collect();
-    let folder = cache.boot_files(&Digest::of_json(&digests));
-    let mut lock = folder.clone().into_os_string();
-    lock.push(".lock");
-    let _held = FileLock::take(std::path::Path::new(&lock))?;
-    if folder.is_dir() {
-        return Ok(folder);
+    let folder = cache.boot_files(&id_of(wanted));
+    let _making = FileLock::take(&lock_of(&folder))?;
+    match cache.find_tree(&folder)? {
+        Found::Sound => return Ok(folder.join("root")),
+        Found::Absent => {}
+        Found::Damaged(why) => {
+            events.warn(format!("boot loader files in the cache are damaged ({why}); they are made again"));
+            cache.discard(&folder)?;
+        }
     }
     packages.ensure(wanted.iter(), events, cancel)?;
     let task = Task::start(events, "boot loader files");
     let work = WorkFolder::new(&cache.work(), "boot-files")?;
-    let root = work.path().join("root");
-    std::fs::create_dir(&root).during(|| format!("making {}", root.display()))?;
+    let kept = work.path().join("kept");
+    let root = kept.join("root");
+    std::fs::create_dir_all(&root).during(|| format!("making {}", root.display()))?;
     for package in wanted {
         dpkg::extract(&cache.package(&package.sha256), &root)?;
     }
+    seal::seal_tree(&kept)?;
     point(Point::BootFilesExtracted)?;
-    std::fs::rename(&root, &folder).during(|| format!("keeping {}", folder.display()))?;
+    std::fs::rename(&kept, &folder).during(|| format!("keeping {}", folder.display()))?;
+    cache.hold(&folder)?;
     point(Point::BootFilesKept)?;
     task.finish(format!("{} packages", wanted.len()));
-    Ok(folder)
+    Ok(folder.join("root"))
 }

@@ -1,65 +1,85 @@
-//! Files derived from one layer each (squashfs modules, OCI blobs), kept in the cache.
+//! Files derived from one layer each (squashfs modules, OCI blobs, module archives), kept in
+//! the cache.
 //!
 //! A derived file counts only with the seal beside it, which is written last: a file that a
-//! killed process left, or that was cut short since, is made again.
+//! killed process left, or that was changed since, is made again.
 
+use super::cache::seal::{self, SealedFile};
+use super::cache::{lock_of, stamp};
 use super::stack;
-use crate::effects::{Point, files, point};
-use crate::model::{Failure, Result};
+use crate::effects::files::{self, FileLock};
+use crate::effects::{Point, point};
+use crate::model::{Digest, Emitter, Failure, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-/// No seal is longer, in bytes.
-const LONGEST_SEAL: u64 = 4096;
-
-/// What a seal says of its file.
-pub(super) trait Seal: Serialize + DeserializeOwned {
-    /// The file's size in bytes.
-    fn size(&self) -> u64;
+/// A file of the cache that nobody removes while this lives.
+#[derive(Clone, Debug)]
+pub struct Held {
+    path: PathBuf,
+    _lock: Arc<FileLock>,
 }
 
-fn seal_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
-}
-
-/// The seal of a complete file; `None` if there is no file, no seal, or they do not fit.
-pub(super) fn cached<S: Seal>(file: &Path) -> Result<Option<S>> {
-    let Some(bytes) = files::read_if_exists(&seal_of(file), LONGEST_SEAL)? else { return Ok(None) };
-    // A damaged seal is as good as none.
-    let Ok(seal) = serde_json::from_slice::<S>(&bytes) else { return Ok(None) };
-    match std::fs::symlink_metadata(file) {
-        Ok(meta) if meta.is_file() && meta.len() == seal.size() => Ok(Some(seal)),
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Failure::io(format!("looking at {}", file.display()), &e)),
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
     }
 }
 
-/// The seal of a file that was just made or found.
-pub(super) fn present<S: Seal>(file: &Path) -> Result<S> {
-    cached(file)?.ok_or_else(|| {
+impl Eq for Held {}
+
+/// What is known of a file that is there and sound; it is held and stamped. A damaged one
+/// counts as absent, is told of and is made again over.
+pub(super) fn cached<F: Serialize + DeserializeOwned>(
+    file: &Path,
+    events: &Emitter,
+) -> Result<Option<(F, Held)>> {
+    let Some(lock) = FileLock::share(file)? else { return Ok(None) };
+    match seal::check_file(file, false)? {
+        SealedFile::Sound(facts) => {
+            stamp(&seal::beside(file))?;
+            Ok(Some((facts, Held { path: file.to_owned(), _lock: Arc::new(lock) })))
+        }
+        SealedFile::Absent => Ok(None),
+        SealedFile::Damaged(why) => {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            events.warn(format!("{name} in the cache is damaged ({why}); it is made again"));
+            Ok(None)
+        }
+    }
+}
+
+/// What is known of a file that was just made or found.
+pub(super) fn present<F: Serialize + DeserializeOwned>(file: &Path, events: &Emitter) -> Result<(F, Held)> {
+    cached(file, events)?.ok_or_else(|| {
         Failure::host(format!("{} vanished from the cache", file.display()))
             .hint("Does another program remove files from the cache folder? Run again.")
     })
 }
 
-/// Takes a finished file into the cache.
-pub(super) fn keep<S: Seal>(made: &Path, file: &Path, seal: &S) -> Result<()> {
+/// Takes a finished file into the cache and holds it.
+pub(super) fn keep(made: &Path, file: &Path, sha256: Digest, facts: &impl Serialize) -> Result<Held> {
+    let folder = files::parent(file);
+    std::fs::create_dir_all(folder).map_err(|e| Failure::io(format!("making {}", folder.display()), &e))?;
+    // Between the new name and our hold, nobody may remove it.
+    let lock_file = lock_of(file);
+    let _making = FileLock::take(&lock_file)?;
     stack::place(made, file)?;
     point(Point::DerivedPlaced)?;
-    let bytes = serde_json::to_vec(seal).map_err(|e| Failure::bug(e.to_string()))?;
-    files::write_atomic(&seal_of(file), &bytes, 0o644)?;
-    point(Point::DerivedSealed)
+    seal::seal_file(file, sha256, facts)?;
+    point(Point::DerivedSealed)?;
+    let lock = FileLock::share(file)?;
+    let _ = std::fs::remove_file(&lock_file);
+    let lock = lock.ok_or_else(|| Failure::host(format!("{} vanished from the cache", file.display())))?;
+    Ok(Held { path: file.to_owned(), _lock: Arc::new(lock) })
 }
 
 /// Removes a file whose bytes are not what its seal says.
 pub(super) fn forget(file: &Path) {
-    let _ = std::fs::remove_file(seal_of(file));
+    let _ = std::fs::remove_file(seal::beside(file));
     let _ = std::fs::remove_file(file);
 }
 
@@ -95,34 +115,40 @@ pub(super) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
-    #[derive(Serialize, Deserialize)]
-    struct Size {
-        size: u64,
-    }
-
-    impl Seal for Size {
-        fn size(&self) -> u64 {
-            self.size
-        }
+    fn found(file: &Path) -> Option<u32> {
+        cached(file, &Emitter::default()).unwrap().map(|(facts, _)| facts)
     }
 
     #[test]
     fn a_file_without_a_fitting_seal_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let (made, file) = (dir.path().join("made"), dir.path().join("file"));
-        assert!(cached::<Size>(&file).unwrap().is_none());
-        std::fs::write(&made, b"12345").unwrap();
-        keep(&made, &file, &Size { size: 5 }).unwrap();
-        assert!(cached::<Size>(&file).unwrap().is_some());
-        std::fs::write(&file, b"123").unwrap();
-        assert!(cached::<Size>(&file).unwrap().is_none(), "cut short");
-        std::fs::write(&file, b"12345").unwrap();
-        std::fs::write(seal_of(&file), b"{").unwrap();
-        assert!(cached::<Size>(&file).unwrap().is_none(), "damaged seal");
-        std::fs::remove_file(seal_of(&file)).unwrap();
-        assert!(cached::<Size>(&file).unwrap().is_none(), "no seal");
+        let make = || {
+            std::fs::write(&made, b"12345").unwrap();
+            keep(&made, &file, Digest::of(b"12345"), &7_u32).unwrap();
+        };
+        assert_eq!(found(&file), None);
+        make();
+        assert_eq!(found(&file), Some(7));
+        let damages: [(&str, &dyn Fn()); 5] = [
+            ("cut short", &|| std::fs::write(&file, b"123").unwrap()),
+            ("other bytes", &|| std::fs::write(&file, b"12346").unwrap()),
+            ("damaged seal", &|| std::fs::write(seal::beside(&file), b"{").unwrap()),
+            ("no seal", &|| std::fs::remove_file(seal::beside(&file)).unwrap()),
+            ("no file", &|| std::fs::remove_file(&file).unwrap()),
+        ];
+        for (what, damage) in damages {
+            damage();
+            assert_eq!(found(&file), None, "{what}");
+            make();
+            assert_eq!(found(&file), Some(7), "{what}");
+        }
+        // The same bytes in another file: a copied cache.
+        std::fs::rename(&file, &made).unwrap();
+        std::fs::copy(&made, &file).unwrap();
+        assert_eq!(found(&file), Some(7));
+        assert!(!lock_of(&file).exists());
     }
 
     #[test]

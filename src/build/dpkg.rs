@@ -8,7 +8,7 @@ use super::packages::deb_name;
 use crate::effects::{Cancel, Output, Point, Process, Sandbox, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Result, deciding};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
@@ -157,14 +157,10 @@ fn classify(stdout: &str, stderr: &str, plain: Failure) -> Failure {
     });
     let lines: Vec<&str> = stdout.lines().chain(stderr.lines()).collect();
     let details = lines[lines.len().saturating_sub(25)..].join("\n");
-    if stderr.contains("No space left on device") {
-        return Failure::new(
-            ErrorCode::DiskFull,
-            FailureClass::Host,
-            "the disk is full while packages are installed",
-        )
-        .details(details)
-        .hint("Free some space, or set another cache folder in bootwright.yaml.");
+    if deciding::says_disk_full(stderr) || deciding::says_disk_full(stdout) {
+        let line = deciding::line(stderr).filter(|line| !details.contains(line));
+        let details = line.map_or_else(|| details.clone(), |line| format!("{line}\n…\n{details}"));
+        return Failure::disk_full("the disk is full while packages are installed").details(details);
     }
     match package.filter(|_| plain.class != FailureClass::Host) {
         Some(package) => Failure::new(

@@ -1,16 +1,17 @@
 //! The chain of layers: each one built on those below, once, and kept under the identity
 //! of everything that shaped it.
 
-use super::cache::Cache;
+use super::cache::{Cache, Found, lock_of, seal};
 use super::packages::Packages;
 use super::stack::StackedLayer;
-use super::{configuration, dpkg, normalise, root_files};
-use crate::effects::files::{FileLock, WorkFolder, sync_folder, write_atomic};
+use super::{boot_files, configuration, dpkg, normalise, root_files};
+use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
+use crate::model::lock::LockedPackage;
 use crate::model::recipe::{LayerId, LayerRecipe, LayerStep, OverlayRecipe, ResolvedRecipe, ScriptRecipe};
 use crate::model::spec::Size;
-use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Result, probe};
+use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Recipe, Result, probe};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,27 @@ const SCRIPT_LIMIT: Duration = Duration::from_mins(30);
 struct LayerRecord {
     name: String,
     size: u64,
+}
+
+fn packages_of(layer: &LayerRecipe) -> &[LockedPackage] {
+    match &layer.step {
+        LayerStep::Bootstrap { packages } | LayerStep::Packages { packages } => packages,
+        _ => &[],
+    }
+}
+
+/// What was found where a layer should be.
+enum Sought {
+    Absent,
+    Found(StackedLayer),
+    Damaged(String),
+}
+
+/// The identity of the identity layer of `recipe` over the layer `below`.
+pub(super) fn identity_id(recipe: &Recipe, below: Option<LayerId>) -> LayerId {
+    let files = probe::files(&recipe.digest(), &recipe.image);
+    let contents: Vec<_> = files.iter().map(|f| (f.path, f.mode, Digest::of(&f.bytes))).collect();
+    LayerId(Digest::of_json(&(below, recipe.digest(), contents)))
 }
 
 /// Builds layers.
@@ -50,16 +72,25 @@ impl LayerBuilder<'_> {
     pub fn build(&self, mut ready: impl FnMut(&[StackedLayer]) -> Result<()>) -> Result<Vec<StackedLayer>> {
         let recipe = &self.resolved.recipe;
         let ids = recipe.layer_ids();
-        let missing = recipe.layers.iter().zip(&ids).filter(|(_, id)| !self.cache.layer(id).is_dir());
-        let needed = missing.flat_map(|(layer, _)| match &layer.step {
-            LayerStep::Bootstrap { packages } | LayerStep::Packages { packages } => packages.as_slice(),
-            _ => &[],
-        });
-        self.packages.ensure(needed, self.events, self.cancel)?;
+        let missing: Vec<bool> = ids.iter().map(|id| !self.cache.layer(id).is_dir()).collect();
+        let needed = recipe.layers.iter().zip(&missing).filter(|(_, missing)| **missing);
+        let needed = needed.flat_map(|(layer, _)| packages_of(layer));
+        self.cache.hold_packages()?;
+        // Without network all that is missing is to be said at once.
+        let later = match self.packages.offline && !self.cache.boot_files(&boot_files::id(recipe)).is_dir() {
+            true => recipe.boot_files.as_slice(),
+            false => &[],
+        };
+        self.packages.ensure(needed.chain(later), self.events, self.cancel)?;
         let mut stack: Vec<StackedLayer> = Vec::new();
-        for (layer, id) in recipe.layers.iter().zip(ids) {
-            let done =
-                self.layer(&layer.name, id, &stack, |sandbox, work| self.step(layer, sandbox, work))?;
+        for ((layer, id), fetched) in recipe.layers.iter().zip(ids).zip(missing) {
+            let done = self.layer(&layer.name, id, &stack, |sandbox, work| {
+                if !fetched {
+                    // It was there and turned out to be damaged.
+                    self.packages.ensure(packages_of(layer).iter(), self.events, self.cancel)?;
+                }
+                self.step(layer, sandbox, work)
+            })?;
             stack.push(done);
             ready(&stack)?;
         }
@@ -72,9 +103,7 @@ impl LayerBuilder<'_> {
     fn identity(&self, below: &[StackedLayer]) -> Result<StackedLayer> {
         let recipe = &self.resolved.recipe;
         let files = probe::files(&recipe.digest(), &recipe.image);
-        let base = below.last().map(|l| l.id);
-        let contents: Vec<_> = files.iter().map(|f| (f.path, f.mode, Digest::of(&f.bytes))).collect();
-        let id = LayerId(Digest::of_json(&(base, recipe.digest(), contents)));
+        let id = identity_id(recipe, below.last().map(|l| l.id));
         self.layer("identity", id, below, |sandbox, _| {
             let entries: Vec<root_files::Entry> = files.iter().map(root_files::Entry::of_probe).collect();
             root_files::write(sandbox, &entries, recipe.epoch, self.cancel)
@@ -89,15 +118,19 @@ impl LayerBuilder<'_> {
         step: impl FnOnce(&Sandbox, &Path) -> Result<()>,
     ) -> Result<StackedLayer> {
         let folder = self.cache.layer(&id);
-        if let Some(found) = self.find(name, id, &folder)? {
+        if let Sought::Found(found) = self.find(name, id, &folder)? {
             return Ok(found);
         }
         // Two builds that need the same layer make it once.
-        let mut lock = folder.clone().into_os_string();
-        lock.push(".lock");
-        let _held = FileLock::take(Path::new(&lock))?;
-        if let Some(found) = self.find(name, id, &folder)? {
-            return Ok(found);
+        let lock = lock_of(&folder);
+        let _making = FileLock::take(&lock)?;
+        match self.find(name, id, &folder)? {
+            Sought::Found(found) => return Ok(found),
+            Sought::Absent => {}
+            Sought::Damaged(why) => {
+                self.events.warn(format!("layer {name} in the cache is damaged ({why}); it is built again"));
+                self.cache.discard(&folder)?;
+            }
         }
         self.cancel.check()?;
         let task = Task::start(self.events, format!("layer {name}"));
@@ -110,21 +143,23 @@ impl LayerBuilder<'_> {
         let size = normalise::normalise(sandbox.upper(), self.resolved.recipe.epoch)?;
         point(Point::LayerNormalised)?;
         self.keep(name, &folder, sandbox.upper(), size, work.path())?;
+        let _ = std::fs::remove_file(&lock);
         task.finish(format!("built, {}", Size::from_bytes(size)));
         Ok(StackedLayer { name: name.to_owned(), id, folder: folder.join("root"), cached: false, size })
     }
 
-    fn find(&self, name: &str, id: LayerId, folder: &Path) -> Result<Option<StackedLayer>> {
-        let Some(record) = crate::effects::files::read_if_exists(&folder.join("layer.json"), 1 << 20)? else {
-            return Ok(None);
-        };
+    fn find(&self, name: &str, id: LayerId, folder: &Path) -> Result<Sought> {
+        match self.cache.find_tree(folder)? {
+            Found::Absent => return Ok(Sought::Absent),
+            Found::Damaged(why) => return Ok(Sought::Damaged(why)),
+            Found::Sound => {}
+        }
+        let record = read_if_exists(&folder.join("layer.json"), 1 << 20)?.unwrap_or_default();
         let Ok(record) = serde_json::from_slice::<LayerRecord>(&record) else {
-            self.events.warn(format!("layer {name} in the cache is corrupt; it is built again"));
-            crate::effects::files::remove_tree(folder)?;
-            return Ok(None);
+            return Ok(Sought::Damaged("its record cannot be read".to_owned()));
         };
         Task::start(self.events, format!("layer {name}")).finish("cached");
-        Ok(Some(StackedLayer {
+        Ok(Sought::Found(StackedLayer {
             name: name.to_owned(),
             id,
             folder: folder.join("root"),
@@ -140,10 +175,12 @@ impl LayerBuilder<'_> {
         let record = LayerRecord { name: name.to_owned(), size };
         let json = serde_json::to_vec_pretty(&record).map_err(|e| Failure::bug(e.to_string()))?;
         write_atomic(&staged.join("layer.json"), &json, 0o644)?;
+        seal::seal_tree(&staged)?;
         point(Point::LayerRecorded)?;
         let layers = crate::effects::files::parent(folder);
         std::fs::rename(&staged, folder).during(|| format!("keeping layer {name}"))?;
         sync_folder(layers)?;
+        self.cache.hold(folder)?;
         point(Point::LayerKept)
     }
 

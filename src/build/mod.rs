@@ -28,12 +28,13 @@ pub mod union;
 use crate::effects::Cancel;
 use crate::effects::files::{WorkFolder, free_space};
 use crate::model::artifact::{Built, BuiltLayer, InstalledPackage};
+use crate::model::failure::IoContext;
 use crate::model::lock::LockRequest;
 use crate::model::name::ImageName;
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::Mirror;
 use crate::model::spec::{Output, Size};
-use crate::model::{Artifact, ArtifactKind, Digest, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Artifact, ArtifactKind, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
 use cache::Cache;
 use layers::LayerBuilder;
 use packages::Packages;
@@ -57,6 +58,8 @@ pub struct Builder<'a> {
     pub events: &'a Emitter,
     /// A wish to stop.
     pub cancel: &'a Cancel,
+    /// Nothing may be asked of the network.
+    pub offline: bool,
 }
 
 impl Builder<'_> {
@@ -65,10 +68,11 @@ impl Builder<'_> {
     /// # Errors
     /// As [`apt::lock`].
     pub fn lock(&self, image: &ImageName, request: &LockRequest) -> Result<Lock> {
-        let key = Digest::of_json(&(request.base, &request.suite, request.architecture, self.mirrors));
-        let state = self.cache.apt(&key);
-        let _held = crate::effects::files::FileLock::take(&state.with_extension("lock"))?;
-        apt::lock(image, request, self.mirrors, &state, self.events, self.cancel)
+        let state = self.cache.apt(&cache::needs::index_key(request, self.mirrors));
+        let _held = crate::effects::files::FileLock::take(&cache::lock_of(&state))?;
+        std::fs::create_dir_all(&state).during(|| format!("making {}", state.display()))?;
+        cache::stamp(&state)?;
+        apt::lock(image, request, self.mirrors, &state, self.offline, (self.events, self.cancel))
     }
 
     /// Builds all outputs of a recipe into the folder `out`.
@@ -76,6 +80,12 @@ impl Builder<'_> {
     /// # Errors
     /// The first step that fails; what was finished stays in the cache for the next try.
     pub fn build(&self, resolved: &ResolvedRecipe, min_free_space: Size, out: &Path) -> Result<Built> {
+        // What this build uses is held until it ends.
+        let session = self.cache.session();
+        Builder { cache: &session, ..*self }.build_held(resolved, min_free_space, out)
+    }
+
+    fn build_held(&self, resolved: &ResolvedRecipe, min_free_space: Size, out: &Path) -> Result<Built> {
         let recipe = &resolved.recipe;
         self.check_space(min_free_space)?;
         let packages = Packages {
@@ -85,6 +95,7 @@ impl Builder<'_> {
             mirrors: self.mirrors,
             client: self.client,
             runtime: self.runtime,
+            offline: self.offline,
         };
         let wants_iso = recipe.outputs.contains(&Output::Iso);
         let (layers, kernel) = self.layers_and_kernel(resolved, &packages, wants_iso)?;
@@ -197,6 +208,7 @@ impl Builder<'_> {
         let recipe = &resolved.recipe;
         let kernel = kernel.ok_or_else(|| Failure::bug("an ISO without a kernel"))?;
         let modules = squashfs::modules(stack, recipe.compression, self.events, self.cancel)?;
+        let on_iso = modules.iter().map(|m| (m.name.clone(), m.path.clone())).collect();
         let boot_files =
             boot_files::ensure(self.cache, packages, &recipe.boot_files, self.events, self.cancel)?;
         let splash = recipe.boot_menu.splash.and_then(|digest| resolved.blobs.get(&digest));
@@ -205,7 +217,7 @@ impl Builder<'_> {
             &iso::IsoInput {
                 recipe,
                 build_id: recipe.digest(),
-                modules: modules.into_iter().map(|m| (m.name, m.path)).collect(),
+                modules: on_iso,
                 kernel,
                 splash: splash.map(|bytes| &bytes[..]),
                 boot_files: &boot_files,

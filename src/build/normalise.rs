@@ -1,6 +1,7 @@
 //! Makes a layer the same wherever and whenever it is built: times, caches, logs and
 //! machine identities go.
 
+use crate::effects::files::remove_tree;
 use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
@@ -113,8 +114,10 @@ fn is_whiteout(path: &Path) -> bool {
 
 fn remove(path: &Path) -> Result<()> {
     let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
-    if meta.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
-        .during(|| format!("removing {}", path.display()))
+    if meta.is_dir() {
+        return remove_tree(path);
+    }
+    std::fs::remove_file(path).during(|| format!("removing {}", path.display()))
 }
 
 fn remove_host_keys(folder: &Path) -> Result<()> {

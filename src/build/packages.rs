@@ -1,6 +1,6 @@
 //! Package files: fetched once, kept by digest, checked before every use.
 
-use super::cache::Cache;
+use super::cache::{Cache, stamp};
 use crate::effects::fetch::{Download, fetch_all};
 use crate::effects::files::{digest_file, link_or_copy};
 use crate::effects::{Cancel, Task};
@@ -25,6 +25,8 @@ pub struct Packages<'a> {
     pub client: &'a reqwest::Client,
     /// Runs the downloads.
     pub runtime: &'a tokio::runtime::Handle,
+    /// Only folders of this host may be asked.
+    pub offline: bool,
 }
 
 impl Packages<'_> {
@@ -39,22 +41,33 @@ impl Packages<'_> {
         events: &Emitter,
         cancel: &Cancel,
     ) -> Result<()> {
-        let mut missing = Vec::new();
+        let (mut missing, mut unreachable) = (Vec::new(), Vec::new());
         for package in packages {
             cancel.check()?;
             let to = self.cache.package(&package.sha256);
             if to.exists() {
                 if digest_file(&to)? == (package.sha256, package.size) {
+                    stamp(&to)?;
                     continue;
                 }
                 events.warn(format!("{} in the cache is corrupt; it is fetched again", package.name));
                 let _ = std::fs::remove_file(&to);
             }
-            let download =
-                Download { urls: self.urls(package)?, sha256: package.sha256, size: package.size, to };
+            let mut urls = self.urls(package)?;
+            if self.offline {
+                urls.retain(|url| url.starts_with("file://"));
+                if urls.is_empty() {
+                    unreachable.push(package);
+                    continue;
+                }
+            }
+            let download = Download { urls, sha256: package.sha256, size: package.size, to };
             if !missing.iter().any(|d: &Download| d.sha256 == download.sha256) {
                 missing.push(download);
             }
+        }
+        if !unreachable.is_empty() {
+            return Err(not_here(&unreachable));
         }
         if missing.is_empty() {
             return Ok(());
@@ -95,6 +108,24 @@ impl Packages<'_> {
         }
         Ok(())
     }
+}
+
+/// Names every package that would have to be fetched.
+fn not_here(packages: &[&LockedPackage]) -> Failure {
+    let mut lines: Vec<String> = packages
+        .iter()
+        .map(|p| format!("{} {} {} {}", p.name, p.version, p.architecture, p.sha256))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    let size = packages.iter().map(|p| p.size).sum();
+    Failure::offline(format!(
+        "{} packages ({}) are not in the cache and cannot be fetched without network",
+        lines.len(),
+        crate::model::spec::Size::from_bytes(size)
+    ))
+    .details(lines.join("\n"))
+    .hint("Build once with network, or copy each file into the cache as packages/SHA256.deb; its bytes are checked before use.")
 }
 
 /// The name of the `i`th package file in a folder made by [`Packages::lay_out`].

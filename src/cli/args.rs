@@ -1,7 +1,9 @@
 //! The arguments, as plain structs. Nothing is decided here: `run` turns them into requests.
 
+use crate::build::cache::kind::{Kind, TABLE};
+use crate::model::age::Age;
 use crate::model::name::SuiteName;
-use crate::model::spec::{Base, BootMode, Output};
+use crate::model::spec::{Base, BootMode, Output, Size};
 use crate::model::{ChannelName, ImageName};
 use crate::ops::{BootTarget, ReleaseRef, Selector, VerifyTarget};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -56,6 +58,9 @@ pub struct GlobalArgs {
     /// The same as --color never
     #[arg(long, global = true)]
     pub no_color: bool,
+    /// Ask nothing of the network: work from the caches, or say what is missing (OFFLINE_ONLY=true does the same)
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// Write a log of everything to FILE, one JSON object a line
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub log: Option<PathBuf>,
@@ -103,6 +108,9 @@ pub enum Command {
     /// Look at, check, fetch and promote releases
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Look into the cache, check it, make it smaller
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Say what this host lacks, and install it when asked
     Doctor(DoctorArgs),
     /// Write shell completions to stdout
@@ -328,6 +336,42 @@ pub struct ReleasePromoteArgs {
     pub channel: ChannelName,
 }
 
+/// What to do with the cache.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Say what the cache holds, by kind
+    List(CacheKindsArgs),
+    /// Remove what was not used for long, or what does not fit; never what is in use
+    Prune(CachePruneArgs),
+    /// Read every byte and remove what is damaged
+    Verify(CacheKindsArgs),
+}
+
+/// Arguments of `cache list` and `cache verify`.
+#[derive(Clone, Debug, Args)]
+pub struct CacheKindsArgs {
+    /// Only this kind, such as packages or layers
+    #[arg(long = "kind", value_name = "KIND", value_parser = kind_parser())]
+    pub kinds: Vec<Kind>,
+}
+
+/// Arguments of `cache prune`.
+#[derive(Clone, Debug, Args)]
+pub struct CachePruneArgs {
+    /// Only this kind, such as packages or layers
+    #[arg(long = "kind", value_name = "KIND", value_parser = kind_parser())]
+    pub kinds: Vec<Kind>,
+    /// Remove the longest unused until so much is left, such as 20GiB; what the catalog needs goes last
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<Size>,
+    /// Remove what was not used for so long, such as 30d, unless the catalog needs it
+    #[arg(long, value_name = "AGE")]
+    pub older_than: Option<Age>,
+    /// Say what would be removed and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -367,6 +411,10 @@ where
 
 fn boot_mode_parser() -> impl TypedValueParser<Value = BootMode> {
     named(&BootMode::ALL, BootMode::as_str)
+}
+
+fn kind_parser() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(TABLE.iter().map(|row| row.name)).try_map(|text| text.parse::<Kind>())
 }
 
 fn base_parser() -> impl TypedValueParser<Value = Base> {
@@ -411,6 +459,10 @@ mod tests {
             "bootwright release verify ./folder --key pub.pem",
             "bootwright release fetch gw/20240101-0123abcd --to out --only iso",
             "bootwright release promote gw/20240101-0123abcd stable",
+            "bootwright cache list",
+            "bootwright cache prune --max-size 20GiB --older-than 30d --kind layers --kind modules --dry-run",
+            "bootwright cache verify --kind packages",
+            "bootwright reconcile --offline",
             "bootwright doctor --install",
             "bootwright completions bash",
             "bootwright man release verify",
@@ -435,6 +487,12 @@ mod tests {
             "bootwright reconcile --watch --dry-run",
             "bootwright reconcile --interval 5",
             "bootwright plan --only =x",
+            "bootwright cache",
+            "bootwright cache prune --max-size much",
+            "bootwright cache prune --older-than 30",
+            "bootwright cache prune --older-than -1d",
+            "bootwright cache list --kind ../layers",
+            "bootwright cache list --kind Layers",
             "bootwright check -q -v",
             "bootwright check --output xml",
             "bootwright check --no-such-option",

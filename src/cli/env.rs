@@ -21,6 +21,8 @@ pub struct Environment {
     pub registry: Option<(String, Secret)>,
     /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
     pub display: Vec<(String, String)>,
+    /// `OFFLINE_ONLY` is set and says yes: nothing may be asked of the network.
+    pub offline: bool,
     /// `BOOTWRIGHT_LOG`: what the log holds, in the form of tracing's `EnvFilter`.
     pub log_filter: Option<String>,
     /// `BOOTWRIGHT_STOP_AT`, `BOOTWRIGHT_STOP_HOW`, `BOOTWRIGHT_POINTS_FD`: where a test of
@@ -92,6 +94,7 @@ impl Environment {
             registry: get("BOOTWRIGHT_REGISTRY_USER")
                 .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
+            offline: get("OFFLINE_ONLY").is_some_and(|value| says_yes(&value)),
             log_filter: get("BOOTWRIGHT_LOG"),
             points: Points {
                 stop_at: get("BOOTWRIGHT_STOP_AT"),
@@ -100,6 +103,12 @@ impl Environment {
             },
         }
     }
+}
+
+/// Whether the value of a switch means on. What is no clear no is a yes: who sets
+/// `OFFLINE_ONLY` at all does not expect traffic.
+fn says_yes(value: &str) -> bool {
+    !["0", "false", "no", "off"].iter().any(|no| value.trim().eq_ignore_ascii_case(no))
 }
 
 #[cfg(test)]
@@ -126,6 +135,24 @@ mod tests {
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
         ];
         assert_eq!(with(&all).identity, Some(Identity::Token(Secret::new("mine"))));
+    }
+
+    #[test]
+    fn offline_only_is_on_unless_it_says_no() {
+        for (value, on) in [
+            ("true", true),
+            ("1", true),
+            ("yes", true),
+            ("TRUE", true),
+            ("please", true),
+            ("false", false),
+            ("0", false),
+            ("No", false),
+            (" off ", false),
+        ] {
+            assert_eq!(with(&[("OFFLINE_ONLY", value)]).offline, on, "{value:?}");
+        }
+        assert!(!with(&[]).offline);
     }
 
     #[test]

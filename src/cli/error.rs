@@ -106,6 +106,9 @@ fn meaning(code: ErrorCode) -> &'static str {
         ErrorCode::OutOfMemory => "memory",
         ErrorCode::DiskFull => "the disk is full",
         ErrorCode::Network => "the network, a mirror or a service",
+        ErrorCode::Offline => {
+            "work without network (`--offline`, `OFFLINE_ONLY`) needs something that is not in the cache"
+        }
         ErrorCode::Permission => "a right is missing",
         ErrorCode::LimitExceeded => "a limit that the spec declares was exceeded",
         ErrorCode::Cancelled => "stopped on request",
@@ -194,10 +197,10 @@ pub fn exit_codes_markdown() -> String {
         out.push_str(&format!("| {} | {what} | {then} |\n", exit as u8));
     }
     out.push_str(
-        "\n`reconcile` goes on when an image fails. It exits with the code of the first failure in the order of the plan.\n\n\
+        "\n`reconcile` goes on when an image fails. It exits with the code of the first failure in the order of the plan. `cache verify` exits with 7 when it found a damaged entry, also where it removed it.\n\n\
          ## Error codes\n\n\
          With `--output json` a failure is one object on stdout:\n\n\
-         ```json\n{\"error\": {\"code\": \"E2002\", \"message\": \"xorriso is not installed\", \"suggestion\": \"Run `bootwright doctor --install`.\", \"class\": \"host\", \"exitCode\": 5}}\n```\n\n\
+         ```json\n{\"error\": {\"code\": \"E2002\", \"message\": \"xorriso is not installed\", \"suggestion\": \"It is in the Debian package xorriso; `bootwright doctor --install` installs what is missing.\", \"class\": \"host\", \"exitCode\": 5}}\n```\n\n\
          `field` names the field of a document, `details.output` holds the decisive lines. \
          `class` says who has to act: `spec`, `upstream`, `host`, `limit`, `verify`, `cancelled`, `bug`.\n\n\
          | code | meaning |\n|---|---|\n",

@@ -101,6 +101,7 @@ impl Session {
             passphrase: self.environment.passphrase.clone(),
             identity: self.environment.identity.clone(),
             registry: self.environment.registry.clone(),
+            offline: cli.global.offline || self.environment.offline,
         };
         let answers = run::Answers {
             palette: self.out,

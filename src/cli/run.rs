@@ -1,8 +1,8 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
-    RebuildArgs, ReconcileArgs, ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat,
+    PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -10,6 +10,7 @@ use super::progress::Progress;
 use super::render;
 use super::terminal::Palette;
 use crate::model::{Failure, Result};
+use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, LockRequest, NewRequest,
@@ -74,6 +75,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Boot(args) => boot(args, &global, context, answers),
         Command::Rebuild(args) => rebuild(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
+        Command::Cache(command) => cache(command, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
         Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
         Command::Man(args) => write(&completions::man_page(&args.command)?).map(|()| Exit::Ok),
@@ -246,6 +248,33 @@ fn release(
         ReleaseCommand::Promote(args) => {
             let request = PromoteRequest { catalog, release: args.release, channel: args.channel };
             answers.give(&ops::release_promote(context, request)?, render::release::promote)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn cache(command: CacheCommand, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let catalog = catalog(global);
+    match command {
+        CacheCommand::List(args) => {
+            let request = CacheListRequest { catalog, kinds: args.kinds };
+            answers.give(&ops::cache_list(context, request)?, render::cache::list)?;
+        }
+        CacheCommand::Prune(args) => {
+            let request = CachePruneRequest {
+                catalog,
+                kinds: args.kinds,
+                max_size: args.max_size,
+                older_than: args.older_than,
+                dry_run: args.dry_run,
+            };
+            answers.give(&ops::cache_prune(context, request)?, render::cache::prune)?;
+        }
+        CacheCommand::Verify(args) => {
+            let request = CacheVerifyRequest { catalog, kinds: args.kinds };
+            let report = ops::cache_verify(context, request)?;
+            answers.give(&report, render::cache::verify)?;
+            return Ok(if report.verified.damaged.is_empty() { Exit::Ok } else { Exit::Verify });
         }
     }
     Ok(Exit::Ok)

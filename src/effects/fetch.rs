@@ -1,5 +1,8 @@
 //! Downloads: many at once, resumed, retried, from the first mirror that answers, and
 //! never kept unless the digest is right.
+//!
+//! An address that says it has no such file is not asked again; one that stumbles is, after
+//! a pause that grows.
 
 use super::cancel::Cancel;
 use super::files::{digest_file, digest_reader, parent};
@@ -8,7 +11,9 @@ use super::task::Task;
 use crate::model::failure::IoContext;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use futures_util::StreamExt;
+use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,13 +83,13 @@ pub async fn fetch(
     let folder = parent(&download.to);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     let mut tried = Vec::new();
+    let mut urls: Vec<&String> = download.urls.iter().collect();
     for round in 0..ROUNDS {
-        if round > 0 {
-            // Clients that failed together must not come back together.
-            let jitter = u64::from(std::process::id()) % 250 + u64::from(download.sha256.as_bytes()[0]);
-            tokio::time::sleep(Duration::from_millis(500 * u64::from(round) + jitter)).await;
+        if round > 0 && !urls.is_empty() {
+            tokio::time::sleep(pause(round, download)).await;
         }
-        for url in &download.urls {
+        let mut stumbled = Vec::new();
+        for url in urls {
             let _held = match hold(download, cancel).await? {
                 Held::Part(lock) => lock,
                 Held::Stored => {
@@ -99,17 +104,32 @@ pub async fn fetch(
             match result {
                 Ok(()) => return Ok(()),
                 Err(failure) if failure.class == FailureClass::Upstream => {
+                    if failure.code != ErrorCode::PackageUnavailable {
+                        stumbled.push(url);
+                    }
                     tried.push(format!("{url}: {failure}"));
                 }
                 Err(failure) => return Err(failure),
             }
         }
+        urls = stumbled;
     }
     let name = download.to.file_name().unwrap_or_default().to_string_lossy().into_owned();
     tried.dedup();
+    // Gone everywhere is another thing than not to be had now: the lock may be too old.
+    let code = if urls.is_empty() { ErrorCode::PackageUnavailable } else { ErrorCode::Network };
     Err(Failure::upstream(format!("{name} cannot be had from any mirror"))
+        .code(code)
         .details(tried.join("\n"))
         .hint("Check the mirrors in bootwright.yaml; if upstream replaced the file, run `bootwright lock --update`."))
+}
+
+/// Half a second, one, two, and up to half as much again: clients that failed together must
+/// not come back together.
+fn pause(round: u32, download: &Download) -> Duration {
+    let base = 500 * 2_u64.pow(round.saturating_sub(1).min(6));
+    let seed = u64::from(std::process::id()) ^ u64::from(download.sha256.as_bytes()[0]);
+    Duration::from_millis(base + base * (seed % 256) / 512)
 }
 
 fn part_of(download: &Download) -> PathBuf {
@@ -158,7 +178,13 @@ async fn hold(download: &Download, cancel: &Cancel) -> Result<Held> {
 
 fn copy(from: &Path, download: &Download, task: &Task) -> Result<()> {
     let part = part_of(download);
-    std::fs::copy(from, &part).map_err(|e| Failure::upstream(e.to_string()))?;
+    std::fs::copy(from, &part).map_err(|e| match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Failure::io(format!("writing {}", part.display()), &e)
+        }
+        ErrorKind::NotFound => Failure::upstream(e.to_string()).code(ErrorCode::PackageUnavailable),
+        _ => Failure::upstream(e.to_string()),
+    })?;
     point(Point::PackagePart)?;
     accept(&part, download)?;
     task.advance(download.size);
@@ -207,10 +233,13 @@ async fn get(
     let upstream = |e: reqwest::Error| Failure::upstream(chain(&e.without_url()));
     let response = request.send().await.map_err(upstream)?;
     let status = response.status();
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        return Err(Failure::upstream(format!("HTTP {status}")).code(ErrorCode::PackageUnavailable));
+    }
     if !status.is_success() {
         return Err(Failure::upstream(format!("HTTP {status}")));
     }
-    let resumed = status == reqwest::StatusCode::PARTIAL_CONTENT;
+    let resumed = status == StatusCode::PARTIAL_CONTENT;
     if !resumed {
         (hash, have) = (Sha256::new(), 0);
     }

@@ -3,11 +3,15 @@
 
 use crate::model::failure::IoContext;
 use crate::model::{Digest, Failure, Result};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+pub use super::remove::remove_tree;
 
 /// Writes a file under a temporary name, syncs it, renames it over `path` and syncs the folder.
 ///
@@ -87,19 +91,6 @@ pub fn read_if_exists(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Removes a tree if it is there.
-///
-/// # Errors
-/// If something in it cannot be removed.
-pub fn remove_tree(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io(format!("removing {}", path.display()), &e))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Makes `to` the same file as `from`: a hard link where that can be, else a copy.
 ///
 /// # Errors
@@ -121,7 +112,7 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
-/// A lock file, held until dropped; the kernel frees it when we die.
+/// A lock, held until dropped; the kernel frees it when we die (flock(2)).
 #[derive(Debug)]
 pub struct FileLock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
@@ -131,7 +122,7 @@ impl FileLock {
     /// # Errors
     /// If the file cannot be made.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        Self::take_with(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        Self::take_with(path, FlockOperation::NonBlockingLockExclusive)
     }
 
     /// Takes the lock at `path` and waits for it.
@@ -139,24 +130,83 @@ impl FileLock {
     /// # Errors
     /// If the file cannot be made.
     pub fn take(path: &Path) -> Result<Self> {
-        let taken = Self::take_with(path, rustix::fs::FlockOperation::LockExclusive)?;
+        let taken = Self::take_with(path, FlockOperation::LockExclusive)?;
         taken.ok_or_else(|| Failure::bug(format!("waiting for {} did not wait", path.display())))
     }
 
-    fn take_with(path: &Path, how: rustix::fs::FlockOperation) -> Result<Option<Self>> {
-        std::fs::create_dir_all(parent(path)).during(|| format!("making {}", parent(path).display()))?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o644)
-            .open(path)
-            .during(|| format!("opening {}", path.display()))?;
-        match rustix::fs::flock(&file, how) {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(Failure::io(format!("locking {}", path.display()), &e.into())),
+    /// Holds a file or folder that is there, together with others who use it; `None` if it is
+    /// not there. Who wants to remove it has to [`FileLock::try_claim`] it.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn share(path: &Path) -> Result<Option<Self>> {
+        Self::lock_existing(path, FlockOperation::LockShared)
+    }
+
+    /// Takes a file or folder that is there for oneself; `None` if somebody uses it or if it
+    /// is not there.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn try_claim(path: &Path) -> Result<Option<Self>> {
+        Self::lock_existing(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn lock_existing(path: &Path, how: FlockOperation) -> Result<Option<Self>> {
+        loop {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            let file = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+                Ok(fd) => File::from(fd),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(e) => return Err(Failure::io(format!("opening {}", path.display()), &e.into())),
+            };
+            if !flock(&file, path, how)? {
+                return Ok(None);
+            }
+            if still_at(&file, path) {
+                return Ok(Some(Self(file)));
+            }
         }
+    }
+
+    fn take_with(path: &Path, how: FlockOperation) -> Result<Option<Self>> {
+        std::fs::create_dir_all(parent(path)).during(|| format!("making {}", parent(path).display()))?;
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o644)
+                .open(path)
+                .during(|| format!("opening {}", path.display()))?;
+            if !flock(&file, path, how)? {
+                return Ok(None);
+            }
+            if still_at(&file, path) {
+                return Ok(Some(Self(file)));
+            }
+        }
+    }
+}
+
+fn flock(file: &File, path: &Path, how: FlockOperation) -> Result<bool> {
+    loop {
+        match rustix::fs::flock(file, how) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Failure::io(format!("locking {}", path.display()), &e.into())),
+        }
+    }
+}
+
+/// Whether the name still leads to the file that was locked: while we waited, its holder may
+/// have removed it, and somebody else locked a new one.
+fn still_at(file: &File, path: &Path) -> bool {
+    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(held), Ok(named)) => id(held) == id(named),
+        _ => false,
     }
 }
 
@@ -175,13 +225,14 @@ impl WorkFolder {
     /// If it cannot be made.
     pub fn new(root: &Path, label: &str) -> Result<Self> {
         std::fs::create_dir_all(root).during(|| format!("making {}", root.display()))?;
-        let path = tempfile::Builder::new()
-            .prefix(&format!("{label}-"))
-            .permissions(std::fs::Permissions::from_mode(0o755))
-            .tempdir_in(root)
-            .during(|| format!("making a folder in {}", root.display()))?
-            .keep();
+        // The lock comes first: a sweep must not find the folder without it.
+        let path = root.join(format!("{label}-{}", uuid::Uuid::now_v7().simple()));
         let lock = FileLock::take(&lock_beside(&path))?;
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)))
+            .during(|| format!("making {}", path.display()))?;
         let folder = Self { path, _lock: lock };
         super::point(super::Point::FolderMade)?;
         Ok(folder)

@@ -9,9 +9,11 @@ pub mod fetch;
 pub mod files;
 pub mod point;
 pub mod process;
+mod remove;
 pub mod sandbox;
 pub mod task;
 pub mod unfinished;
+pub mod usage;
 
 pub use cancel::Cancel;
 pub use clock::Clock;

@@ -8,7 +8,8 @@
 use super::cancel::Cancel;
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use crate::model::{ErrorCode, Failure, FailureClass, Result, deciding};
+use crate::tables;
 use nix::sys::signal::Signal;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -30,7 +31,6 @@ const CAPTURE_LIMIT: usize = 256 << 20;
 const POLL: Duration = Duration::from_millis(100);
 
 /// What to do when a tool met a full disk.
-const DISK_FULL: &str = "Free some space there, or set another cache or work folder.";
 /// What to do when a tool was killed by somebody else, or says that it is short of memory.
 const OUT_OF_MEMORY: &str =
     "Most likely memory ran out: free some, run fewer jobs, or raise the memory limit of this service.";
@@ -91,30 +91,39 @@ impl Output {
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 
-    /// This output as a failure of class *host* that shows the tool's last lines.
+    /// This output as a failure that shows the tool's last lines, and the one that decided
+    /// where that came earlier: class *host* if it says that a disk is full, else *bug*.
     pub fn failure(&self) -> Failure {
         let message = format!("{} failed: {}", self.program, self.status);
-        let (code, class, hint) = match self.host_trouble() {
-            Some(ErrorCode::DiskFull) => (ErrorCode::DiskFull, FailureClass::Host, DISK_FULL),
-            Some(code) => (code, FailureClass::Host, OUT_OF_MEMORY),
-            None => return Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(self.tail()),
-        };
-        Failure::new(code, class, message).details(self.tail()).hint(hint)
+        let (all, mut details) = (self.all(), self.tail());
+        if let Some(line) = deciding::line(&all).filter(|line| !details.contains(line)) {
+            details = format!("{line}\n…\n{details}");
+        }
+        match self.host_trouble() {
+            Some(ErrorCode::DiskFull) => Failure::disk_full(message).details(details),
+            Some(code) => Failure::new(code, FailureClass::Host, message).details(details).hint(OUT_OF_MEMORY),
+            None => Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(details),
+        }
     }
 
     /// Whether the disk or the memory of this host was at an end, as far as can be seen.
     pub fn host_trouble(&self) -> Option<ErrorCode> {
         use std::os::unix::process::ExitStatusExt;
-        // C libraries write it with a capital, Go's without.
-        let said = self.tail().to_ascii_lowercase();
-        if said.contains("no space left on device") || said.contains("disk quota exceeded") {
+        let all = self.all();
+        if deciding::says_disk_full(&all) {
             return Some(ErrorCode::DiskFull);
         }
         // Our own SIGKILL (time is up, stop) never gets here: it is reported where it is sent.
         // Shells and bwrap report a child's death as 128 and the signal.
         let killed = self.status.signal() == Some(Signal::SIGKILL as i32) || self.status.code() == Some(137);
+        let said = all.to_ascii_lowercase();
         let words = ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
         (killed || words.iter().any(|words| said.contains(words))).then_some(ErrorCode::OutOfMemory)
+    }
+
+    /// Everything that it said.
+    fn all(&self) -> String {
+        format!("{}\n{}", self.errors(), self.text())
     }
 }
 
@@ -258,8 +267,13 @@ impl Process {
         let command = self.command();
         let child = spawn_on_long_lived_thread(command).map_err(|e| {
             if e.kind() == std::io::ErrorKind::NotFound {
-                Failure::host(format!("{} is not installed", self.name()))
-                    .hint("Run `bootwright doctor --install`.")
+                let failure = Failure::host(format!("{} is not installed", self.name()));
+                match tables::tool_package(&self.name()) {
+                    Some(package) => failure.hint(format!(
+                        "It is in the Debian package {package}; `bootwright doctor --install` installs what is missing."
+                    )),
+                    None => failure.hint("Run `bootwright doctor --install`."),
+                }
             } else {
                 Failure::io(format!("starting {}", self.name()), &e)
             }

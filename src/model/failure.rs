@@ -78,6 +78,8 @@ pub enum ErrorCode {
     DiskFull,
     /// Network (E5003).
     Network,
+    /// Work without network needs something that is not here.
+    Offline,
     /// Permission (E5004).
     Permission,
     /// A declared limit was exceeded.
@@ -109,6 +111,7 @@ impl ErrorCode {
             Self::OutOfMemory => "E5001",
             Self::DiskFull => "E5002",
             Self::Network => "E5003",
+            Self::Offline => "OFFLINE",
             Self::Permission => "E5004",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::Cancelled => "CANCELLED",
@@ -117,7 +120,7 @@ impl ErrorCode {
     }
 
     /// Every code, in documentation order.
-    pub const ALL: [ErrorCode; 21] = [
+    pub const ALL: [ErrorCode; 22] = [
         Self::Parse,
         Self::Validation,
         Self::Compat,
@@ -135,6 +138,7 @@ impl ErrorCode {
         Self::OutOfMemory,
         Self::DiskFull,
         Self::Network,
+        Self::Offline,
         Self::Permission,
         Self::LimitExceeded,
         Self::Cancelled,
@@ -210,9 +214,20 @@ impl Failure {
         Self::new(ErrorCode::Untrusted, FailureClass::Upstream, message)
     }
 
+    /// It was asked for without network, and something is not here.
+    pub fn offline(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Offline, FailureClass::Upstream, message)
+    }
+
     /// This machine cannot do it.
     pub fn host(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::BuildEnvironment, FailureClass::Host, message)
+    }
+
+    /// A disk of this machine is full.
+    pub fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::DiskFull, FailureClass::Host, message)
+            .hint("Free some space there, or set another cache or work folder.")
     }
 
     /// A bug in Bootwright.
@@ -246,6 +261,11 @@ impl Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+
+    /// The one line of its details that says why.
+    pub fn deciding_line(&self) -> Option<&str> {
+        super::deciding::line(self.details.as_deref()?)
     }
 
     /// The same failure with a sentence that says what to do.

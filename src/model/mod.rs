@@ -4,8 +4,10 @@
 //! built in a valid state: names are checked when they are parsed, witnesses
 //! ([`VerifiedArtifact`]) have private constructors.
 
+pub mod age;
 pub mod artifact;
 pub mod catalog;
+pub mod deciding;
 pub mod digest;
 pub mod event;
 pub mod evidence;

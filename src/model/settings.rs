@@ -1,5 +1,6 @@
 //! `bootwright.yaml`: where things are and how this catalog is run. Every field has a default.
 
+use super::age::Age;
 use super::name::ChannelName;
 use super::spec::{Base, Size};
 use schemars::JsonSchema;
@@ -89,6 +90,14 @@ pub struct CacheSettings {
     /// A local folder.
     #[serde(default = "default_cache")]
     pub path: String,
+    /// How large it may grow. After a reconcile that built something, what was not used for
+    /// longest is removed, what the catalog needs last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<Size>,
+    /// What the catalog does not need and was not used for so long is removed after a
+    /// reconcile that built something: `30d`, `12h`, `8w`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Age>,
 }
 
 fn default_cache() -> String {
@@ -97,7 +106,7 @@ fn default_cache() -> String {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { path: default_cache() }
+        Self { path: default_cache(), max_size: None, max_age: None }
     }
 }
 

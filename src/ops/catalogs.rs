@@ -256,6 +256,7 @@ pub fn lock(context: &Context, request: LockRequest) -> Result<LockReport> {
         runtime: runtime.handle(),
         events: &context.events,
         cancel: &context.cancel,
+        offline: context.offline,
     };
     let mut images = Vec::new();
     for (name, document) in

@@ -21,6 +21,8 @@ pub struct Context {
     pub identity: Option<Identity>,
     /// Who pushes OCI images, where `store.registry` is set: user and password.
     pub registry: Option<(String, Secret)>,
+    /// Nothing may be asked of the network: what is not in the caches is missing.
+    pub offline: bool,
 }
 
 /// A text that is never shown: `Debug` hides it and it cannot be serialised.

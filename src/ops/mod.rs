@@ -5,6 +5,7 @@
 //! prints, asks a question or reads the environment.
 
 mod booting;
+pub mod caches;
 mod catalogs;
 mod context;
 mod contract;
@@ -15,6 +16,7 @@ mod releases;
 mod workspace;
 
 pub use booting::boot;
+pub use caches::{cache_list, cache_prune, cache_verify};
 pub use catalogs::{check, init, lock, new};
 pub use context::{Context, Identity, Secret};
 pub use contract::{

@@ -46,6 +46,7 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
         min_free_space: workspace.settings().build.min_free_space,
         keep: request.keep.map(|path| context.cwd.join(path)),
         builder: publishing.as_ref().map_or_else(String::new, |p| p.builder.clone()),
+        offline: context.offline,
         runtime: runtime.handle(),
         events: &context.events,
         cancel: &context.cancel,

@@ -6,7 +6,7 @@ use super::{
     ReconcileRequest, WatchRequest,
 };
 use crate::build::registry::Credentials;
-use crate::effects::fetch;
+use crate::effects::{Task, fetch};
 use crate::model::plan::{Action, Step};
 use crate::model::settings::Keyless;
 use crate::model::{Failure, FailureClass, Result};
@@ -75,6 +75,7 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     };
     let jobs = request.jobs.map_or(1, std::num::NonZeroUsize::get);
     let outcome = world.carry_out(&decided, &publishing, jobs)?;
+    tidy(&world, &decided);
     Ok(report(&world, decided, outcome, started))
 }
 
@@ -85,6 +86,29 @@ fn mend(context: &Context, workspace: &Workspace, world: &World<'_>, runtime: &t
         publishing(context, workspace, runtime).and_then(|publishing| world.store.mend(&publishing.signers));
     if let Err(failure) = mended {
         context.events.warn(format!("the release store cannot be tidied up: {failure}"));
+    }
+}
+
+/// After a round that built something: the cache is brought below its limits, and old runs
+/// are forgotten. What was built stays built when this fails.
+fn tidy(world: &World<'_>, decided: &Decided) {
+    let built = decided.planned.plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
+    if !built || world.cancel.is_requested() {
+        return;
+    }
+    let task = Task::start(&world.events, "tidy up");
+    let pruned = world.keep_cache_small();
+    let forgotten = match &world.state {
+        Some(state) => world.runtime.block_on(state.prune(world.clock.now())),
+        None => Ok(0),
+    };
+    match (pruned, forgotten) {
+        (Ok(pruned), Ok(_)) => {
+            task.finish(pruned.map_or_else(|| "nothing to remove".to_owned(), |pruned| pruned.words()));
+        }
+        (Err(failure), _) | (_, Err(failure)) => {
+            world.events.warn(format!("tidying up failed: {failure}"));
+        }
     }
 }
 
@@ -143,6 +167,10 @@ pub(super) fn publishing(
     let signers =
         Signers { key: Signer::load(&workspace.path(key), passphrase)?, openpgp, trusted: workspace.keys()? };
     let keyless = match (&signing.keyless, &context.identity) {
+        (Some(_), Some(_)) if context.offline => {
+            return Err(Failure::offline("keyless signing needs its services")
+                .hint("Sign with network, or without an identity token: the key alone signs then."));
+        }
         (Some(services), Some(identity)) => {
             Some((keyless_services(workspace, services), runtime.block_on(token(identity))?))
         }
@@ -194,8 +222,8 @@ pub fn watch(
     while !context.cancel.is_requested() {
         // A round that finds nothing to do takes milliseconds: looking is reconciling.
         let report = reconcile(context, request.reconcile.clone());
-        let failed = report.as_ref().map_or(true, |r| !r.failed.is_empty());
-        failures = if failed { failures + 1 } else { 0 };
+        // A failed image waits by itself, in the plan; the others shall not wait with it.
+        failures = if report.is_err() { failures + 1 } else { 0 };
         round(report);
         let until = Instant::now() + pause(request.interval, failures);
         let due = next_due(context, &request)?;

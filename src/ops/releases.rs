@@ -256,6 +256,10 @@ fn checks(manifest: Option<&Manifest>, defects: &[Defect]) -> Vec<TrustCheck> {
 /// [`crate::model::ErrorCode::Untrusted`] if a digest or signature does not match.
 pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchReport> {
     let is_address = request.store.as_deref().is_some_and(|s| s.contains("://"));
+    if context.offline && request.store.as_deref().is_some_and(|s| s.starts_with("http")) && is_address {
+        return Err(Failure::offline("a store on another host cannot be read without network")
+            .hint("Name a folder as --store, or fetch the release while there is network."));
+    }
     let keys = if is_address && !request.keys.is_empty() {
         request.keys.iter().map(|p| read_key(&context.cwd.join(p))).collect::<Result<_>>()?
     } else {

@@ -68,6 +68,11 @@ impl Workspace {
     }
 
     fn read(context: &Context, location: &Location, base: PathBuf) -> Result<Self> {
+        if context.offline && matches!(location, Location::Remote { url, .. } if !url.starts_with("file://"))
+        {
+            return Err(Failure::offline("a catalog on another host cannot be read without network")
+                .hint("Clone it while there is network, and give the folder as --catalog."));
+        }
         let files = catalog::read(location, &clones(context))?;
         let (catalog, diagnostics) = catalog::check(&files);
         let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
@@ -195,6 +200,7 @@ impl Workspace {
             events: context.events.clone(),
             cancel: context.cancel.clone(),
             clock: context.clock,
+            offline: context.offline,
         })
     }
 }

@@ -27,14 +27,15 @@ pub(super) fn hold(
     now: DateTime<Utc>,
 ) -> Option<Status> {
     let failures = failures.filter(|f| f.count > 0 && f.of == *of)?;
-    if failures.last.class == FailureClass::Cancelled {
+    // Neither says that the next attempt would fail: who works without network may have it now.
+    if failures.last.class == FailureClass::Cancelled || failures.last.code == ErrorCode::Offline {
         return None;
     }
     if needs_change(&failures.last) || failures.count >= STALLED_AFTER {
         return Some(Status::Stalled {
             failures: failures.count,
             class: failures.last.class,
-            message: failures.last.message.clone(),
+            message: words(&failures.last),
         });
     }
     if failures.at > now {
@@ -48,9 +49,17 @@ pub(super) fn hold(
             again.format("%Y-%m-%dT%H:%M:%SZ"),
             failures.last.class,
             failures.count,
-            failures.last.message
+            words(&failures.last)
         ),
     })
+}
+
+/// What failed, and the line that says why where the message does not.
+fn words(failure: &Failure) -> String {
+    match failure.deciding_line() {
+        Some(line) if !failure.message.contains(line) => format!("{}: {line}", failure.message),
+        _ => failure.message.clone(),
+    }
 }
 
 /// Whether the same recipe would only fail the same way again.

@@ -8,7 +8,10 @@
 mod desired;
 mod evidence;
 mod heartbeat;
+mod journal;
+mod needs;
 pub mod rebuild;
+mod rescue;
 mod run;
 mod settle;
 
@@ -25,7 +28,6 @@ use crate::planner::{self, Inputs, Wanted};
 use crate::release::{PublicKey, Signers, Store};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 /// Everything that reconciling needs to know and to reach.
@@ -54,6 +56,8 @@ pub struct World<'a> {
     pub cancel: Cancel,
     /// The time.
     pub clock: Clock,
+    /// Nothing may be asked of the network: what is not here is missing.
+    pub offline: bool,
 }
 
 /// What is needed to publish.
@@ -78,6 +82,8 @@ pub struct Decided {
     requests: BTreeMap<ImageName, Wanted>,
     /// Images whose spec cannot be resolved.
     pub failed: Vec<(ImageName, Failure)>,
+    /// Images whose last attempt failed: they wait until the others had their turn.
+    failed_before: BTreeSet<ImageName>,
 }
 
 /// What became of a plan.
@@ -100,13 +106,15 @@ impl World<'_> {
     pub fn plan(&self) -> Result<Decided> {
         let names: Vec<ImageName> = self.selected.iter().cloned().collect();
         let observed = self.store.observe(&self.keys, &names)?;
-        let made = self.made_locks()?;
-        let gathered = desired::gather(self, &observed, &made);
+        let made = self.made_locks(&self.selected)?;
+        let gathered = desired::gather(self, &self.selected, &observed, &made);
         let now = self.clock.now();
         let history = match &self.state {
             Some(state) => self.runtime.block_on(state.history(now))?,
             None => BTreeMap::new(),
         };
+        let failed = |history: &planner::History| history.build.is_some() || history.lock.is_some();
+        let failed_before = history.iter().filter(|(_, h)| failed(h)).map(|(i, _)| i.clone()).collect();
         let inputs = Inputs {
             now,
             source: self.catalog.source.clone(),
@@ -124,7 +132,7 @@ impl World<'_> {
             }
             requests.insert(desired.image, desired.wanted);
         }
-        Ok(Decided { planned, recipes, requests, failed: gathered.failed })
+        Ok(Decided { planned, recipes, requests, failed: gathered.failed, failed_before })
     }
 
     /// Resolves the packages of every image whose plan says so, then plans again with the
@@ -135,11 +143,17 @@ impl World<'_> {
     /// [`Decided::failed`].
     pub fn lock_and_plan(&self) -> Result<Decided> {
         let first = self.plan()?;
-        let locks: Vec<Step> =
+        let mut locks: Vec<Step> =
             first.planned.plan.steps.iter().filter(|s| matches!(s.action, Action::Lock)).cloned().collect();
-        if locks.is_empty() {
+        if self.offline {
+            // Looking for what is new upstream has to wait; a first lock may be had from the
+            // indexes that are here.
+            locks.retain(|step| matches!(first.requests.get(&step.image), Some(Wanted::NeedsLock { .. })));
+        }
+        if locks.is_empty() && !self.offline {
             return Ok(first);
         }
+        locks.sort_by_key(|step| first.failed_before.contains(&step.image));
         let mut failed = Vec::new();
         for step in &locks {
             if let Err(failure) = self.take_lock_step(&first, &step.image) {
@@ -166,7 +180,12 @@ impl World<'_> {
         };
         let state = self.state()?;
         let now = self.clock.now();
-        match self.with_builder(|builder| builder.lock(image, &request)) {
+        let locked = rescue::with_room(self, &self.events, || {
+            self.with_builder(&self.events, |builder| builder.lock(image, &request))
+        });
+        match locked {
+            // What is here says nothing about what is new upstream.
+            Ok(new) if self.offline => self.runtime.block_on(state.put_made_lock(image, &new)),
             Ok(new) => {
                 point(Point::LockResolved)?;
                 // The same packages from a newer index are no change: what was built from the
@@ -197,8 +216,10 @@ impl World<'_> {
     /// # Errors
     /// Only what concerns no single image.
     pub fn carry_out(&self, decided: &Decided, publishing: &Publishing, jobs: usize) -> Result<Outcome> {
-        let steps: Vec<&Step> =
+        let mut steps: Vec<&Step> =
             decided.planned.plan.steps.iter().filter(|s| !matches!(s.action, Action::Lock)).collect();
+        // One that failed before may take its time to fail again; nobody waits for that.
+        steps.sort_by_key(|step| decided.failed_before.contains(&step.image));
         let next = std::sync::atomic::AtomicUsize::new(0);
         let outcome = Mutex::new(Outcome { failed: decided.failed.clone(), ..Outcome::default() });
         let work = || {
@@ -257,10 +278,10 @@ impl World<'_> {
         self.state.as_ref().ok_or_else(|| Failure::bug("a run without a state database"))
     }
 
-    fn made_locks(&self) -> Result<BTreeMap<ImageName, Lock>> {
+    fn made_locks(&self, images: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Lock>> {
         let mut made = BTreeMap::new();
         if let Some(state) = &self.state {
-            for image in &self.selected {
+            for image in images {
                 if let Some(lock) = self.runtime.block_on(state.made_lock(image))? {
                     made.insert(image.clone(), lock);
                 }
@@ -269,20 +290,20 @@ impl World<'_> {
         Ok(made)
     }
 
-    fn with_builder<T>(&self, work: impl FnOnce(&crate::build::Builder<'_>) -> Result<T>) -> Result<T> {
+    fn with_builder<T>(
+        &self,
+        events: &Emitter,
+        work: impl FnOnce(&crate::build::Builder<'_>) -> Result<T>,
+    ) -> Result<T> {
         let client = crate::effects::fetch::client()?;
         work(&crate::build::Builder {
             cache: &self.cache,
             mirrors: &self.mirrors,
             client: &client,
             runtime: &self.runtime,
-            events: &self.events,
+            events,
             cancel: &self.cancel,
+            offline: self.offline,
         })
-    }
-
-    /// Where artifacts of a recipe lie while they are verified and published.
-    fn artifacts(&self, recipe: &crate::model::Digest) -> PathBuf {
-        self.cache.root().join("artifacts").join(recipe.hex())
     }
 }

@@ -37,6 +37,8 @@ pub struct Rebuilding<'a> {
     pub keep: Option<PathBuf>,
     /// Who builds, as a URI.
     pub builder: String,
+    /// Whether the network may not be used.
+    pub offline: bool,
     /// Runs downloads.
     pub runtime: &'a tokio::runtime::Handle,
     /// Where progress goes.
@@ -73,6 +75,7 @@ impl Rebuilding<'_> {
             runtime: self.runtime,
             events: self.events,
             cancel: self.cancel,
+            offline: self.offline,
         };
         let built = builder.build(&resolved, self.min_free_space, &out)?;
         let mut files = Vec::new();

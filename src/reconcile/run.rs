@@ -1,7 +1,9 @@
 //! One run: build, verify, publish, with its phase recorded before each begins.
 
 use super::heartbeat::{Heartbeat, LEASE};
-use super::{Publishing, World, evidence};
+use super::journal::Journal;
+use super::{Publishing, World, evidence, rescue};
+use crate::build::cache::{Cache, Kind, lock_of};
 use crate::build::registry;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::effects::{Point, point};
@@ -12,7 +14,9 @@ use crate::model::name::{ChannelName, Version};
 use crate::model::plan::{Reason, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
-use crate::model::{Artifact, ArtifactKind, Digest, Event, Failure, FailureClass, Result, VerifiedArtifact};
+use crate::model::{
+    Artifact, ArtifactKind, Digest, Emitter, Event, Failure, FailureClass, Result, VerifiedArtifact,
+};
 use crate::release::{Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
@@ -61,15 +65,20 @@ fn drive_leased(
     }
     let state = world.state()?;
     let started = state.start_run(&step.image, &recipe, version, world.clock.now());
-    let mut steps = Steps { world, run: world.runtime.block_on(started)?, heartbeat };
-    let result = point(Point::RunStarted).and_then(|()| steps.all(resolved, step, channel, publishing));
+    let journal = Journal::new(&world.events, world.clock);
+    let events = journal.events().clone();
+    let mut steps = Steps { world, run: world.runtime.block_on(started)?, heartbeat, journal };
+    let result = point(Point::RunStarted).and_then(|()| {
+        rescue::with_room(world, &events, || steps.all(resolved, step, channel, publishing))
+    });
     let end = match &result {
         Ok(()) => Some(RunState::Published),
         // Stopped on request: the run stays where it stood and is taken up again.
         Err(f) if f.class == FailureClass::Cancelled => None,
         Err(failure) => Some(RunState::Failed { failure: failure.clone() }),
     };
-    let recorded = end.map_or(Ok(()), |end| steps.enter(end));
+    let recorded = end.map_or(Ok(()), |end| steps.enter(end)).and_then(|()| steps.write_journal());
+    // Of several failures the first one is the cause.
     result.and(recorded).map(|()| true)
 }
 
@@ -90,6 +99,7 @@ struct Steps<'a, 'w> {
     world: &'a World<'w>,
     run: Run,
     heartbeat: &'a Heartbeat,
+    journal: Journal,
 }
 
 impl Steps<'_, '_> {
@@ -104,8 +114,17 @@ impl Steps<'_, '_> {
             RunState::Published => point(Point::RunPublished)?,
             _ => {}
         }
-        world.events.emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
-        Ok(())
+        self.events().emit(Event::Phase { image: self.run.image.clone(), phase: self.run.state.phase() });
+        self.write_journal()
+    }
+
+    fn events(&self) -> &Emitter {
+        self.journal.events()
+    }
+
+    fn write_journal(&self) -> Result<()> {
+        let world = self.world;
+        self.journal.write(world.state()?, &world.runtime, self.run.id, world.clock.now())
     }
 
     fn all(
@@ -118,16 +137,17 @@ impl Steps<'_, '_> {
         let world = self.world;
         let started = world.clock.now();
         self.enter(RunState::Building)?;
-        let folder = world.artifacts(&resolved.recipe.digest());
+        let session = world.cache.session();
+        let folder = session.artifacts(&resolved.recipe.digest());
         // Two images never share a recipe; two catalogs on one cache may.
-        let _held = FileLock::take(&folder.with_extension("lock"))?;
+        let _held = FileLock::take(&lock_of(&folder))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
         let document = world.catalog.images.get(&step.image);
         let space = world.catalog.settings.build.min_free_space;
-        let built = world.with_builder(|b| b.build(resolved, space, &folder))?;
+        let built = world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?;
 
         self.enter(RunState::Verifying)?;
-        let artifacts = self.verify(resolved, &built)?;
+        let artifacts = self.verify(resolved, &built, &session)?;
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
@@ -164,25 +184,34 @@ impl Steps<'_, '_> {
         remove_tree(&folder)?;
         point(Point::ArtifactsRemoved)?;
         let (image, version) = (self.run.image.clone(), self.run.version.clone());
-        world.events.emit(Event::Published { image, version });
+        self.events().emit(Event::Published { image, version });
         Ok(())
     }
 
-    fn verify(&self, resolved: &ResolvedRecipe, built: &Built) -> Result<Vec<VerifiedArtifact>> {
+    /// The evidence is held by `session` until the release is published.
+    fn verify(
+        &self,
+        resolved: &ResolvedRecipe,
+        built: &Built,
+        session: &Cache,
+    ) -> Result<Vec<VerifiedArtifact>> {
         let world = self.world;
         built
             .artifacts
             .iter()
             .map(|artifact| {
                 world.cancel.check()?;
-                let place = evidence::place(world.cache.root(), artifact, &resolved.recipe);
-                if let Some(found) = evidence::find(&place, artifact)? {
+                let place = evidence::place(session, artifact, &resolved.recipe);
+                let looking = session.session();
+                if let Some(found) = evidence::find(&looking, &place, artifact, self.events())? {
+                    session.hold(&place)?;
                     return VerifiedArtifact::new(artifact.clone(), found);
                 }
+                drop(looking);
                 let gathered = WorkFolder::new(&world.cache.work(), "verify")?;
                 let shown = self.show(resolved, artifact, gathered.path())?;
                 point(Point::EvidenceGathered)?;
-                let kept = evidence::keep(world.cache.root(), &place, shown)?;
+                let kept = evidence::keep(session, &place, shown)?;
                 let verified = VerifiedArtifact::new(artifact.clone(), kept);
                 if verified.is_err() {
                     self.put_aside(&place)?;
@@ -195,11 +224,11 @@ impl Steps<'_, '_> {
     /// Evidence that refuses an artifact is kept for people to read, and never found again
     /// as a reason to publish or not to try.
     fn put_aside(&self, place: &Path) -> Result<()> {
-        let aside = parent(parent(place)).join("refused").join(self.run.image.as_str());
+        let aside = self.world.cache.folder(Kind::Refused).join(self.run.image.as_str());
         std::fs::create_dir_all(parent(&aside)).during(|| format!("making {}", parent(&aside).display()))?;
         remove_tree(&aside)?;
         std::fs::rename(place, &aside).during(|| format!("keeping {}", aside.display()))?;
-        self.world.events.warn(format!("{}: the evidence is in {}", self.run.image, aside.display()));
+        self.events().warn(format!("{}: the evidence is in {}", self.run.image, aside.display()));
         Ok(())
     }
 
@@ -220,14 +249,14 @@ impl Steps<'_, '_> {
                 &build_id,
                 &resolved.recipe.verify,
                 &options,
-                &world.events,
+                self.events(),
                 &world.cancel,
             ),
             ArtifactKind::OciArchive => {
-                verify::oci(artifact, &build_id, &options, &world.events, &world.cancel)
+                verify::oci(artifact, &build_id, &options, self.events(), &world.cancel)
             }
             ArtifactKind::Rootfs => {
-                verify::rootfs(artifact, &build_id, &options, &world.events, &world.cancel)
+                verify::rootfs(artifact, &build_id, &options, self.events(), &world.cancel)
             }
             ArtifactKind::Disk => Err(Failure::bug("a disk image cannot be verified yet")),
         }
@@ -237,13 +266,17 @@ impl Steps<'_, '_> {
     fn push(&self, artifacts: &[VerifiedArtifact], publishing: &Publishing) -> Result<()> {
         let Some((prefix, credentials)) = &publishing.registry else { return Ok(()) };
         let world = self.world;
+        if world.offline {
+            return Err(Failure::offline(format!("the OCI image cannot be pushed to {prefix}"))
+                .hint("Publish with network, or remove store.registry from bootwright.yaml."));
+        }
         for image in artifacts.iter().filter(|a| a.artifact().kind == ArtifactKind::OciArchive) {
             let target = format!("{}/{}:{}", prefix.trim_end_matches('/'), self.run.image, self.run.version);
             world.runtime.block_on(registry::push(
                 image.path(),
                 &target,
                 credentials,
-                &world.events,
+                self.events(),
                 &world.cancel,
             ))?;
         }

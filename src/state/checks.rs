@@ -4,7 +4,7 @@ use super::runs::json;
 use super::tables::{check, made_lock};
 use super::{State, from_millis, millis};
 use crate::model::lock::LockRequest;
-use crate::model::{Failure, FailureClass, ImageName, Lock, Result};
+use crate::model::{ErrorCode, Failure, FailureClass, ImageName, Lock, Result};
 use crate::planner::{Failures, History, request_digest};
 use chrono::{DateTime, Utc};
 use sea_orm::ActiveValue::Set;
@@ -71,7 +71,7 @@ impl State {
         let request = request_digest(request).to_string();
         let before =
             old.as_ref().filter(|row| row.request.as_ref() == Some(&request)).map_or(0, |row| row.failures);
-        let counts = failure.class != FailureClass::Cancelled;
+        let counts = failure.class != FailureClass::Cancelled && failure.code != ErrorCode::Offline;
         let row = check::ActiveModel {
             image: Set(image.to_string()),
             checked: Set(old.and_then(|row| row.checked)),

@@ -16,10 +16,13 @@ mod leases;
 mod migrations;
 mod open;
 mod process;
+mod prune;
 mod runs;
 mod tables;
 
 pub use leases::{Acquired, Holder, Lease, image_lease};
+pub use prune::{LONGEST_MEMORY, RUNS_KEPT};
+pub use runs::EVENTS_KEPT;
 
 use crate::model::{Failure, Result};
 use chrono::{DateTime, Utc};

@@ -6,12 +6,15 @@ use super::tables::event;
 use super::tables::run::{ActiveModel, Column, Entity, Model};
 use super::{State, errors, from_millis, millis};
 use crate::model::run::{Phase, Run, RunId, RunState};
-use crate::model::{Digest, Event, Failure, FailureClass, ImageName, Result, Version};
+use crate::model::{Digest, ErrorCode, Event, Failure, FailureClass, ImageName, Result, Version};
 use chrono::{DateTime, Utc};
 use sea_orm::ActiveValue::{Set, Unchanged};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Events of one run that are kept, the newest.
+pub const EVENTS_KEPT: usize = 1000;
 
 impl State {
     /// Starts to build a recipe: a new run, or the open one of this recipe with its attempt
@@ -93,7 +96,7 @@ impl State {
             ..ActiveModel::default()
         };
         if let RunState::Failed { failure } = &state {
-            let counts = failure.class != FailureClass::Cancelled;
+            let counts = failure.class != FailureClass::Cancelled && failure.code != ErrorCode::Offline;
             change.failures = Set(row.failures + i64::from(counts));
             change.failure = Set(Some(json(failure)?));
             change.failed_at = Set(Some(millis(now)));
@@ -119,19 +122,41 @@ impl State {
         rows.iter().map(|row| self.run(row)).collect()
     }
 
-    /// Keeps one event of a run.
+    /// Keeps events of a run, of all of them the newest [`EVENTS_KEPT`].
     ///
     /// # Errors
     /// If there is no such run or the database cannot be written.
-    pub async fn record_event(&self, run: RunId, event: &Event, now: DateTime<Utc>) -> Result<()> {
-        let row = event::ActiveModel {
-            run: Set(run.0),
-            time: Set(millis(now)),
-            event: Set(json(event)?),
-            ..event::ActiveModel::default()
-        };
-        let done = event::Entity::insert(row).exec_without_returning(&self.db).await;
-        done.map(|_| ()).map_err(|e| self.failed("writing to", &e))
+    pub async fn record_events(&self, run: RunId, events: &[(DateTime<Utc>, Event)]) -> Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let rows = events[events.len().saturating_sub(EVENTS_KEPT)..].iter().map(|(time, event)| {
+            Ok(event::ActiveModel {
+                run: Set(run.0),
+                time: Set(millis(*time)),
+                event: Set(json(event)?),
+                ..event::ActiveModel::default()
+            })
+        });
+        let transaction = self.begin().await?;
+        for row in rows.collect::<Result<Vec<_>>>()? {
+            let done = event::Entity::insert(row).exec_without_returning(&transaction).await;
+            done.map_err(|e| self.failed("writing to", &e))?;
+        }
+        let first_too_old = event::Entity::find()
+            .filter(event::Column::Run.eq(run.0))
+            .order_by_desc(event::Column::Id)
+            .offset(EVENTS_KEPT as u64)
+            .one(&transaction)
+            .await
+            .map_err(|e| self.failed("reading", &e))?;
+        if let Some(row) = first_too_old {
+            let old = event::Entity::delete_many()
+                .filter(event::Column::Run.eq(run.0))
+                .filter(event::Column::Id.lte(row.id));
+            old.exec(&transaction).await.map_err(|e| self.failed("writing to", &e))?;
+        }
+        self.commit(transaction).await
     }
 
     /// The events of a run as JSON, in the order in which they were kept.

@@ -4,6 +4,10 @@
 //! in a table is the distribution's own; a table only translates, it is no list of what
 //! may be installed.
 
+mod tools;
+
+pub use tools::tool_package;
+
 use crate::model::name::{PackageName, UnitName};
 use crate::model::spec::{Architecture, Base, KernelVersion};
 use serde::Deserialize;

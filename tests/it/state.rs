@@ -161,14 +161,14 @@ fn events_are_kept_in_order() {
         let run = state.start_run(&image("edge"), &digest, &version, at(0)).await.unwrap();
         for message in ["one", "two"] {
             let event = Event::Warning { message: message.to_owned() };
-            state.record_event(run.id, &event, at(1)).await.unwrap();
+            state.record_events(run.id, &[(at(1), event.clone())]).await.unwrap();
         }
         let events = state.events(run.id).await.unwrap();
         assert_eq!(events[1].1, serde_json::json!({"event": "warning", "message": "two"}));
         assert_eq!((events.len(), events[0].0), (2, at(1)));
         let nobody = bootwright::model::run::RunId(uuid::Uuid::nil());
         let event = Event::Warning { message: String::new() };
-        assert!(state.record_event(nobody, &event, at(1)).await.is_err());
+        assert!(state.record_events(nobody, &[(at(1), event.clone())]).await.is_err());
     });
 }
 

@@ -11,7 +11,7 @@
 mod cpio;
 mod modules;
 
-use super::cache::Cache;
+use super::cache::{Cache, Found, lock_of, seal};
 use super::stack::{Kernel, Stack, StackedLayer};
 use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
@@ -39,6 +39,11 @@ const READ: [&str; 6] = [
     "usr/lib/modules",
 ];
 
+/// The identity of the initramfs of a root whose top layer is `top`.
+pub(super) fn id(top: Option<LayerId>, epoch: i64) -> Digest {
+    Digest::of_json(&(FORMAT, top, epoch))
+}
+
 /// How many layers, from the bottom, shape the initramfs.
 pub fn depth(layers: &[StackedLayer]) -> usize {
     layers
@@ -61,29 +66,35 @@ pub fn make(
 ) -> Result<Kernel> {
     let (version, vmlinuz) = find_kernel(layers)?;
     let top: Option<LayerId> = layers.last().map(|l| l.id);
-    let id = Digest::of_json(&(FORMAT, top, epoch));
-    let folder = cache.initramfs(&id);
-    let kernel = Kernel { version: version.clone(), vmlinuz, initrd: folder.join("initrd") };
-    let lock = cache.root().join("initramfs").join(format!("{}.lock", id.hex()));
-    let _held = FileLock::take(&lock)?;
-    if kernel.initrd.is_file() {
-        return Ok(kernel);
+    let folder = cache.initramfs(&id(top, epoch));
+    let kernel = Kernel { version: version.clone(), vmlinuz, initrd: folder.join("root/initrd") };
+    let _making = FileLock::take(&lock_of(&folder))?;
+    match cache.find_tree(&folder)? {
+        Found::Sound => return Ok(kernel),
+        Found::Absent => {}
+        Found::Damaged(why) => {
+            events.warn(format!("an initramfs in the cache is damaged ({why}); it is made again"));
+            cache.discard(&folder)?;
+        }
     }
     let task = Task::start(events, "initramfs");
     let work = WorkFolder::new(&cache.work(), "initramfs")?;
-    let out = work.path().join("out");
-    std::fs::create_dir(&out).during(|| format!("making {}", out.display()))?;
+    let kept = work.path().join("kept");
+    let out = kept.join("root");
+    std::fs::create_dir_all(&out).during(|| format!("making {}", out.display()))?;
     let stack = Stack { layers: layers.to_vec(), epoch, cache: cache.root().to_owned() };
     let functions = modules::functions(&stack)?;
     run(&stack, &version, functions.as_deref(), work.path(), &out, (events, cancel))?;
     if functions.is_some() {
         let list = out.join("modules");
-        let archive = modules::archive(&stack, &list, cache, work.path(), cancel)?;
+        let (archive, _held) = modules::archive(&stack, &list, cache, work.path(), (events, cancel))?;
         append(&archive, &out.join("initrd"))?;
         std::fs::remove_file(&list).during(|| format!("removing {}", list.display()))?;
     }
+    seal::seal_tree(&kept)?;
     point(Point::InitramfsMade)?;
-    std::fs::rename(&out, &folder).during(|| format!("keeping {}", folder.display()))?;
+    std::fs::rename(&kept, &folder).during(|| format!("keeping {}", folder.display()))?;
+    cache.hold(&folder)?;
     point(Point::InitramfsKept)?;
     let size = kernel.initrd.metadata().map_or(0, |m| m.len());
     task.finish(format!("built, {}", Size::from_bytes(size)));

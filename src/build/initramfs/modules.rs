@@ -10,14 +10,14 @@
 //! in the image makes no new one.
 
 use super::cpio::Cpio;
-use crate::build::cache::Cache;
+use crate::build::cache::{Cache, Kind};
+use crate::build::derived::{self, Held};
 use crate::build::stack::Stack;
-use crate::build::{derived, rootfs, union};
+use crate::build::{rootfs, union};
 use crate::effects::{Cancel, files};
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
-use crate::model::{Digest, Failure, Result};
-use serde::{Deserialize, Serialize};
+use crate::model::{Digest, Emitter, Failure, Result};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -57,17 +57,6 @@ struct Module {
     source: PathBuf,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Seal {
-    size: u64,
-}
-
-impl derived::Seal for Seal {
-    fn size(&self) -> u64 {
-        self.size
-    }
-}
-
 /// The compressed archive of the modules in the list that `mkinitramfs` left at `list`, made
 /// in `scratch` or found in the cache.
 ///
@@ -78,8 +67,8 @@ pub fn archive(
     list: &Path,
     cache: &Cache,
     scratch: &Path,
-    cancel: &Cancel,
-) -> Result<PathBuf> {
+    (events, cancel): (&Emitter, &Cancel),
+) -> Result<(PathBuf, Held)> {
     let list = files::read_if_exists(list, LONGEST)?
         .ok_or_else(|| Failure::bug("mkinitramfs left no list of kernel modules"))?;
     let modules = find(stack, &list)?;
@@ -88,16 +77,15 @@ pub fn archive(
         .map(|module| Ok((&module.name, files::digest_file(&module.source)?.0)))
         .collect::<Result<Vec<_>>>()?;
     let id = Digest::of_json(&(FORMAT, contents));
-    let folder = cache.root().join("initramfs").join("modules");
-    std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
-    let path = folder.join(format!("{}.cpio.zst", id.hex()));
-    let _held = files::FileLock::take(&folder.join(format!("{}.lock", id.hex())))?;
-    if derived::cached::<Seal>(&path)?.is_none() {
-        let made = scratch.join("modules.cpio.zst");
-        let size = write(&modules, &made, cancel)?;
-        derived::keep(&made, &path, &Seal { size })?;
+    let path = cache.folder(Kind::InitramfsModules).join(format!("{}.cpio.zst", id.hex()));
+    if let Some((_, held)) = derived::cached::<u64>(&path, events)? {
+        return Ok((path, held));
     }
-    Ok(path)
+    let made = scratch.join("modules.cpio.zst");
+    write(&modules, &made, cancel)?;
+    let (sha256, size) = files::digest_file(&made)?;
+    let held = derived::keep(&made, &path, sha256, &size)?;
+    Ok((path, held))
 }
 
 /// The modules in a list of absolute paths, sorted, each once.
@@ -125,8 +113,8 @@ fn find(stack: &Stack, list: &[u8]) -> Result<Vec<Module>> {
     lines.iter().map(module).collect()
 }
 
-/// Writes the compressed archive; gives its size in bytes.
-fn write(modules: &[Module], to: &Path, cancel: &Cancel) -> Result<u64> {
+/// Writes the compressed archive.
+fn write(modules: &[Module], to: &Path, cancel: &Cancel) -> Result<()> {
     let writing = || format!("writing {}", to.display());
     let file = BufWriter::with_capacity(1 << 20, File::create(to).during(writing)?);
     let mut archive = Cpio::new(rootfs::compressor(file, Compression::Balanced).during(writing)?);
@@ -141,8 +129,7 @@ fn write(modules: &[Module], to: &Path, cancel: &Cancel) -> Result<u64> {
         archive.file(&module.name, size, &mut content)?;
     }
     let mut file = archive.finish()?.finish().during(writing)?;
-    file.flush().during(writing)?;
-    Ok(file.get_ref().metadata().during(writing)?.len())
+    file.flush().during(writing)
 }
 
 /// All folders that the modules are in, parents first. `usr` is the first of them, never

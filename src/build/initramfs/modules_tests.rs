@@ -19,6 +19,11 @@ fn stack(root: &Path, layers: &[&[(&str, &str)]]) -> Stack {
     Stack { layers: layers.iter().enumerate().map(layer).collect(), epoch: 0, cache: root.join("cache") }
 }
 
+fn quiet() -> (&'static Emitter, &'static Cancel) {
+    static QUIET: std::sync::LazyLock<(Emitter, Cancel)> = std::sync::LazyLock::new(Default::default);
+    (&QUIET.0, &QUIET.1)
+}
+
 struct Made {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -29,7 +34,7 @@ fn make(root: &Path, stack: &Stack, list: &str) -> Result<Made> {
     let scratch = tempfile::tempdir_in(root).unwrap();
     let file = scratch.path().join("list");
     std::fs::write(&file, list).unwrap();
-    let path = archive(stack, &file, &cache, scratch.path(), &Cancel::default())?;
+    let (path, _) = archive(stack, &file, &cache, scratch.path(), quiet())?;
     let bytes = std::fs::read(&path).unwrap();
     Ok(Made { path, bytes })
 }
@@ -123,8 +128,7 @@ fn no_modules_make_an_empty_archive_but_no_list_is_an_error() {
     let plain = zstd::decode_all(&made.bytes[..]).unwrap();
     assert!(String::from_utf8_lossy(&plain).contains("TRAILER!!!"));
     let cache = Cache::open(&dir.path().join("cache")).unwrap();
-    let failure =
-        archive(&stack, &dir.path().join("none"), &cache, dir.path(), &Cancel::default()).unwrap_err();
+    let failure = archive(&stack, &dir.path().join("none"), &cache, dir.path(), quiet()).unwrap_err();
     assert!(failure.message.contains("no list"), "{failure}");
 }
 

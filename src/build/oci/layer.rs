@@ -6,7 +6,7 @@
 //! that mean something are written.
 
 use crate::build::archive::Archive;
-use crate::build::derived;
+use crate::build::derived::{self, Held};
 use crate::build::entry::{Entry, Kind};
 use crate::build::rootfs::compressor;
 use crate::build::stack::{Stack, StackedLayer};
@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Raised when the form of the tar changes, so that blobs of before are not taken for new ones.
 const BLOB_FORMAT: u32 = 1;
@@ -43,21 +44,17 @@ pub struct Blob {
     pub diff_id: Digest,
     /// The blob's size in bytes.
     pub size: u64,
+    /// Keeps it from being pruned.
+    pub held: Held,
 }
 
-/// What is written beside a blob when it is complete.
+/// What is written into a blob's seal when it is complete.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Seal {
+struct Facts {
     digest: Digest,
     diff_id: Digest,
     size: u64,
-}
-
-impl derived::Seal for Seal {
-    fn size(&self) -> u64 {
-        self.size
-    }
 }
 
 /// Makes the blobs of all layers that are not in the cache, bottom first, several at once.
@@ -76,40 +73,44 @@ pub fn blobs(
     let path = |layer: &StackedLayer| {
         folder.join(format!("{}-zstd{}-{BLOB_FORMAT}.tar.zst", layer.id, compression.level()))
     };
-    let mut missing = Vec::new();
+    let (mut missing, mut held) = (Vec::new(), Vec::new());
     for (i, layer) in stack.layers.iter().enumerate() {
-        if derived::cached::<Seal>(&path(layer))?.is_none() {
-            missing.push(i);
+        match derived::cached::<Facts>(&path(layer), events)? {
+            Some((_, found)) => held.push(found),
+            None => missing.push(i),
         }
     }
     // The largest first: the others then fill the gaps.
     missing.sort_by_key(|i| std::cmp::Reverse(stack.layers[*i].size));
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "oci")?;
+        let new = Mutex::new(Vec::new());
         derived::in_parallel(&missing, |i| {
             let layer = &stack.layers[*i];
             let task = Task::start(events, format!("oci layer {}", layer.name));
             let made = scratch.path().join(layer.id.to_string());
-            let seal = make(stack, *i, compression, &made, cancel)
+            let facts = make(stack, *i, compression, &made, cancel)
                 .map_err(|failure| failure.on(format!("layer {}", layer.name)))?;
             point(Point::BlobMade)?;
-            derived::keep(&made, &path(layer), &seal)?;
-            task.finish(format!("made, {}", Size::from_bytes(seal.size)));
+            let held = derived::keep(&made, &path(layer), facts.digest, &facts)?;
+            task.finish(format!("made, {}", Size::from_bytes(facts.size)));
+            new.lock().unwrap_or_else(PoisonError::into_inner).push(held);
             Ok(())
         })?;
+        held.extend(new.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
     stack
         .layers
         .iter()
         .map(|layer| {
             let path = path(layer);
-            let seal: Seal = derived::present(&path)?;
-            Ok(Blob { path, digest: seal.digest, diff_id: seal.diff_id, size: seal.size })
+            let (facts, held): (Facts, Held) = derived::present(&path, events)?;
+            Ok(Blob { path, digest: facts.digest, diff_id: facts.diff_id, size: facts.size, held })
         })
         .collect()
 }
 
-fn make(stack: &Stack, index: usize, compression: Compression, to: &Path, cancel: &Cancel) -> Result<Seal> {
+fn make(stack: &Stack, index: usize, compression: Compression, to: &Path, cancel: &Cancel) -> Result<Facts> {
     let compressing = || format!("compressing {}", to.display());
     let file = File::create(to).during(|| format!("writing {}", to.display()))?;
     let compressed = Hashing::new(BufWriter::with_capacity(1 << 20, file));
@@ -127,7 +128,7 @@ fn make(stack: &Stack, index: usize, compression: Compression, to: &Path, cancel
     let compressed = encoder.finish().during(compressing)?;
     let (mut file, digest, size) = compressed.finish();
     file.flush().during(|| format!("writing {}", to.display()))?;
-    Ok(Seal { digest, diff_id, size })
+    Ok(Facts { digest, diff_id, size })
 }
 
 fn add<W: Write>(archive: &mut Archive<W>, entry: &Entry, link: Option<&Path>, below: &Stack) -> Result<()> {

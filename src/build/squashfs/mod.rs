@@ -10,7 +10,7 @@
 
 mod group;
 
-use super::derived;
+use super::derived::{self, Held};
 use super::stack::Stack;
 use crate::effects::files::{self, WorkFolder};
 use crate::effects::{Cancel, Point, Process, Task, point};
@@ -18,12 +18,12 @@ use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
 use crate::model::spec::Size;
-use crate::model::{Digest, Failure, Result};
+use crate::model::{Failure, Result};
 use group::Group;
-use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Raised when the options below change, so that modules of before are not taken for new ones.
 const MODULE_FORMAT: u32 = 2;
@@ -41,19 +41,8 @@ pub struct Module {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-}
-
-/// What is written beside a module when it is complete.
-#[derive(Debug, Serialize, Deserialize)]
-struct Seal {
-    sha256: Digest,
-    size: u64,
-}
-
-impl derived::Seal for Seal {
-    fn size(&self) -> u64 {
-        self.size
-    }
+    /// Keeps it from being pruned.
+    pub held: Held,
 }
 
 /// Makes the modules that are not in the cache, bottom first, several at once.
@@ -70,10 +59,11 @@ pub fn modules(
     let work = folder.join("work");
     WorkFolder::sweep(&work)?;
     let groups = group::groups(&stack.layers)?;
-    let mut missing = Vec::new();
+    let (mut held, mut missing) = (Vec::new(), Vec::new());
     for group in &groups {
-        if derived::cached::<Seal>(&path_of(&folder, group, compression))?.is_none() {
-            missing.push(group);
+        match derived::cached::<u64>(&path_of(&folder, group, compression), events)? {
+            Some((_, found)) => held.push(found),
+            None => missing.push(group),
         }
     }
     // The largest first: the others then fill the gaps.
@@ -81,13 +71,19 @@ pub fn modules(
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "squashfs")?;
         let how = How { folder: &folder, scratch: scratch.path(), epoch: stack.epoch, compression };
-        derived::in_parallel(&missing, |group| make(group, &how, events, cancel))?;
+        let made = Mutex::new(Vec::new());
+        derived::in_parallel(&missing, |group| {
+            let new = make(group, &how, events, cancel)?;
+            made.lock().unwrap_or_else(PoisonError::into_inner).push(new);
+            Ok(())
+        })?;
+        held.extend(made.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
     let mut modules = Vec::new();
     for (i, group) in groups.iter().enumerate() {
         let path = path_of(&folder, group, compression);
-        let seal: Seal = derived::present(&path)?;
-        modules.push(Module { name: format!("{i:02}-{}.squashfs", group.name()), path, size: seal.size });
+        let (size, held) = derived::present(&path, events)?;
+        modules.push(Module { name: format!("{i:02}-{}.squashfs", group.name()), path, size, held });
     }
     Ok(modules)
 }
@@ -109,7 +105,7 @@ struct How<'a> {
     compression: Compression,
 }
 
-fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
+fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<Held> {
     let task = Task::start(events, format!("squashfs {}", group.name()));
     let tree = group.tree(how.scratch, how.epoch)?;
     let made = how.scratch.join(format!("{}.squashfs", group.id()));
@@ -119,9 +115,9 @@ fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> 
     }
     point(Point::SquashfsMade)?;
     let (sha256, size) = files::digest_file(&made)?;
-    derived::keep(&made, &path_of(how.folder, group, how.compression), &Seal { sha256, size })?;
+    let held = derived::keep(&made, &path_of(how.folder, group, how.compression), sha256, &size)?;
     task.finish(format!("made, {}", Size::from_bytes(size)));
-    Ok(())
+    Ok(held)
 }
 
 fn command(tree: &Path, to: &Path, how: &How<'_>) -> Result<Process> {

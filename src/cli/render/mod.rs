@@ -1,5 +1,6 @@
 //! Reports as text for people. Everything that comes from outside is cleaned here.
 
+pub mod cache;
 pub mod catalog;
 pub mod doctor;
 pub mod plan;

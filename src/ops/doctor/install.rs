@@ -23,6 +23,10 @@ pub(super) fn install(context: &Context, packages: &[String]) -> Result<()> {
         )
         .hint("Run `bootwright doctor --install` as root."));
     }
+    if context.offline {
+        return Err(Failure::offline(format!("{} cannot be installed without network", packages.join(", ")))
+            .hint("Run `bootwright doctor --install` with network."));
+    }
     let task = Task::start(&context.events, "reading the package lists");
     apt(context).arg("update").check(&context.cancel).map_err(|f| explain(f, "reading the package lists"))?;
     task.finish("done");

@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_program_leads_to_the_same_package() {
+        for tool in TOOLS {
+            if let Probe::Program(name, _) = tool.probe {
+                assert_eq!(crate::tables::tool_package(name), Some(tool.package), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_there_is_missing() {
         let cancel = Cancel::default();
         let tool = program("no-such-tool", "--version", "none", "nothing");

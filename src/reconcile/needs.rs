@@ -1,0 +1,54 @@
+//! What the catalog as a whole needs of the cache, whichever images were asked for.
+
+use super::{World, desired};
+use crate::build::cache::needs::Needs;
+use crate::build::cache::prune::{Limits, Prune, Pruned};
+use crate::model::{ImageName, Result};
+use crate::planner::Wanted;
+use std::collections::BTreeSet;
+
+impl World<'_> {
+    /// What building the current recipes of all images would use. An image whose recipe
+    /// cannot be said needs nothing.
+    ///
+    /// # Errors
+    /// If the state database cannot be read.
+    pub fn needs(&self) -> Result<Needs> {
+        let images: BTreeSet<ImageName> = self.catalog.images.keys().cloned().collect();
+        let names: Vec<ImageName> = images.iter().cloned().collect();
+        // A store that cannot be read only hides the locks of its releases.
+        let observed = self.store.observe(&self.keys, &names).unwrap_or_default();
+        let made = self.made_locks(&images)?;
+        let mut needs = Needs::default();
+        for desired in desired::gather(self, &images, &observed, &made).desired {
+            match &desired.wanted {
+                Wanted::Recipe(resolved) => {
+                    needs.add(&resolved.recipe);
+                    needs.add_request(&resolved.lock.request, &self.mirrors);
+                }
+                Wanted::NeedsLock { request, .. } => needs.add_request(request, &self.mirrors),
+            }
+        }
+        Ok(needs)
+    }
+
+    /// What the settings say the cache may hold.
+    pub fn cache_limits(&self) -> Limits {
+        let settings = &self.catalog.settings.cache;
+        Limits { size: settings.max_size.map(|s| s.bytes()), age: settings.max_age.map(|a| a.delta()) }
+    }
+
+    /// Removes from the cache what is beyond the settings' limits, if they have any.
+    ///
+    /// # Errors
+    /// As [`crate::build::cache::Cache::prune`].
+    pub fn keep_cache_small(&self) -> Result<Option<Pruned>> {
+        let limits = self.cache_limits();
+        if !limits.any() {
+            return Ok(None);
+        }
+        let needs = self.needs()?;
+        let prune = Prune { limits, kinds: Vec::new(), needs: &needs, spare_needed: false, dry_run: false };
+        self.cache.prune(&prune, self.clock.now(), &self.cancel).map(Some)
+    }
+}

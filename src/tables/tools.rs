@@ -1,0 +1,30 @@
+//! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
+
+/// Programs and their Debian packages.
+const PACKAGES: [(&str, &str); 20] = [
+    ("apt-get", "apt"),
+    ("apt-cache", "apt"),
+    ("gpgv", "gpgv"),
+    ("dpkg", "dpkg"),
+    ("dpkg-deb", "dpkg"),
+    ("bwrap", "bubblewrap"),
+    ("mksquashfs", "squashfs-tools"),
+    ("unsquashfs", "squashfs-tools"),
+    ("xorriso", "xorriso"),
+    ("grub-mkimage", "grub-common"),
+    ("mkfs.fat", "dosfstools"),
+    ("mcopy", "mtools"),
+    ("mmd", "mtools"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("tar", "tar"),
+    ("git", "git"),
+    ("gpg", "gpg"),
+];
+
+/// The Debian package of a program, if it is one that we start.
+pub fn tool_package(program: &str) -> Option<&'static str> {
+    PACKAGES.iter().find(|(name, _)| *name == program).map(|(_, package)| *package)
+}
