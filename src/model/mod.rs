@@ -14,6 +14,7 @@ pub mod lock;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod policy;
 pub mod probe;
 pub mod recipe;
 pub mod release;

@@ -9,6 +9,7 @@ mod catalogs;
 mod context;
 mod contract;
 pub mod doctor;
+mod judging;
 mod reconciling;
 mod releases;
 mod workspace;
