@@ -11,11 +11,7 @@ use crate::model::spec::Output;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Adds an error for every setting that none of `images` reads.
-pub fn settings(
-    report: &mut Report<'_>,
-    settings: &Settings,
-    images: &BTreeMap<ImageName, ImageDocument>,
-) {
+pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<ImageName, ImageDocument>) {
     if images.is_empty() {
         return;
     }
@@ -59,7 +55,7 @@ fn unread_suites(report: &mut Report<'_>, at: &str, mirror: &Mirror, suites: &BT
             let rest = suite.strip_prefix(*own);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
         };
-        if !suites.iter().any(|own| belongs(own)) {
+        if !suites.iter().any(belongs) {
             let own: Vec<&str> = suites.iter().copied().collect();
             report.error(
                 &format!("{at}.suites[{index}]"),

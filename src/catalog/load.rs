@@ -113,9 +113,15 @@ impl<'a> Loader<'a> {
         settings.unwrap_or_default()
     }
 
+    /// Whether every spec says what its author meant: else nobody knows what it would read.
+    fn specs_are_sound(&self) -> bool {
+        let wrong = |d: &Diagnostic| d.severity == Severity::Error && d.file.starts_with("specs/");
+        !self.names_unsure && !self.found.iter().any(wrong)
+    }
+
     /// Complains about settings that no image reads.
     fn unread_settings(&mut self, settings: &Settings) {
-        let known = if self.names_unsure { None } else { self.files.entry(SETTINGS) };
+        let known = if self.specs_are_sound() { self.files.entry(SETTINGS) } else { None };
         let Some(text) = known.and_then(|(_, file)| std::str::from_utf8(&file.bytes).ok()) else { return };
         let (documents, _) = yaml::parse(text);
         let source = Source::new(SETTINGS, text, &documents);
@@ -166,7 +172,7 @@ impl<'a> Loader<'a> {
         }
         let (document, mut report) = self.typed::<PolicyDocument>(source, node, Kind::Policy);
         if let Some(document) = document {
-            let images = (!self.names_unsure).then_some(&self.images);
+            let images = self.specs_are_sound().then_some(&self.images);
             let policy = check::policy(&mut report, &document, images);
             for (index, rule) in document.spec.rules.iter().enumerate() {
                 let earlier = document.spec.rules[..index].iter().any(|other| other.id == rule.id);
@@ -398,10 +404,13 @@ impl<'a> Loader<'a> {
             }
             let (message, hint) = match folder {
                 "specs" if path.starts_with("specs/schema/") => (
-                    "nothing reads this file: there is no kind of document that it is the schema of".to_owned(),
+                    "nothing reads this file: there is no kind of document that it is the schema of"
+                        .to_owned(),
                     "Take it away.",
                 ),
-                "policies" if name.ends_with(".yml") => ("nothing reads this file".to_owned(), "Rename it to .yaml."),
+                "policies" if name.ends_with(".yml") => {
+                    ("nothing reads this file".to_owned(), "Rename it to .yaml.")
+                }
                 "policies" => (
                     "nothing reads this file: a rule in it would only look as if it were kept".to_owned(),
                     "Policies stand in policies/NAME.yaml, not in a folder below it; take anything else away.",

@@ -184,9 +184,10 @@ pub struct Failure {
     /// The field of a document that caused it: `spec.packages.servers[2]`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
-    /// The policies that it rests on: under other ones it says nothing.
+    /// The policies that it rests on: under other ones it says nothing. Boxed, because every
+    /// result carries the room for a failure.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub policies: Option<Digest>,
+    pub policies: Option<Box<Digest>>,
 }
 
 /// The result of everything that can fail in front of a user.

@@ -22,8 +22,7 @@ pub(super) fn findings(
         (_, Some(asked)) => Packages::Asked(asked),
         (_, None) => Packages::Unknown,
     };
-    let mut findings =
-        policy::of_image(&catalog.policies, document, &catalog.settings.mirrors, packages);
+    let mut findings = policy::of_image(&catalog.policies, document, &catalog.settings.mirrors, packages);
     findings.iter_mut().for_each(|finding| catalog::locate(files, finding));
     findings
 }

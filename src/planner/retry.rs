@@ -29,7 +29,7 @@ pub(super) fn hold(
 ) -> Option<Status> {
     let failures = failures.filter(|f| f.count > 0 && f.of == *of)?;
     // What other policies refused may be right by these.
-    if failures.last.code == ErrorCode::Policy && failures.last.policies.as_ref() != policies {
+    if failures.last.code == ErrorCode::Policy && failures.last.policies.as_deref() != policies {
         return None;
     }
     if failures.last.class == FailureClass::Cancelled {
@@ -130,7 +130,7 @@ mod tests {
     fn a_refusal_by_other_policies_holds_nothing_back() {
         let (these, others) = (Digest::of("these"), Digest::of("others"));
         let mut failure = Failure::new(ErrorCode::Policy, FailureClass::Spec, "a setuid file");
-        failure.policies = Some(these);
+        failure.policies = Some(Box::new(these));
         let refused = failed(1, failure, TimeDelta::seconds(1));
         let recipe = Digest::of("recipe");
         let hold = |policies| hold(&"edge".parse().unwrap(), &recipe, Some(&refused), policies, now());

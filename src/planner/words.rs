@@ -38,7 +38,9 @@ pub(super) fn reason(reason: &Reason) -> String {
         }
         Reason::NoLock => "no lock answers its spec".to_owned(),
         Reason::Channel { channel } => format!("channel {channel} does not point to it"),
-        Reason::PolicyChanged { rule } => format!("policy changed: rule {rule} asks for more than the release shows"),
+        Reason::PolicyChanged { rule } => {
+            format!("policy changed: rule {rule} asks for more than the release shows")
+        }
         Reason::ByHand => "asked by hand".to_owned(),
     }
 }

@@ -14,8 +14,8 @@ pub use policies::may_be_promoted;
 
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
-use crate::effects::{Cancel, Clock};
 use crate::catalog::Files;
+use crate::effects::{Cancel, Clock};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::plan::{Action, Planned, Status, Step};

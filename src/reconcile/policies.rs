@@ -8,18 +8,16 @@ use crate::build::content;
 use crate::catalog::{self, Files};
 use crate::model::artifact::Built;
 use crate::model::catalog::{Catalog, ImageDocument};
-use crate::model::evidence::{Evidence, Verdict};
 use crate::model::name::ImageName;
 use crate::model::observed::Observed;
 use crate::model::policy::{
     ArtifactFacts, Content, Finding, Policy, ReleaseFacts, Requirement, Severity, digest, refusal,
 };
-use crate::model::release::{FileRole, Manifest, NotReproducible};
-use crate::model::spec::Output;
-use crate::model::{Artifact, ArtifactKind, Emitter, Failure, Result};
+use crate::model::release::Manifest;
+use crate::model::{Emitter, Failure, Result};
 use crate::planner::policy::{self, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
-use crate::release::{Publication, PublicKey, Signers};
+use crate::release::{PublicKey, Publication, Signers};
 use std::path::Path;
 
 /// No file of sums or signatures is larger, in bytes.
@@ -27,7 +25,12 @@ const LIMIT: u64 = 1 << 20;
 
 impl World<'_> {
     /// What the policies have against what is desired and what is published.
-    pub(super) fn ruling(&self, desired: &[Desired], failed: &[(ImageName, Failure)], observed: &Observed) -> Ruling {
+    pub(super) fn ruling(
+        &self,
+        desired: &[Desired],
+        failed: &[(ImageName, Failure)],
+        observed: &Observed,
+    ) -> Ruling {
         let policies = &self.catalog.policies;
         let mut ruling = Ruling { policies: digest(policies), ..Ruling::default() };
         if policies.is_empty() {
@@ -37,8 +40,7 @@ impl World<'_> {
         let unknown = failed.iter().map(|(image, _)| (image, Packages::Unknown));
         for (name, packages) in known.chain(unknown) {
             let Some(document) = self.catalog.images.get(name) else { continue };
-            let mut findings =
-                policy::of_image(policies, document, &self.catalog.settings.mirrors, packages);
+            let mut findings = policy::of_image(policies, document, &self.catalog.settings.mirrors, packages);
             findings.extend(self.of_published(name, document, observed));
             if !findings.is_empty() {
                 findings.iter_mut().for_each(|finding| catalog::locate(self.files, finding));
@@ -53,14 +55,8 @@ impl World<'_> {
         let channel = &document.spec.spec.channel;
         let current = observed.images.get(name).and_then(|image| image.channels.get(channel));
         let Some(current) = current else { return Vec::new() };
-        if !policy::asks(policies, document, |rule| rule.requirement.is_of_release()) {
-            return Vec::new();
-        }
         // A manifest that cannot be read is a defect of its own, and no rule's business.
-        let Ok(manifest) = self.store.manifest(name, &current.version, &self.keys) else {
-            return Vec::new();
-        };
-        let mut facts = published(&manifest);
+        let Some(mut facts) = current.facts.clone() else { return Vec::new() };
         if policy::asks(policies, document, |rule| matches!(rule.requirement, Requirement::Signers(_))) {
             facts.signers = signed_by(&self.store.folder(name, &current.version), &self.keys);
         }
@@ -84,27 +80,29 @@ impl World<'_> {
 
     /// Refuses an image by what is in it and how large it became.
     pub(super) fn may_be_verified(&self, image: &ImageName, built: &Built) -> Result<()> {
-        let artifacts: Vec<ArtifactFacts> = built.artifacts.iter().filter_map(|a| artifact(a, None)).collect();
+        let artifacts: Vec<ArtifactFacts> =
+            built.artifacts.iter().filter_map(|a| ArtifactFacts::of(a.kind, a.size, None)).collect();
         self.keep(image, |policies, document| {
             let asked = policy::asks(policies, document, |rule| rule.requirement.is_of_content());
-            let content =
-                if asked { content::of_build(&self.cache, &built.layers, &self.cancel)? } else { Content::default() };
+            let content = if asked {
+                content::of_build(&self.cache, &built.layers, &self.cancel)?
+            } else {
+                Content::default()
+            };
             Ok(policy::of_build(policies, document, &content, &artifacts))
         })
     }
 
     /// Refuses a release that a rule forbids, the last time before anybody sees it.
-    pub(super) fn may_be_published(
-        &self,
-        publication: &Publication,
-        publishing: &Publishing,
-    ) -> Result<()> {
-        let artifacts = publication.artifacts.iter();
+    pub(super) fn may_be_published(&self, publication: &Publication, publishing: &Publishing) -> Result<()> {
+        let (artifacts, differing) = (publication.artifacts.iter(), publication.not_reproducible.iter());
         let image = &publication.recipe.image;
         let facts = ReleaseFacts {
             what: format!("release {}", publication.version),
-            artifacts: artifacts.filter_map(|a| artifact(a.artifact(), Some(a.evidence()))).collect(),
-            not_reproducible: differing(&publication.not_reproducible),
+            artifacts: artifacts
+                .filter_map(|a| ArtifactFacts::of(a.artifact().kind, a.artifact().size, Some(a.evidence())))
+                .collect(),
+            not_reproducible: differing.map(|n| (n.file.clone(), n.why.clone())).collect(),
             signers: Some(signer_ids(&publishing.signers)),
             age_days: None,
         };
@@ -132,7 +130,7 @@ pub fn may_be_promoted(
     manifest: &Manifest,
     signers: &Signers,
 ) -> Result<()> {
-    let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..published(manifest) };
+    let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..ReleaseFacts::of(manifest) };
     keep(catalog, files, events, &manifest.image, |policies, document| {
         Ok(policy::of_release(policies, document, &facts))
     })
@@ -170,45 +168,6 @@ fn packages(wanted: &Wanted) -> Packages<'_> {
         Wanted::Recipe(resolved) => Packages::Locked(&resolved.lock),
         Wanted::NeedsLock { request, .. } => Packages::Asked(request),
     }
-}
-
-fn output(kind: ArtifactKind) -> Option<Output> {
-    [Output::Iso, Output::Oci, Output::Rootfs, Output::Disk]
-        .into_iter()
-        .find(|output| ArtifactKind::of(*output) == kind)
-}
-
-fn artifact(artifact: &Artifact, evidence: Option<&Evidence>) -> Option<ArtifactFacts> {
-    let output = output(artifact.kind)?;
-    let evidence = evidence.filter(|e| e.artifact == artifact.digest);
-    Some(ArtifactFacts { size: artifact.size, ..shown(output, evidence) })
-}
-
-/// What the evidence of one artifact shows.
-fn shown(output: Output, evidence: Option<&Evidence>) -> ArtifactFacts {
-    let checks = evidence.map_or(&[][..], |e| e.checks.as_slice());
-    let verified = !checks.is_empty() && checks.iter().all(|c| c.verdict == Verdict::Passed);
-    let booted = checks.iter().filter(|c| c.verdict == Verdict::Passed).filter_map(|c| c.boot);
-    ArtifactFacts { output, size: 0, verified, boots: booted.collect() }
-}
-
-fn published(manifest: &Manifest) -> ReleaseFacts {
-    let artifacts = manifest.files.iter().filter_map(|file| {
-        let FileRole::Artifact(kind) = file.role else { return None };
-        let evidence = manifest.verification.iter().find(|e| e.artifact == file.sha256);
-        Some(ArtifactFacts { size: file.size, ..shown(output(kind)?, evidence) })
-    });
-    ReleaseFacts {
-        what: format!("release {}", manifest.version),
-        artifacts: artifacts.collect(),
-        not_reproducible: differing(&manifest.not_reproducible),
-        signers: None,
-        age_days: None,
-    }
-}
-
-fn differing(files: &[NotReproducible]) -> Vec<(String, String)> {
-    files.iter().map(|n| (n.file.clone(), n.why.clone())).collect()
 }
 
 /// Who signs a release, as rules name them.

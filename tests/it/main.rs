@@ -6,6 +6,7 @@ mod cli;
 mod outputs;
 mod pipeline;
 mod plans;
+mod policies;
 mod release;
 mod state;
 mod verify;

@@ -114,7 +114,8 @@ fn selects_something(
     let mut unused = Vec::new();
     for (index, pattern) in select.images.iter().flatten().enumerate() {
         if !any(&|i| pattern.matches(i.metadata.name.as_str())) {
-            unused.push((format!("{at}.images[{index}]"), format!("no image is called {}", pattern.as_str())));
+            unused
+                .push((format!("{at}.images[{index}]"), format!("no image is called {}", pattern.as_str())));
         }
     }
     for (index, channel) in select.rest.channels.iter().flatten().enumerate() {
@@ -133,7 +134,15 @@ fn selects_something(
             unused.push((format!("{at}.outputs[{index}]"), message));
         }
     }
-    if unused.is_empty() && !any(&|i| select.takes(i)) {
+    let rest = &select.rest;
+    let lists = [
+        select.images.as_ref().map(Vec::len),
+        rest.channels.as_ref().map(Vec::len),
+        rest.bases.as_ref().map(Vec::len),
+        rest.outputs.as_ref().map(Vec::len),
+    ];
+    // An empty list was complained about.
+    if unused.is_empty() && !lists.contains(&Some(0)) && !any(&|i| select.takes(i)) {
         unused.push((at.to_owned(), "no image fits all of this".to_owned()));
     }
     let names: Vec<&str> = images.keys().map(ImageName::as_str).take(20).collect();
@@ -157,7 +166,9 @@ impl Asked<'_, '_> {
         });
         let suite = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-*?".contains(&b);
         self.names("allowedSuites", rule.allowed_suites.as_ref(), "a suite", suite, Requirement::Suites);
-        self.some("allowedMirrors", rule.allowed_mirrors.as_ref(), Self::mirrors);
+        self.some("allowedMirrors", rule.allowed_mirrors.as_ref(), |asked, field, texts| {
+            asked.mirrors(field, texts)
+        });
         let package = |b: u8| b.is_ascii_alphanumeric() || b".+_@/-*?".contains(&b);
         let (forbidden, required) = (&rule.forbidden_packages, &rule.required_packages);
         let what = "the name of a package";
@@ -166,8 +177,12 @@ impl Asked<'_, '_> {
         self.only_true("lockRequired", rule.lock_required, Requirement::LockRequired);
         self.some("maxSizes", rule.max_sizes.as_ref(), Self::sizes);
         self.some("requiredVerification", rule.required_verification.as_ref(), Self::verification);
-        self.some("allowedSigners", rule.allowed_signers.as_ref(), Self::signers);
-        self.some("maxAgeDays", rule.max_age_days.as_ref(), |_, _, days| Some(Requirement::MaxAgeDays(*days)));
+        self.some("allowedSigners", rule.allowed_signers.as_ref(), |asked, field, texts| {
+            asked.signers(field, texts)
+        });
+        self.some("maxAgeDays", rule.max_age_days.as_ref(), |_, _, days| {
+            Some(Requirement::MaxAgeDays(*days))
+        });
         self.paths("absentPaths", rule.absent_paths.as_ref(), Requirement::AbsentPaths);
         self.paths("presentPaths", rule.present_paths.as_ref(), Requirement::PresentPaths);
         self.some("setuidOnly", rule.setuid_only.as_ref(), |asked, field, texts: &Vec<String>| {
@@ -182,7 +197,11 @@ impl Asked<'_, '_> {
             let mut all = Vec::new();
             for (index, mode) in modes.iter().enumerate() {
                 let paths = path_patterns_at(asked.report, &format!("{field}[{index}].path"), &mode.path);
-                all.extend(paths.zip(octal(asked.report, &format!("{field}[{index}].atMost"), &mode.at_most)));
+                all.extend(paths.zip(octal(
+                    asked.report,
+                    &format!("{field}[{index}].atMost"),
+                    &mode.at_most,
+                )));
             }
             Some(Requirement::FileModes(all))
         });
@@ -203,7 +222,11 @@ impl Asked<'_, '_> {
 
     fn not_empty<T>(&mut self, field: &str, items: &[T]) -> bool {
         if items.is_empty() {
-            self.report.error(field, format!("`{field}` is empty"), "Name at least one, or take the rule away.");
+            self.report.error(
+                field,
+                format!("`{field}` is empty"),
+                "Name at least one, or take the rule away.",
+            );
         }
         !items.is_empty()
     }
@@ -249,7 +272,7 @@ impl Asked<'_, '_> {
         });
     }
 
-    fn mirrors(&mut self, field: &str, prefixes: &Vec<String>) -> Option<Requirement> {
+    fn mirrors(&mut self, field: &str, prefixes: &[String]) -> Option<Requirement> {
         if !self.not_empty(field, prefixes) {
             return None;
         }
@@ -257,12 +280,12 @@ impl Asked<'_, '_> {
             if !super::settings::is_address(prefix, &["https", "http", "file"]) {
                 self.report.error(
                     &format!("{field}[{index}]"),
-                    format!("{prefix:?} is not the beginning of a repository's address"),
+                    "this is not the beginning of a repository's address",
                     "Write it as https://host/ or https://host/path, without user name and password.",
                 );
             }
         }
-        Some(Requirement::Mirrors(prefixes.clone()))
+        Some(Requirement::Mirrors(prefixes.to_owned()))
     }
 
     fn sizes(&mut self, field: &str, sizes: &MaxSizes) -> Option<Requirement> {
@@ -291,7 +314,7 @@ impl Asked<'_, '_> {
         Some(Requirement::Verification(wanted))
     }
 
-    fn signers(&mut self, field: &str, texts: &Vec<String>) -> Option<Requirement> {
+    fn signers(&mut self, field: &str, texts: &[String]) -> Option<Requirement> {
         if !self.not_empty(field, texts) {
             return None;
         }
@@ -359,7 +382,11 @@ fn octal(report: &mut Report<'_>, field: &str, text: &str) -> Option<u32> {
         *mode <= 0o7777 && (3..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
     });
     if mode.is_none() {
-        report.error(field, format!("{text:?} is not a file mode"), "Write it in octal and quotes: \"0640\".");
+        report.error(
+            field,
+            format!("{text:?} is not a file mode"),
+            "Write it in octal and quotes: \"0640\".",
+        );
     }
     mode
 }

@@ -45,12 +45,18 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
         out.push_str(&format!("{} {image}: {}\n", palette.bad("failed"), error::one_line(&failed.failure)));
     }
     // What is refused stands among the failed.
-    let quiet = |status: &Status| matches!(status, Status::Planned | Status::UpToDate | Status::Refused { .. });
+    let quiet =
+        |status: &Status| matches!(status, Status::Planned | Status::UpToDate | Status::Refused { .. });
     for image in report.planned.report.iter().filter(|r| !quiet(&r.status)) {
         out.push_str(&image_text(image, palette));
     }
     for finding in &report.planned.findings {
-        out.push_str(&format!("{} {}: {}\n", palette.poor("policy"), finding.image, clean(&finding.to_string())));
+        out.push_str(&format!(
+            "{} {}: {}\n",
+            palette.poor("policy"),
+            finding.image,
+            clean(&finding.to_string())
+        ));
         out.push_str(&format!("  {} {}\n", palette.good("fix:"), clean(&finding.suggestion)));
     }
     if report.interrupted {

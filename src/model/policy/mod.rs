@@ -5,10 +5,12 @@
 //! the program sees of it, [`Finding`] what a rule has against an image.
 
 pub mod document;
+mod facts;
 mod finding;
 mod pattern;
 
 pub use document::{Select, Severity};
+pub use facts::{ArtifactFacts, Content, ContentEntry, ContentKind, ReleaseFacts};
 pub use finding::{Finding, Place, Stage};
 pub use pattern::Pattern;
 
@@ -120,18 +122,6 @@ impl Requirement {
                 | Self::FileModes(_)
         )
     }
-
-    /// Whether a published release has to be looked at for it.
-    pub fn is_of_release(&self) -> bool {
-        matches!(
-            self,
-            Self::MaxSizes(_)
-                | Self::Verification(_)
-                | Self::Signers(_)
-                | Self::MaxAgeDays(_)
-                | Self::Reproducible
-        )
-    }
 }
 
 /// What an image has to show, at least.
@@ -155,69 +145,6 @@ pub fn digest(policies: &[Policy]) -> Option<Digest> {
     (!policies.is_empty()).then(|| Digest::of_json(&policies))
 }
 
-/// The root filesystem of a finished build, as far as rules look at it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Content {
-    /// Every name.
-    pub entries: Vec<ContentEntry>,
-    /// `/etc/passwd`; absent when there is none.
-    pub passwd: Option<String>,
-    /// `/etc/shadow`; absent when there is none.
-    pub shadow: Option<String>,
-}
-
-/// One name of a root filesystem.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentEntry {
-    /// Absolute path in the image.
-    pub path: String,
-    /// What it is.
-    pub kind: ContentKind,
-    /// The low twelve mode bits.
-    pub mode: u32,
-}
-
-/// What a name of a root filesystem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentKind {
-    /// A folder.
-    Folder,
-    /// A regular file.
-    File,
-    /// A symbolic link: its mode means nothing.
-    Symlink,
-    /// A device, pipe or socket.
-    Special,
-}
-
-/// A release as rules look at it: one that is about to be published, or one that is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReleaseFacts {
-    /// What it is called in messages: `release 20261121-0123abcd`.
-    pub what: String,
-    /// The artifacts.
-    pub artifacts: Vec<ArtifactFacts>,
-    /// Files that are not reproducible, and why.
-    pub not_reproducible: Vec<(String, String)>,
-    /// Who signs it, as 64 or 40 lower-case hexadecimal digits; absent when nobody knows.
-    pub signers: Option<Vec<String>>,
-    /// How old it is, in whole days; absent before it is published.
-    pub age_days: Option<u32>,
-}
-
-/// One artifact of a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArtifactFacts {
-    /// What it is.
-    pub output: Output,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Whether there is evidence of these very bytes in which every check passed.
-    pub verified: bool,
-    /// The ways that it booted.
-    pub boots: Vec<BootMode>,
-}
-
 /// The refusal that some findings amount to: the first error among them, with the rest in
 /// the details. `None` if none of them refuses.
 pub fn refusal(
@@ -238,6 +165,6 @@ pub fn refusal(
         .hint(&first.suggestion)
         .details(lines.join("\n"));
     failure.field = first.field.clone();
-    failure.policies = policies;
+    failure.policies = policies.map(Box::new);
     Some(failure)
 }

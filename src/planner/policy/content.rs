@@ -39,7 +39,9 @@ pub(super) fn judge(rule: &Rule, content: &Content, report: &mut Report<'_>) {
             };
             let paths = content.entries.iter().filter(wrong);
             each(report, "spec", paths.map(|e| format!("{} (mode {:o})", e.path, e.mode)), |file| {
-                format!("{file} runs with the rights of its owner or group, and is not among the files that may")
+                format!(
+                    "{file} runs with the rights of its owner or group, and is not among the files that may"
+                )
             });
         }
         Requirement::NoEmptyPasswords => passwords(content, report),

@@ -54,9 +54,7 @@ fn names(packages: Packages<'_>) -> Vec<(&str, &str)> {
             .iter()
             .flat_map(|layer| layer.packages.iter().map(|p| (p.as_str(), layer.name.as_str())))
             .collect(),
-        Packages::Locked(lock) => {
-            lock.packages.iter().map(|p| (p.name.as_str(), p.layer.as_str())).collect()
-        }
+        Packages::Locked(lock) => lock.packages.iter().map(|p| (p.name.as_str(), p.layer.as_str())).collect(),
         Packages::Unknown => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use super::{Report, list};
 use crate::model::catalog::ImageDocument;
 use crate::model::policy::{Requirement, Rule, Stage, Verification};
 use crate::model::settings::Mirror;
-use crate::model::spec::{Output, OsSpec, Size};
+use crate::model::spec::{OsSpec, Output, Size};
 
 const SETTINGS: &str = "bootwright.yaml";
 
@@ -46,7 +46,8 @@ fn mirrors_are_allowed(spec: &OsSpec, mirrors: &[Mirror], allowed: &[String], re
                 format!("packages would come from {url}, which is not allowed"),
                 format!("Use an address below one of: {}.", allowed.join(", ")),
             );
-            finding.place = crate::model::policy::Place { file: SETTINGS.to_owned(), line: None, column: None };
+            finding.place =
+                crate::model::policy::Place { file: SETTINGS.to_owned(), line: None, column: None };
         }
     }
 }

@@ -188,6 +188,7 @@ impl World {
                 recipe: (!release.recipe_unreadable).then(|| resolved.recipe.clone()),
                 lock: (!release.lock_unreadable).then(|| resolved.lock.clone()),
                 commit: None,
+                facts: None,
                 published: midnight(release.date),
                 defects: release.defects.clone(),
             }
