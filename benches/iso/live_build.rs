@@ -43,16 +43,16 @@ impl<'a> LiveBuild<'a> {
     /// A full build with warm packages, then one after a changed line, with everything
     /// that live-build caches.
     pub fn rows(&self) -> Result<Vec<Row>> {
-        self.configure(DEFAULT_COMPRESSION)?;
         let mut rows = Vec::new();
         for (case, line) in [(Case::Full, 0), (Case::Change, 1)] {
             self.image.set_line(line)?;
-            self.include_overlay()?;
             if case == Case::Full {
                 remove_tree(&self.folder.join("cache/bootstrap"))?;
             }
-            // Cleaning up what the build before left is no part of this one.
+            // Cleaning up what the build before left is no part of this one; it forgets the
+            // configuration too.
             self.lb(&["clean"])?;
+            self.configure(DEFAULT_COMPRESSION)?;
             let ((), cost) = measure(|| self.build())?;
             let tool = format!("live-build, {DEFAULT_COMPRESSION}");
             rows.push(Row {

@@ -1,6 +1,7 @@
 //! Files → catalog, or everything that is wrong with them.
 
 use super::check::{self, Report};
+use super::consumed;
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS};
 use super::lockfile::parse_lock;
@@ -12,6 +13,8 @@ use super::yaml::{self, Node};
 use crate::model::ErrorCode;
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
+use crate::model::policy::Policy;
+use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
 use crate::model::spec::{API_VERSION, OsImage};
 use serde::de::DeserializeOwned;
@@ -33,6 +36,8 @@ pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
     let mut loader = Loader::new(files);
     let settings = loader.settings();
     loader.specs(&settings);
+    loader.unread_settings(&settings);
+    let policies = loader.policies();
     loader.locks();
     loader.overlays();
     loader.named_files();
@@ -44,7 +49,7 @@ pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
     });
     found.dedup();
     let sound = found.iter().all(|d| d.severity != Severity::Error);
-    let catalog = Catalog { source: files.source.clone(), settings, images: loader.images };
+    let catalog = Catalog { source: files.source.clone(), settings, images: loader.images, policies };
     (sound.then_some(catalog), found)
 }
 
@@ -106,6 +111,86 @@ impl<'a> Loader<'a> {
         }
         self.found.extend(report.finish());
         settings.unwrap_or_default()
+    }
+
+    /// Whether every spec says what its author meant: else nobody knows what it would read.
+    fn specs_are_sound(&self) -> bool {
+        let wrong = |d: &Diagnostic| d.severity == Severity::Error && d.file.starts_with("specs/");
+        !self.names_unsure && !self.found.iter().any(wrong)
+    }
+
+    /// Complains about settings that no image reads.
+    fn unread_settings(&mut self, settings: &Settings) {
+        let known = if self.specs_are_sound() { self.files.entry(SETTINGS) } else { None };
+        let Some(text) = known.and_then(|(_, file)| std::str::from_utf8(&file.bytes).ok()) else { return };
+        let (documents, _) = yaml::parse(text);
+        let source = Source::new(SETTINGS, text, &documents);
+        let Some(node) = documents.first() else { return };
+        // What is wrong with the shape of the settings was said before.
+        let (_, faults) = shape::walk(node, schema(Kind::Settings));
+        if faults.is_empty() {
+            let mut report = Report::new(&source, node, Vec::new());
+            consumed::settings(&mut report, settings, &self.images);
+            for fault in report.finish() {
+                // What is wrong with a setting itself was said before.
+                if !self.found.iter().any(|f| f.file == SETTINGS && f.field == fault.field) {
+                    self.found.push(fault);
+                }
+            }
+        }
+    }
+
+    /// The policies of `policies/*.yaml`. Whatever is wrong with one is an error, also for
+    /// images that it might not be about: a rule that cannot be read is not kept.
+    fn policies(&mut self) -> Vec<Policy> {
+        let files = self.files;
+        let mut policies: Vec<Policy> = Vec::new();
+        for (path, _) in files.iter().filter(|(path, _)| is_policy(path)) {
+            let unsure = self.names_unsure;
+            let Some(text) = self.text(path) else {
+                // A policy that is no text says nothing about the names of images.
+                self.names_unsure = unsure;
+                continue;
+            };
+            let (documents, faults) = yaml::parse(text);
+            let source = Source::new(path, text, &documents);
+            self.found.extend(faults.iter().map(|f| source.fault(f)));
+            if documents.is_empty() && faults.is_empty() {
+                let hint = "Write a document of kind Policy, or take the file away.";
+                self.found.push(Diagnostic::of_file(path, "the file holds no document", hint));
+            }
+            for node in &documents {
+                self.policy(&source, node, &mut policies);
+            }
+        }
+        policies
+    }
+
+    fn policy(&mut self, source: &Source<'_>, node: &Node, policies: &mut Vec<Policy>) {
+        if !self.is_kind(source, node, Kind::Policy) {
+            return;
+        }
+        let (document, mut report) = self.typed::<PolicyDocument>(source, node, Kind::Policy);
+        if let Some(document) = document {
+            let images = self.specs_are_sound().then_some(&self.images);
+            let policy = check::policy(&mut report, &document, images);
+            for (index, rule) in document.spec.rules.iter().enumerate() {
+                let earlier = document.spec.rules[..index].iter().any(|other| other.id == rule.id);
+                let other = policies.iter().flat_map(|p| &p.rules).find(|other| other.id == rule.id);
+                let place = match other {
+                    Some(other) => other.place.to_string(),
+                    None if earlier => "further up in this document".to_owned(),
+                    None => continue,
+                };
+                report.error(
+                    &format!("spec.rules[{index}].id"),
+                    format!("there are two rules with the id {}", rule.id),
+                    format!("The other one is at {place}; choose another id."),
+                );
+            }
+            policies.push(policy);
+        }
+        self.found.extend(report.finish());
     }
 
     fn specs(&mut self, settings: &Settings) {
@@ -175,7 +260,12 @@ impl<'a> Loader<'a> {
                 "images do not belong here".to_owned(),
                 "Write them into specs/NAME.yaml.".to_owned(),
             ),
-            ("DeviceProfile" | "Policy" | "Runner" | "CardWriter", _) => (
+            ("Policy", _) => (
+                ErrorCode::Validation,
+                "policies do not belong here".to_owned(),
+                "Write them into policies/NAME.yaml.".to_owned(),
+            ),
+            ("DeviceProfile" | "Runner" | "CardWriter", _) => (
                 ErrorCode::Compat,
                 format!("documents of kind {text} are not there yet"),
                 format!("What there is now: {}.", known.join(", ")),
@@ -306,14 +396,24 @@ impl<'a> Loader<'a> {
             let name = path.rsplit('/').next().unwrap_or(path);
             let folder = path.split('/').next().unwrap_or_default();
             // Notes for people, and what editors and git leave behind.
-            let aside = name == "README.md" || name.starts_with('.') || name.ends_with('~');
-            if aside || path.starts_with("specs/schema/") {
+            let hidden_policy = folder == "policies" && (name.ends_with(".yaml") || name.ends_with(".yml"));
+            let hidden = name.starts_with('.') && !hidden_policy;
+            let aside = name == "README.md" || hidden || name.ends_with('~');
+            if aside || Kind::ALL.iter().any(|kind| kind.schema_path() == path) {
                 continue;
             }
             let (message, hint) = match folder {
+                "specs" if path.starts_with("specs/schema/") => (
+                    "nothing reads this file: there is no kind of document that it is the schema of"
+                        .to_owned(),
+                    "Take it away.",
+                ),
+                "policies" if name.ends_with(".yml") => {
+                    ("nothing reads this file".to_owned(), "Rename it to .yaml.")
+                }
                 "policies" => (
-                    "policies are not there yet: nothing reads this file".to_owned(),
-                    "Take it away; a rule that is not applied would only look like one.",
+                    "nothing reads this file: a rule in it would only look as if it were kept".to_owned(),
+                    "Policies stand in policies/NAME.yaml, not in a folder below it; take anything else away.",
                 ),
                 "runners" => (
                     "runners are not there yet: nothing reads this file".to_owned(),
@@ -353,6 +453,12 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// `policies/NAME.yaml`.
+fn is_policy(path: &str) -> bool {
+    path.strip_prefix("policies/")
+        .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
 }
 
 /// `specs/NAME.yaml`, but no lock.

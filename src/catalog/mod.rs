@@ -7,6 +7,7 @@
 mod apt;
 mod check;
 pub mod commit;
+mod consumed;
 pub mod diagnostic;
 pub mod files;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod load;
 pub mod location;
 mod lockfile;
 mod overlay;
+mod place;
 mod reference;
 mod remote;
 pub mod scaffold;
@@ -32,5 +34,6 @@ pub use git::{head, read};
 pub use load::{at_field, check, load};
 pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
+pub use place::{diagnostic_of, locate};
 pub use reference::reference;
 pub use schema::{Kind, schema, schema_text};

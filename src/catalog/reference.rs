@@ -19,6 +19,7 @@ A catalog is a git repository with these files:
 | `specs/NAME.lock.yaml` | the exact packages of an image, written by `bootwright lock` |
 | `specs/overlays/NAME/` | files laid over the image's root filesystem |
 | other files below `specs/` | scripts and pictures that a spec names |
+| `policies/NAME.yaml` | rules for specs, locks, image content and releases ([policies](policies.md)) |
 
 YAML is read as version 1.2: only `true` and `false` are truth values, `no` is a text.
 Unknown fields, doubled keys, tags and empty values are errors. An editor that knows
@@ -28,14 +29,14 @@ Unknown fields, doubled keys, tags and empty values are errors. An editor that k
 Field names and values are those of the whole plan. Not there yet, and refused with a
 clear word: every `base` but `debian`, `architecture: aarch64`, every `init` but
 `systemd`, the output `disk`, the firewall backends `iptables` and `ufw`, the kernels
-`linux-zen` and `linux-hardened` (Debian has neither), documents in `policies/` and
-`runners/`.
+`linux-zen` and `linux-hardened` (Debian has neither), documents in `runners/`.
 ",
     );
     for kind in Kind::ALL {
         let title = match kind {
             Kind::OsImage => "An image: kind `OsImage`",
             Kind::Settings => "Settings: kind `Settings`",
+            Kind::Policy => "A policy: kind `Policy`",
         };
         let _ = write!(text, "\n## {title}\n");
         Writer { root: schema(kind), text: &mut text }.object(schema(kind), "");

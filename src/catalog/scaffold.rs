@@ -15,13 +15,14 @@ pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> 
         text("specs/hello.yaml", first),
         text(Kind::OsImage.schema_path(), schema_text(Kind::OsImage)),
         text(Kind::Settings.schema_path(), schema_text(Kind::Settings)),
+        text(Kind::Policy.schema_path(), schema_text(Kind::Policy)),
         text("policies/README.md", NOTE_POLICIES.to_owned()),
         text("runners/README.md", NOTE_RUNNERS.to_owned()),
         text(".gitignore", ".bootwright/\nreleases/\n*.key\n".to_owned()),
     ]
 }
 
-const NOTE_POLICIES: &str = "# Policies\n\nRules for specs, builds and releases will stand here. Nothing reads them yet, so\n`bootwright check` refuses any other file in this folder.\n";
+const NOTE_POLICIES: &str = "# Policies\n\nRules for specs, locks, image content and releases stand here, one document of kind\n`Policy` in each `NAME.yaml`. They can only make things stricter, and one that cannot be\nread makes `check`, `plan` and `reconcile` refuse.\n";
 const NOTE_RUNNERS: &str = "# Runners\n\nHosts that may take work will stand here. Nothing reads them yet, so `bootwright\ncheck` refuses any other file in this folder. Builds run on the host that reconciles.\n";
 
 fn first_spec() -> String {

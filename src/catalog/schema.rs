@@ -3,7 +3,10 @@
 //! The schema says what [`super::shape`] accepts: absent, never `null`; names with their
 //! patterns. Editors read it from `specs/schema/`.
 
-use crate::model::name::{ChannelName, HostName, ImageName, PackageName, SuiteName, UnitName, UserName};
+use crate::model::name::{
+    ChannelName, HostName, ImageName, PackageName, RuleName, SuiteName, UnitName, UserName,
+};
+use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
 use crate::model::spec::{OsImage, Size};
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -17,17 +20,20 @@ pub enum Kind {
     OsImage,
     /// `bootwright.yaml`.
     Settings,
+    /// A policy.
+    Policy,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 2] = [Self::OsImage, Self::Settings];
+    pub const ALL: [Kind; 3] = [Self::OsImage, Self::Settings, Self::Policy];
 
     /// The value of the field `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OsImage => "OsImage",
             Self::Settings => "Settings",
+            Self::Policy => "Policy",
         }
     }
 
@@ -36,6 +42,7 @@ impl Kind {
         match self {
             Self::OsImage => "specs/schema/os-image.json",
             Self::Settings => "specs/schema/settings.json",
+            Self::Policy => "specs/schema/policy.json",
         }
     }
 }
@@ -44,9 +51,11 @@ impl Kind {
 pub fn schema(kind: Kind) -> &'static Value {
     static OS_IMAGE: LazyLock<Value> = LazyLock::new(generate::<OsImage>);
     static SETTINGS: LazyLock<Value> = LazyLock::new(generate::<Settings>);
+    static POLICY: LazyLock<Value> = LazyLock::new(generate::<PolicyDocument>);
     match kind {
         Kind::OsImage => &OS_IMAGE,
         Kind::Settings => &SETTINGS,
+        Kind::Policy => &POLICY,
     }
 }
 
@@ -121,8 +130,8 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 7] =
-    checked![ImageName, ChannelName, HostName, UserName, PackageName, UnitName, SuiteName];
+pub(super) static CHECKED: [Checked; 8] =
+    checked![ImageName, ChannelName, HostName, UserName, PackageName, UnitName, SuiteName, RuleName];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";

@@ -111,6 +111,7 @@ fn meaning(code: ErrorCode) -> &'static str {
         }
         ErrorCode::Permission => "a right is missing",
         ErrorCode::LimitExceeded => "a limit that the spec declares was exceeded",
+        ErrorCode::Policy => "a policy of the catalog forbids it",
         ErrorCode::Cancelled => "stopped on request",
         ErrorCode::Internal => "a bug in Bootwright",
     }

@@ -9,6 +9,7 @@ use super::error::{BuildError, Exit};
 use super::progress::Progress;
 use super::render;
 use super::terminal::Palette;
+use crate::model::plan::Status;
 use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
@@ -130,8 +131,13 @@ fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answer
             if markdown { report.markdown.clone() } else { planner::text(&report.planned) }
         },
     )?;
+    let refused = report.planned.report.iter().any(|r| matches!(r.status, Status::Refused { .. }));
     let pending = args.exit_code && !report.planned.plan.steps.is_empty();
-    Ok(if pending { Exit::Pending } else { Exit::Ok })
+    Ok(match (refused, pending) {
+        (true, _) => Exit::Spec,
+        (false, true) => Exit::Pending,
+        (false, false) => Exit::Ok,
+    })
 }
 
 fn reconcile(args: ReconcileArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
@@ -298,7 +304,7 @@ mod tests {
         let plan = Plan { source, made: chrono::DateTime::UNIX_EPOCH, steps: Vec::new() };
         let failed = failures.into_iter();
         ReconcileReport {
-            planned: Planned { plan, report: Vec::new() },
+            planned: Planned { plan, report: Vec::new(), findings: Vec::new() },
             published: Vec::new(),
             failed: failed.map(|failure| FailedImage { image: "gw".parse().unwrap(), failure }).collect(),
             remaining: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::lock::Lock;
 use super::name::ImageName;
+use super::policy::Policy;
 use super::settings::Settings;
 use super::spec::OsImage;
 use chrono::{DateTime, Utc};
@@ -18,6 +19,8 @@ pub struct Catalog {
     pub settings: Settings,
     /// All images by name.
     pub images: BTreeMap<ImageName, ImageDocument>,
+    /// The policies, by file and place.
+    pub policies: Vec<Policy>,
 }
 
 /// Where a catalog was read from.

@@ -3,6 +3,7 @@
 //! The class decides retry and wording; it is set where the cause is known and is
 //! never guessed from a bare exit code.
 
+use super::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -84,6 +85,8 @@ pub enum ErrorCode {
     Permission,
     /// A declared limit was exceeded.
     LimitExceeded,
+    /// A policy of the catalog forbids it.
+    Policy,
     /// Stopped by the user.
     Cancelled,
     /// A bug in Bootwright.
@@ -114,13 +117,14 @@ impl ErrorCode {
             Self::Offline => "OFFLINE",
             Self::Permission => "E5004",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Policy => "POLICY_VIOLATION",
             Self::Cancelled => "CANCELLED",
             Self::Internal => "INTERNAL",
         }
     }
 
     /// Every code, in documentation order.
-    pub const ALL: [ErrorCode; 22] = [
+    pub const ALL: [ErrorCode; 23] = [
         Self::Parse,
         Self::Validation,
         Self::Compat,
@@ -141,6 +145,7 @@ impl ErrorCode {
         Self::Offline,
         Self::Permission,
         Self::LimitExceeded,
+        Self::Policy,
         Self::Cancelled,
         Self::Internal,
     ];
@@ -183,6 +188,10 @@ pub struct Failure {
     /// The field of a document that caused it: `spec.packages.servers[2]`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
+    /// The policies that it rests on: under other ones it says nothing. Boxed, because every
+    /// result carries the room for a failure.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policies: Option<Box<Digest>>,
 }
 
 /// The result of everything that can fail in front of a user.
@@ -191,7 +200,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// A failure of `class` with a stable code.
     pub fn new(code: ErrorCode, class: FailureClass, message: impl Into<String>) -> Self {
-        Self { code, class, message: message.into(), hint: None, details: None, field: None }
+        Self { code, class, message: message.into(), hint: None, details: None, field: None, policies: None }
     }
 
     /// The author of the catalog must change something.

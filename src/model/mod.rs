@@ -16,6 +16,7 @@ pub mod lock;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod policy;
 pub mod probe;
 pub mod rebuild;
 pub mod recipe;

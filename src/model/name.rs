@@ -97,6 +97,14 @@ checked_name! {
 }
 
 checked_name! {
+    /// A policy or one of its rules.
+    RuleName, "rule name",
+    "use 1 to 63 lower-case letters, digits and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    |t| is_label(t, 63)
+}
+
+checked_name! {
     /// A host name: one DNS label.
     HostName, "host name",
     "use 1 to 63 lower-case letters, digits and inner hyphens",

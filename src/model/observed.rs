@@ -4,6 +4,7 @@ use super::catalog::Commit;
 use super::digest::Digest;
 use super::lock::Lock;
 use super::name::{ChannelName, ImageName, Version};
+use super::policy::ReleaseFacts;
 use super::recipe::Recipe;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct ObservedRelease {
     pub commit: Option<Commit>,
     /// When it was published.
     pub published: DateTime<Utc>,
+    /// What policies look at, if the manifest could be read.
+    pub facts: Option<ReleaseFacts>,
     /// What is wrong with its bytes; empty when all is well.
     pub defects: Vec<Defect>,
 }

@@ -7,8 +7,9 @@ use super::catalog::CatalogSource;
 use super::digest::Digest;
 use super::failure::FailureClass;
 use super::lock::PackageChange;
-use super::name::{ChannelName, ImageName, Version};
+use super::name::{ChannelName, ImageName, RuleName, Version};
 use super::observed::Defect;
+use super::policy::Finding;
 use super::recipe::LayerId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct Planned {
     pub plan: Plan,
     /// How every image of the catalog stands, and why.
     pub report: Vec<ImageReport>,
+    /// What policies have against images and releases, by image.
+    pub findings: Vec<Finding>,
 }
 
 /// The steps, in the order in which they are taken.
@@ -124,6 +127,12 @@ pub enum Reason {
         /// The channel.
         channel: ChannelName,
     },
+    /// A rule asks for more than what the published release shows, and building it again
+    /// shows that.
+    PolicyChanged {
+        /// The rule.
+        rule: RuleName,
+    },
     /// Somebody asked.
     ByHand,
 }
@@ -165,4 +174,11 @@ pub enum Status {
     },
     /// The spec says `paused: true`.
     Paused,
+    /// A policy forbids it.
+    Refused {
+        /// The rules, without those that only warn.
+        rules: Vec<RuleName>,
+        /// What the first of them says.
+        message: String,
+    },
 }

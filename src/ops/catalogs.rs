@@ -1,9 +1,10 @@
 //! Operations on a catalog's text: `init`, `new`, `check`, `lock`.
 
+use super::judging;
 use super::workspace::{Workspace, clones, locate, runtime};
 use super::{
     CheckReport, CheckRequest, CheckedImage, Complaint, ConfiguredMirror, Context, InitReport, InitRequest,
-    LockOutcome, LockReport, LockRequest, LockState, LockedImage, NewReport, NewRequest, SigningKey,
+    LockOutcome, LockReport, LockRequest, LockedImage, NewReport, NewRequest, SigningKey,
 };
 use crate::build::{Builder, cache::Cache};
 use crate::catalog::{self, Diagnostic, Location, Severity, commit, diagnostic, scaffold};
@@ -11,6 +12,7 @@ use crate::effects::files::{parent, write_atomic};
 use crate::model::catalog::ImageDocument;
 use crate::model::failure::IoContext;
 use crate::model::lock::diff;
+use crate::model::policy;
 use crate::model::settings::Mirror;
 use crate::model::spec::Base;
 use crate::model::{Failure, ImageName, Lock, Result};
@@ -176,7 +178,7 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     let (location, _) = locate(context, &request.catalog)?;
     let files = catalog::read(&location, &clones(context))?;
     let (catalog, mut diagnostics) = catalog::check(&files);
-    let mut images = Vec::new();
+    let (mut images, mut findings) = (Vec::new(), Vec::new());
     for (name, document) in catalog.iter().flat_map(|c| &c.images) {
         let (asked, found) = resolve::check(&document.spec);
         diagnostics.extend(found.into_iter().map(|problem| Diagnostic {
@@ -184,10 +186,15 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
             severity: if problem.fatal { Severity::Error } else { Severity::Warning },
             ..catalog::at_field(&files, document, &problem.field, problem.message, problem.hint)
         }));
+        let of_image = catalog.iter().flat_map(|c| judging::findings(&files, c, document, asked.as_ref()));
+        findings.extend(of_image);
         if let Some(asked) = asked {
+            diagnostics.extend(judging::stale_pins(&files, name, document, &asked));
             images.push(checked(name, document, &asked));
         }
     }
+    let shown = findings.iter().filter(|f| f.severity != policy::Severity::Info);
+    diagnostics.extend(shown.map(|finding| catalog::diagnostic_of(&files, finding)));
     let (warnings, problems): (Vec<_>, Vec<_>) =
         diagnostics.iter().partition(|d| d.severity == Severity::Warning);
     Ok(CheckReport {
@@ -195,6 +202,7 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
         images,
         problems: problems.into_iter().map(complaint).collect(),
         warnings: warnings.into_iter().map(complaint).collect(),
+        findings,
     })
 }
 
@@ -212,11 +220,7 @@ fn checked(
         architecture: spec.architecture,
         outputs: spec.outputs.clone(),
         channel: spec.channel.clone(),
-        lock: match &document.lock {
-            None => LockState::Missing,
-            Some(lock) if &lock.request != asked => LockState::Outdated,
-            Some(lock) => LockState::Current { packages: lock.packages.len(), date: lock.date() },
-        },
+        lock: judging::lock_state(document, asked),
     }
 }
 

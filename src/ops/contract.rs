@@ -7,6 +7,7 @@ use crate::model::catalog::CatalogSource;
 use crate::model::lock::{LockedIndex, PackageChange};
 use crate::model::name::SuiteName;
 use crate::model::plan::Planned;
+use crate::model::policy::Finding;
 use crate::model::rebuild::Rebuild;
 use crate::model::release::Manifest;
 use crate::model::spec::{Architecture, Base, BootMode, Output};
@@ -225,6 +226,8 @@ pub struct CheckReport {
     pub problems: Vec<Complaint>,
     /// What is not wrong but worth a look.
     pub warnings: Vec<Complaint>,
+    /// What policies have against the images; errors are among the problems, too.
+    pub findings: Vec<Finding>,
 }
 
 /// One image of a catalog.

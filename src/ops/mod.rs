@@ -10,6 +10,7 @@ mod catalogs;
 mod context;
 mod contract;
 pub mod doctor;
+mod judging;
 mod rebuilding;
 mod reconciling;
 mod releases;

@@ -9,7 +9,7 @@ use crate::build::registry::Credentials;
 use crate::effects::{Task, fetch};
 use crate::model::plan::{Action, Step};
 use crate::model::settings::Keyless;
-use crate::model::{Failure, FailureClass, Result};
+use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use crate::planner::{self, Schedule};
 use crate::reconcile::{Decided, Outcome, Publishing, World};
 use crate::release::{Signer, Signers, openpgp};
@@ -31,7 +31,8 @@ pub fn plan(context: &Context, request: PlanRequest) -> Result<PlanReport> {
     let runtime = runtime()?;
     let world = workspace.world(context, &runtime, &request.only, &request.force, false)?;
     let decided = world.plan()?;
-    if let Some((_, failure)) = decided.failed.first() {
+    // What a policy refuses is part of the plan; what cannot be resolved has none.
+    if let Some((_, failure)) = decided.failed.iter().find(|(_, f)| f.code != ErrorCode::Policy) {
         return Err(failure.clone());
     }
     Ok(PlanReport { markdown: planner::markdown(&decided.planned), planned: decided.planned })

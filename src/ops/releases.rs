@@ -12,6 +12,7 @@ use crate::model::ArtifactKind;
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
+use crate::reconcile::may_be_promoted;
 use crate::release::store::{check, fetch};
 use crate::release::{PublicKey, Store, rebuild};
 use std::path::{Path, PathBuf};
@@ -328,6 +329,9 @@ pub fn release_promote(context: &Context, request: PromoteRequest) -> Result<Pro
     }
     let previous = index.images.get(image).and_then(|i| i.channels.get(&request.channel)).cloned();
     let publishing = publishing(context, &workspace, &runtime)?;
+    let manifest = store.manifest(image, &version, &workspace.keys()?)?;
+    let signers = &publishing.signers;
+    may_be_promoted(&workspace.catalog, &workspace.files, &context.events, &manifest, signers)?;
     store.promote(image, &version, &request.channel, &publishing.signers, context.clock.now())?;
     Ok(PromoteReport { image: image.clone(), version, channel: request.channel, previous })
 }

@@ -2,7 +2,7 @@
 
 use super::{CatalogRef, Context, Selector};
 use crate::build::cache::Cache;
-use crate::catalog::{self, Location, Severity, diagnostic};
+use crate::catalog::{self, Files, Location, Severity, diagnostic};
 use crate::model::catalog::Catalog;
 use crate::model::failure::IoContext;
 use crate::model::settings::{Mirror, Settings};
@@ -21,6 +21,8 @@ const STATE: &str = "state.db";
 /// A catalog and where its settings point.
 pub(super) struct Workspace {
     pub catalog: Catalog,
+    /// Its text.
+    pub files: Files,
     /// The folder that relative paths of the settings start from.
     base: PathBuf,
 }
@@ -79,7 +81,7 @@ impl Workspace {
         for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
             context.events.warn(warning.render(false).trim_end());
         }
-        Ok(Self { catalog, base })
+        Ok(Self { catalog, files, base })
     }
 
     pub fn settings(&self) -> &Settings {
@@ -189,6 +191,7 @@ impl Workspace {
         };
         Ok(World {
             catalog: &self.catalog,
+            files: &self.files,
             selected: self.select(only)?,
             forced: self.known(force)?,
             store: self.store(),

@@ -4,8 +4,10 @@ use super::changes::{self, Published};
 use super::inputs::{Desired, Failures, History, Inputs, Wanted, request_digest};
 use super::retry;
 use crate::model::lock::LockRequest;
+use crate::model::name::RuleName;
 use crate::model::observed::{Defect, ObservedImage, ObservedRelease};
 use crate::model::plan::{Action, ImageReport, LayerPlan, Reason, Status, Step};
+use crate::model::policy::Finding;
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::{Digest, ErrorCode, FailureClass, Lock, Version};
 use chrono::{DateTime, Utc};
@@ -54,6 +56,9 @@ impl Image<'_> {
         if self.desired.paused {
             return Err(Status::Paused);
         }
+        if let Some(refused) = self.refused() {
+            return Err(refused);
+        }
         let mut candidates = self.candidates()?;
         if candidates.is_empty() {
             return Err(Status::UpToDate);
@@ -73,6 +78,23 @@ impl Image<'_> {
             }
         }
         Err(last_held)
+    }
+
+    /// What policies have against what is desired. What is published stays as it is.
+    fn refused(&self) -> Option<Status> {
+        let errors: Vec<&Finding> = self.findings().filter(|f| f.refuses()).collect();
+        let first = errors.first()?;
+        let mut rules: Vec<RuleName> = Vec::new();
+        for finding in &errors {
+            if !rules.contains(&finding.rule) {
+                rules.push(finding.rule.clone());
+            }
+        }
+        Some(Status::Refused { rules, message: first.words() })
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.inputs.ruling.findings.get(&self.desired.image).into_iter().flatten()
     }
 
     /// What should be done, most urgent first. A look at the mirrors comes before a build,
@@ -158,7 +180,8 @@ impl Image<'_> {
     }
 
     fn hold(&self, of: &Digest, failures: Option<&Failures>) -> Option<Status> {
-        retry::hold(&self.desired.image, of, failures, self.inputs.now)
+        let policies = self.inputs.ruling.policies.as_ref();
+        retry::hold(&self.desired.image, of, failures, policies, self.inputs.now)
     }
 
     /// The build or promotion that puts the recipe on its channel.
@@ -166,13 +189,34 @@ impl Image<'_> {
         match self.current {
             Some(current) if current.recipe_digest == digest => {
                 if current.defects.is_empty() && !self.forced {
-                    return None;
+                    return self.by_policy(resolved, digest, current);
                 }
                 let reasons = defects(&current.defects).collect();
                 Some(self.build(resolved, digest, current.version.clone(), reasons))
             }
             current => Some(self.replace(resolved, digest, current)),
         }
+    }
+
+    /// The same recipe once more, where a rule asks for more than the release shows and a new
+    /// release would show it. A release of the same version is not made again, so without a
+    /// later commit there is nothing to build.
+    fn by_policy(
+        &self,
+        resolved: &ResolvedRecipe,
+        digest: Digest,
+        current: &ObservedRelease,
+    ) -> Option<Candidate> {
+        let version = Version::of(self.desired.commit_date, &digest);
+        let mut reasons: Vec<Reason> = Vec::new();
+        for finding in self.findings().filter(|f| f.would_be_cured()) {
+            let reason = Reason::PolicyChanged { rule: finding.rule.clone() };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        let newer = self.inputs.source.commit.is_some() && version > current.version;
+        (newer && !reasons.is_empty()).then(|| self.build(resolved, digest, version, reasons))
     }
 
     /// Puts another release on the channel: one that exists already, or a new one.

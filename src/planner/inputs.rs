@@ -1,5 +1,6 @@
 //! What the planner is told. It finds out nothing by itself.
 
+use super::policy::Ruling;
 use super::schedule::Schedule;
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::LockRequest;
@@ -26,6 +27,8 @@ pub struct Inputs {
     pub history: BTreeMap<ImageName, History>,
     /// The images that somebody asked for by hand.
     pub forced: BTreeSet<ImageName>,
+    /// What policies say.
+    pub ruling: Ruling,
 }
 
 /// One image as the catalog asks for it.

@@ -3,6 +3,7 @@
 use super::inputs::{Desired, Inputs, Wanted};
 use crate::model::observed::ObservedImage;
 use crate::model::plan::{Action, Planned, Reason, Status, Step};
+use crate::model::policy::Finding;
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::{Digest, ImageName, Version};
 use std::collections::BTreeMap;
@@ -68,6 +69,9 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
     if desired.paused {
         say("is paused and has a step");
     }
+    if inputs.ruling.findings.get(image).is_some_and(|found| found.iter().any(Finding::refuses)) {
+        say("is refused by a policy and has a step");
+    }
     if inputs.history.get(image).is_some_and(|h| h.leased_by.is_some()) {
         say("is leased and has a step");
     }
@@ -82,7 +86,9 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
         (Action::Build { .. }, Wanted::Recipe(resolved)) => {
             let up_to_date =
                 current.is_some_and(|c| c.recipe_digest == resolved.recipe.digest() && c.defects.is_empty());
-            if up_to_date && !inputs.forced.contains(image) {
+            let by_policy = inputs.ruling.findings.get(image).into_iter().flatten();
+            let to_cure = by_policy.filter(|f| f.would_be_cured()).count() > 0;
+            if up_to_date && !to_cure && !inputs.forced.contains(image) {
                 say("is up to date and would be built");
             }
             build(&step.action, desired, resolved, &mut say);

@@ -6,6 +6,7 @@
 
 use super::words;
 use crate::model::plan::{Action, ImageReport, Planned, Status, Step};
+use crate::model::policy::Finding;
 use std::fmt::Write;
 
 /// GitHub refuses comments of more than 65,536 characters; the rest is for who posts it.
@@ -23,6 +24,11 @@ pub fn markdown(planned: &Planned) -> String {
     if !busy.is_empty() {
         out.push_str("\n| Image | Released | What | Why |\n| --- | --- | --- | --- |\n");
         append(&mut out, busy.iter().map(|report| row(planned, report)), "table rows");
+    }
+    if !planned.findings.is_empty() {
+        out.push_str("\n| Policy | Image | Rule | Finding | Where | What to do |\n");
+        out.push_str("| --- | --- | --- | --- | --- | --- |\n");
+        append(&mut out, planned.findings.iter().map(finding), "findings");
     }
     if !planned.plan.steps.is_empty() {
         out.push('\n');
@@ -63,6 +69,22 @@ fn row(planned: &Planned, report: &ImageReport) -> String {
         },
     };
     format!("| {} | {released} | {what} | {why} |\n", code(report.image.as_str()))
+}
+
+fn finding(finding: &Finding) -> String {
+    let place = match &finding.field {
+        Some(field) => format!("{field} at {}", finding.place),
+        None => finding.place.to_string(),
+    };
+    let cells = [
+        finding.image.as_str(),
+        &format!("{} at {}", finding.rule, finding.policy),
+        &finding.words(),
+        &place,
+        &finding.suggestion,
+    ];
+    let cells: Vec<String> = cells.iter().map(|cell| code(cell)).collect();
+    format!("| {} | {} |\n", finding.severity.as_str(), cells.join(" | "))
 }
 
 /// The first reason, and how many more.
@@ -139,7 +161,7 @@ mod tests {
             .collect();
         let commit = Commit { id: "0".repeat(40), date: DateTime::UNIX_EPOCH, subject: subject.to_owned() };
         let source = CatalogSource { location: "catalog".to_owned(), commit: Some(commit) };
-        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report }
+        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report, findings: Vec::new() }
     }
 
     #[test]

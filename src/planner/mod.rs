@@ -9,6 +9,7 @@ mod decide;
 mod inputs;
 mod lint;
 mod markdown;
+pub mod policy;
 mod retry;
 pub mod schedule;
 mod text;
@@ -36,7 +37,9 @@ pub fn plan(inputs: &Inputs) -> Planned {
         steps.extend(step);
         report.push(stands);
     }
-    let planned = Planned { plan: Plan { source: inputs.source.clone(), made: inputs.now, steps }, report };
+    let findings = inputs.ruling.findings.values().flatten().cloned().collect();
+    let plan = Plan { source: inputs.source.clone(), made: inputs.now, steps };
+    let planned = Planned { plan, report, findings };
     debug_assert_eq!(lint(&planned, inputs), Vec::<String>::new());
     planned
 }

@@ -24,9 +24,14 @@ pub(super) fn hold(
     image: &ImageName,
     of: &Digest,
     failures: Option<&Failures>,
+    policies: Option<&Digest>,
     now: DateTime<Utc>,
 ) -> Option<Status> {
     let failures = failures.filter(|f| f.count > 0 && f.of == *of)?;
+    // What other policies refused may be right by these.
+    if failures.last.code == ErrorCode::Policy && failures.last.policies.as_deref() != policies {
+        return None;
+    }
     // Neither says that the next attempt would fail: who works without network may have it now.
     if failures.last.class == FailureClass::Cancelled || failures.last.code == ErrorCode::Offline {
         return None;
@@ -95,7 +100,7 @@ mod tests {
     }
 
     fn held(failures: &Failures) -> Option<Status> {
-        hold(&"edge".parse().unwrap(), &Digest::of("recipe"), Some(failures), now())
+        hold(&"edge".parse().unwrap(), &Digest::of("recipe"), Some(failures), None, now())
     }
 
     #[test]
@@ -135,10 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_by_other_policies_holds_nothing_back() {
+        let (these, others) = (Digest::of("these"), Digest::of("others"));
+        let mut failure = Failure::new(ErrorCode::Policy, FailureClass::Spec, "a setuid file");
+        failure.policies = Some(Box::new(these));
+        let refused = failed(1, failure, TimeDelta::seconds(1));
+        let recipe = Digest::of("recipe");
+        let hold = |policies| hold(&"edge".parse().unwrap(), &recipe, Some(&refused), policies, now());
+        assert!(matches!(hold(Some(&these)), Some(Status::Stalled { failures: 1, .. })));
+        assert_eq!(hold(Some(&others)), None);
+        assert_eq!(hold(None), None);
+    }
+
+    #[test]
     fn five_in_a_row_stall_but_not_for_another_recipe() {
         let often = failed(STALLED_AFTER, Failure::host("disk is full"), TimeDelta::days(365));
         assert!(matches!(held(&often), Some(Status::Stalled { failures: 5, .. })));
-        let other = hold(&"edge".parse().unwrap(), &Digest::of("other"), Some(&often), now());
+        let other = hold(&"edge".parse().unwrap(), &Digest::of("other"), Some(&often), None, now());
         assert_eq!(other, None);
     }
 

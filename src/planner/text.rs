@@ -24,6 +24,10 @@ pub fn text(planned: &Planned) -> String {
         for step in steps {
             one_step(&mut out, report, step);
         }
+        for finding in planned.findings.iter().filter(|f| f.image == report.image) {
+            line(&mut out, "  policy  ", &finding.to_string());
+            line(&mut out, "  fix     ", &finding.suggestion);
+        }
     }
     line(&mut out, "", &words::summary(planned));
     out

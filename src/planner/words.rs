@@ -1,6 +1,7 @@
 //! The words for reasons and standings, the same in a terminal and in a pull request.
 
 use crate::model::catalog::CatalogSource;
+use crate::model::name::RuleName;
 use crate::model::plan::{Action, LayerPlan, Planned, Reason, Status};
 use std::fmt::Write;
 
@@ -37,6 +38,9 @@ pub(super) fn reason(reason: &Reason) -> String {
         }
         Reason::NoLock => "no lock answers its spec".to_owned(),
         Reason::Channel { channel } => format!("channel {channel} does not point to it"),
+        Reason::PolicyChanged { rule } => {
+            format!("policy changed: rule {rule} asks for more than the release shows")
+        }
         Reason::ByHand => "asked by hand".to_owned(),
     }
 }
@@ -63,6 +67,10 @@ pub(super) fn status(status: &Status) -> String {
             format!("stalled after {failures} failures, the last one {class}: {message}")
         }
         Status::Paused => "paused by its spec".to_owned(),
+        Status::Refused { rules, message } => {
+            let rules: Vec<&str> = rules.iter().map(RuleName::as_str).collect();
+            format!("refused by policy ({}): {message}", rules.join(", "))
+        }
     }
 }
 
@@ -101,6 +109,7 @@ pub fn summary(planned: &Planned) -> String {
         (stand(|s| matches!(s, Status::Waiting { .. })), "waiting"),
         (stand(|s| matches!(s, Status::Stalled { .. })), "stalled"),
         (stand(|s| matches!(s, Status::Paused)), "paused"),
+        (stand(|s| matches!(s, Status::Refused { .. })), "refused"),
     ];
     let counts: Vec<String> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();

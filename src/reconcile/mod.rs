@@ -10,17 +10,21 @@ mod evidence;
 mod heartbeat;
 mod journal;
 mod needs;
+mod policies;
 pub mod rebuild;
 mod rescue;
 mod run;
 mod settle;
 
+pub use policies::may_be_promoted;
+
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
+use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
-use crate::model::plan::{Action, Planned, Step};
+use crate::model::plan::{Action, Planned, Status, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
 use crate::model::{Emitter, Event, Failure, FailureClass, Lock, Result};
@@ -34,6 +38,8 @@ use std::sync::Mutex;
 pub struct World<'a> {
     /// What is asked for.
     pub catalog: &'a Catalog,
+    /// Its text, for the places of findings.
+    pub files: &'a Files,
     /// The images that are looked at; others are left as they are.
     pub selected: BTreeSet<ImageName>,
     /// The images that are built even if nothing changed.
@@ -107,7 +113,8 @@ impl World<'_> {
         let names: Vec<ImageName> = self.selected.iter().cloned().collect();
         let observed = self.store.observe(&self.keys, &names)?;
         let made = self.made_locks(&self.selected)?;
-        let gathered = desired::gather(self, &self.selected, &observed, &made);
+        let mut gathered = desired::gather(self, &self.selected, &observed, &made);
+        let ruling = self.ruling(&gathered.desired, &gathered.failed, &observed);
         let now = self.clock.now();
         let history = match &self.state {
             Some(state) => self.runtime.block_on(state.history(now))?,
@@ -123,8 +130,13 @@ impl World<'_> {
             cached_layers: self.cache.layers(),
             history,
             forced: self.forced.clone(),
+            ruling,
         };
         let planned = planner::plan(&inputs);
+        let refused = planned.report.iter().filter(|r| matches!(r.status, Status::Refused { .. }));
+        gathered.failed.extend(refused.filter_map(|report| {
+            policies::refused(&report.image, &inputs.ruling).map(|f| (report.image.clone(), f))
+        }));
         let (mut recipes, mut requests) = (BTreeMap::new(), BTreeMap::new());
         for desired in inputs.images {
             if let Wanted::Recipe(resolved) = &desired.wanted {
@@ -259,6 +271,9 @@ impl World<'_> {
         match &step.action {
             Action::Lock => Ok(None),
             Action::Promote { version, channel } => {
+                let manifest = self.store.manifest(image, version, &self.keys)?;
+                let signers = &publishing.signers;
+                policies::may_be_promoted(self.catalog, self.files, &self.events, &manifest, signers)?;
                 self.store.promote(image, version, channel, &publishing.signers, self.clock.now())?;
                 self.events.emit(Event::Published { image: image.clone(), version: version.clone() });
                 Ok(Some((image.clone(), version.clone(), channel.clone())))

@@ -137,6 +137,7 @@ impl Steps<'_, '_> {
         let world = self.world;
         let started = world.clock.now();
         self.enter(RunState::Building)?;
+        world.may_be_signed(&step.image, publishing)?;
         let session = world.cache.session();
         let folder = session.artifacts(&resolved.recipe.digest());
         // Two images never share a recipe; two catalogs on one cache may.
@@ -146,13 +147,13 @@ impl Steps<'_, '_> {
         let space = world.catalog.settings.build.min_free_space;
         let built = world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?;
 
+        world.may_be_verified(&step.image, &built)?;
+
         self.enter(RunState::Verifying)?;
         let artifacts = self.verify(resolved, &built, &session)?;
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
-        // Before the release: a registry that refuses fails the run, which is tried again.
-        self.push(&artifacts, publishing)?;
         let publication = Publication {
             recipe: resolved.recipe.clone(),
             lock: resolved.lock.clone(),
@@ -171,6 +172,9 @@ impl Steps<'_, '_> {
             published: world.clock.now(),
             not_reproducible: Vec::new(),
         };
+        world.may_be_published(&publication, publishing)?;
+        // Before the release: a registry that refuses fails the run, which is tried again.
+        self.push(&publication.artifacts, publishing)?;
         match &publishing.keyless {
             Some((services, token)) => world.runtime.block_on(world.store.publish_keyless(
                 publication,

@@ -4,9 +4,11 @@
 //! an image goes in. [`request`] says what a package manager is asked; [`resolve`] puts
 //! its answer (the lock) and the spec together.
 
+mod pins;
 mod recipe;
 mod request;
 
+pub use pins::{StalePin, stale_pins};
 pub use recipe::resolve;
 pub use request::{Problem, check, request};
 

@@ -9,6 +9,7 @@ mod double_build;
 mod outputs;
 mod pipeline;
 mod plans;
+mod policies;
 mod release;
 mod state;
 mod verify;

@@ -107,6 +107,7 @@ fn lint_finds_what_is_wrong() {
         recipe: None,
         lock: None,
         commit: None,
+        facts: None,
         published: inputs.now,
         defects: Vec::new(),
     };
@@ -165,6 +166,7 @@ fn every_field_that_changes_a_recipe_gives_its_own_reason() {
                 recipe: Some(recipe),
                 lock,
                 commit: None,
+                facts: None,
                 published: inputs.now,
                 defects: Vec::new(),
             };

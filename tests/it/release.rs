@@ -41,7 +41,7 @@ fn run(dir: &Path, program: &str, args: &[&str]) -> Output {
 }
 
 /// A key made by openssl: PKCS#8 without a seal.
-fn signers(dir: &Path, name: &str) -> Signers {
+pub fn signers(dir: &Path, name: &str) -> Signers {
     let path = dir.join(name);
     if !path.exists() {
         let args = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
@@ -154,7 +154,7 @@ fn witness(dir: &Path, kind: ArtifactKind, bytes: &[u8]) -> (Artifact, VerifiedA
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\nIDATx\x9cc\0\x01\0\0\x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82";
 
 /// A release of two artifacts whose files are made in `dir`.
-fn publication(dir: &Path, nginx: &str, at: i64) -> Publication {
+pub fn publication(dir: &Path, nginx: &str, at: i64) -> Publication {
     let lock = lock(nginx);
     let recipe = recipe(&lock);
     let iso = [nginx.as_bytes(), &[7; 70_000]].concat();

@@ -4,11 +4,14 @@
 mod accounts;
 mod kernel;
 mod outputs;
+mod policy;
 mod schedule;
 mod security;
 mod settings;
 mod system;
 pub(super) mod text;
+
+pub use policy::Images;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;
@@ -16,6 +19,8 @@ use super::shape::ShapeFault;
 use super::source::Source;
 use super::yaml::{Key, Mark, Node};
 use crate::model::ErrorCode;
+use crate::model::policy::Policy;
+use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
 use crate::model::spec::OsImage;
 
@@ -76,6 +81,16 @@ impl<'a> Report<'a> {
         !self.broken.iter().any(|broken| inside(broken, field) || inside(field, broken))
     }
 
+    /// The file.
+    pub fn file(&self) -> &str {
+        self.source.file
+    }
+
+    /// The place of a field, or of the nearest thing around it that is in the file.
+    pub fn mark(&self, field: &str) -> Mark {
+        locate(self.root, field)
+    }
+
     /// Whether the file itself sets a field, rather than a default.
     pub fn is_set(&self, field: &str) -> bool {
         find(self.root, field).is_some()
@@ -129,6 +144,11 @@ pub fn image(report: &mut Report<'_>, image: &OsImage, settings: &Settings, file
 /// Checks `bootwright.yaml`.
 pub fn settings(report: &mut Report<'_>, settings: &Settings) {
     settings::check(report, settings);
+}
+
+/// The policy of a document.
+pub fn policy(report: &mut Report<'_>, document: &PolicyDocument, images: Images<'_>) -> Policy {
+    policy::check(report, document, images)
 }
 
 /// Adds an error for every item of a list that was there before.

@@ -117,7 +117,7 @@ fn is_path_word(text: &str) -> bool {
         })
 }
 
-fn is_address(url: &str, schemes: &[&str]) -> bool {
+pub(super) fn is_address(url: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let plain = url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c.is_whitespace());

@@ -4,6 +4,7 @@ use super::{Table, byte_delta, bytes, count, moment};
 use crate::cli::terminal::{Palette, clean};
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::PackageChange;
+use crate::model::policy::Severity;
 use crate::ops::{
     CheckReport, CheckedImage, Complaint, InitReport, LockOutcome, LockReport, LockState, LockedImage,
     NewReport,
@@ -71,6 +72,9 @@ pub fn check(report: &CheckReport, palette: Palette) -> String {
             out.push('\n');
             out.push_str(&complain(complaint, &mark, palette));
         }
+    }
+    for finding in report.findings.iter().filter(|f| f.severity == Severity::Info) {
+        out.push_str(&format!("\n{}: {}\n", palette.faint("policy"), clean(&finding.to_string())));
     }
     let verdict = match report.problems.len() {
         0 => palette.good(&format!("valid: {}", count(report.images.len(), "image"))),
@@ -201,6 +205,7 @@ mod tests {
             images: Vec::new(),
             problems: vec![complaint()],
             warnings: Vec::new(),
+            findings: Vec::new(),
         };
         assert!(check(&report, Palette::default()).ends_with("\nnot valid: 1 problem\n"));
     }

@@ -3,6 +3,7 @@
 use super::count;
 use crate::cli::error;
 use crate::cli::terminal::{Palette, clean, duration};
+use crate::model::name::RuleName;
 use crate::model::plan::{ImageReport, Status};
 use crate::ops::ReconcileReport;
 use crate::planner;
@@ -19,6 +20,10 @@ fn image_text(report: &ImageReport, palette: Palette) -> String {
             palette.bad(&format!("stalled after {times} ({class}): {}", clean(message)))
         }
         Status::Paused => "paused".to_owned(),
+        Status::Refused { rules, message } => {
+            let rules: Vec<&str> = rules.iter().map(RuleName::as_str).collect();
+            palette.bad(&format!("refused by policy ({}): {}", rules.join(", "), clean(message)))
+        }
     };
     format!("{image}: {status}{current}\n")
 }
@@ -39,10 +44,20 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
         let image = palette.strong(failed.image.as_str());
         out.push_str(&format!("{} {image}: {}\n", palette.bad("failed"), error::one_line(&failed.failure)));
     }
-    for image in
-        report.planned.report.iter().filter(|r| !matches!(r.status, Status::Planned | Status::UpToDate))
-    {
+    // What is refused stands among the failed.
+    let quiet =
+        |status: &Status| matches!(status, Status::Planned | Status::UpToDate | Status::Refused { .. });
+    for image in report.planned.report.iter().filter(|r| !quiet(&r.status)) {
         out.push_str(&image_text(image, palette));
+    }
+    for finding in &report.planned.findings {
+        out.push_str(&format!(
+            "{} {}: {}\n",
+            palette.poor("policy"),
+            finding.image,
+            clean(&finding.to_string())
+        ));
+        out.push_str(&format!("  {} {}\n", palette.good("fix:"), clean(&finding.suggestion)));
     }
     if report.interrupted {
         out.push_str(&format!("{}; what remains:\n", palette.poor("stopped on request")));
@@ -74,7 +89,7 @@ mod tests {
 
     fn planned(steps: Vec<Step>, report: Vec<ImageReport>) -> Planned {
         let source = CatalogSource { location: "demo".to_owned(), commit: None };
-        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report }
+        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report, findings: Vec::new() }
     }
 
     fn build() -> Step {

@@ -8,6 +8,7 @@ use crate::effects::files::read_if_exists;
 use crate::model::lock::Lock;
 use crate::model::name::ImageName;
 use crate::model::observed::{Defect, Observed, ObservedImage, ObservedRelease};
+use crate::model::policy::ReleaseFacts;
 use crate::model::recipe::Recipe;
 use crate::model::release::{FileRole, IndexedImage, IndexedRelease, Manifest};
 use crate::model::{Digest, Failure, Result};
@@ -82,6 +83,7 @@ impl Store {
             recipe_digest: listed.recipe,
             recipe,
             lock,
+            facts: checked.manifest.as_ref().map(ReleaseFacts::of),
             commit: checked.manifest.and_then(|m| m.commit),
             published: listed.published,
             defects,

@@ -122,7 +122,7 @@ fn a_broken_document_does_not_hide_the_others() {
 #[test]
 fn everything_declared_is_read() {
     let cases = [
-        ("policies/a.yaml", "policies are not there yet"),
+        ("policies/a.yml", "nothing reads this file"),
         ("runners/a.yaml", "runners are not there yet"),
         ("specs/other.lock.yaml", "of no image"),
         ("specs/overlays/other/etc/x", "of no image"),
@@ -142,8 +142,13 @@ fn everything_declared_is_read() {
         assert!(found[0].message.contains(words), "{path}: {found:?}");
         assert!(found[0].file.starts_with(path.trim_end_matches("/etc/x")), "{found:?}");
     }
-    let quiet =
-        ["policies/README.md", "runners/README.md", "specs/README.md", "specs/schema/x.json", "specs/.x.swp"];
+    let quiet = [
+        "policies/README.md",
+        "runners/README.md",
+        "specs/README.md",
+        "specs/schema/settings.json",
+        "specs/.x.swp",
+    ];
     for path in quiet {
         assert!(found(&[("specs/edge.yaml", SPEC), (path, "x")]).is_empty(), "{path}");
     }
@@ -251,24 +256,27 @@ fn settings_are_checked() {
         ("channels: [stable]\n", "channel edge is not one of"),
         ("stroe: {}\n", "unknown field `stroe`"),
         (
-            "mirrors: [{base: debian, urls: [ftp://x/y], suites: [x], components: [main], keyring: k}]\n",
+            "mirrors: [{base: debian, urls: [ftp://x/y], suites: ['{suite}'], components: [main], keyring: k}]\n",
             "not the address",
         ),
         (
-            "mirrors: [{base: debian, urls: [http://u:hunter2@x/y], suites: [x], components: [main], keyring: k}]\n",
+            "mirrors: [{base: debian, urls: [http://u:hunter2@x/y], suites: ['{suite}'], components: [main], keyring: k}]\n",
             "not the address",
         ),
         (
             "mirrors: [{base: debian, urls: [http://x/y], suites: [../x], components: [main], keyring: k}]\n",
             "not a suite",
         ),
-        ("mirrors: [{base: debian, urls: [], suites: [x], components: [main], keyring: k}]\n", "is empty"),
         (
-            "mirrors: [{base: debian, urls: [http://x/y], suites: [x], components: [main]}]\n",
+            "mirrors: [{base: debian, urls: [], suites: ['{suite}'], components: [main], keyring: k}]\n",
+            "is empty",
+        ),
+        (
+            "mirrors: [{base: debian, urls: [http://x/y], suites: ['{suite}'], components: [main]}]\n",
             "has no `keyring`",
         ),
         (
-            "mirrors: [{base: arch, urls: [http://x/y], suites: [x], components: [main], keyring: k}]\n",
+            "mirrors: [{base: arch, urls: [http://x/y], suites: ['{suite}'], components: [main], keyring: k}]\n",
             "cannot be built yet",
         ),
         ("store: {registry: 'https://x/y'}\n", "not an OCI repository prefix"),

@@ -10,6 +10,7 @@ use bootwright::model::recipe::{
 use bootwright::model::settings::Compression;
 use bootwright::model::spec::{Architecture, Base, Limits, Modules, Output, Verify};
 use bootwright::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Version};
+use bootwright::planner::policy::Ruling;
 use bootwright::planner::{Desired, Failures, History, Inputs, Schedule, Wanted, request_digest};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
@@ -152,6 +153,7 @@ impl World {
             cached_layers: self.cached.iter().flat_map(|c| self.layers(c)).collect(),
             history: history.collect(),
             forced: self.forced.iter().map(|name| image_name(name)).collect(),
+            ruling: Ruling::default(),
         }
     }
 
@@ -186,6 +188,7 @@ impl World {
                 recipe: (!release.recipe_unreadable).then(|| resolved.recipe.clone()),
                 lock: (!release.lock_unreadable).then(|| resolved.lock.clone()),
                 commit: None,
+                facts: None,
                 published: midnight(release.date),
                 defects: release.defects.clone(),
             }

@@ -1,0 +1,70 @@
+//! Settings that nothing reads: a mirror that no image is built from, a channel that no
+//! image is on, a registry that nothing is pushed to.
+//!
+//! A catalog without a single image is one that was just begun: there everything may wait.
+
+use super::check::Report;
+use crate::model::catalog::ImageDocument;
+use crate::model::name::ImageName;
+use crate::model::settings::{Mirror, Settings};
+use crate::model::spec::Output;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Adds an error for every setting that none of `images` reads.
+pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<ImageName, ImageDocument>) {
+    if images.is_empty() {
+        return;
+    }
+    let specs = || images.values().map(|document| &document.spec.spec);
+    for (index, mirror) in settings.mirrors.iter().enumerate() {
+        let at = format!("mirrors[{index}]");
+        let suites: BTreeSet<&str> =
+            specs().filter(|s| s.base == mirror.base).map(|s| s.suite.as_str()).collect();
+        if suites.is_empty() {
+            report.error(
+                &format!("{at}.base"),
+                format!("nothing reads this mirror: no image is made from {}", mirror.base.as_str()),
+                "Take it away, or add an image of that base.",
+            );
+            continue;
+        }
+        unread_suites(report, &at, mirror, &suites);
+    }
+    for (index, channel) in settings.channels.iter().enumerate() {
+        if !specs().any(|s| s.channel == *channel) {
+            report.error(
+                &format!("channels[{index}]"),
+                format!("nothing reads this: no image is on channel {channel}"),
+                "Take it away, or put an image on it with `channel` in its spec.",
+            );
+        }
+    }
+    if settings.store.registry.is_some() && !specs().any(|s| s.outputs.contains(&Output::Oci)) {
+        report.error(
+            "store.registry",
+            "nothing reads this: no image has the output oci",
+            "Take it away, or add oci to the outputs of an image.",
+        );
+    }
+}
+
+/// A suite that is spelt out (`trixie-backports`) belongs to images of that suite.
+fn unread_suites(report: &mut Report<'_>, at: &str, mirror: &Mirror, suites: &BTreeSet<&str>) {
+    for (index, suite) in mirror.suites.iter().enumerate().filter(|(_, suite)| !suite.contains("{suite}")) {
+        let belongs = |own: &&str| {
+            let rest = suite.strip_prefix(*own);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
+        };
+        if !suites.iter().any(belongs) {
+            let own: Vec<&str> = suites.iter().copied().collect();
+            report.error(
+                &format!("{at}.suites[{index}]"),
+                format!("no image is made from suite {suite}"),
+                format!(
+                    "Images are made from {}: write {{suite}} for an image's own, or take this away.",
+                    own.join(", ")
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Rules on the packages that a spec resolved to.
+
+use super::{Packages, Report};
+use crate::model::catalog::ImageDocument;
+use crate::model::policy::{Pattern, Requirement, Rule, Stage};
+
+/// The layer whose packages are unpacked for the boot loaders and never installed.
+const BOOT_FILES: &str = "iso-boot-files";
+
+pub(super) fn judge(rule: &Rule, image: &ImageDocument, packages: Packages<'_>, report: &mut Report<'_>) {
+    match &rule.requirement {
+        Requirement::ForbiddenPackages(patterns) => {
+            for (name, layer) in names(packages) {
+                if let Some(pattern) = patterns.iter().find(|p| p.matches(name)) {
+                    forbidden(image, name, layer, pattern, report);
+                }
+            }
+        }
+        Requirement::RequiredPackages(patterns) => {
+            let Packages::Locked(lock) = packages else { return };
+            let installed = || lock.packages.iter().filter(|p| p.layer != BOOT_FILES);
+            for pattern in patterns {
+                if !installed().any(|p| pattern.matches(p.name.as_str())) {
+                    report.add(
+                        Stage::Lock,
+                        "spec.packages",
+                        format!("no package {} is installed", pattern.as_str()),
+                        format!(
+                            "Add it to the packages of the spec, then run `bootwright lock {}`.",
+                            lock.image
+                        ),
+                    );
+                }
+            }
+        }
+        Requirement::LockRequired if image.lock.is_none() => {
+            let name = &image.spec.metadata.name;
+            report.add(
+                Stage::Lock,
+                "metadata.name",
+                format!("there is no committed lock for {name}"),
+                format!("Run `bootwright lock {name}` and commit specs/{name}.lock.yaml."),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// Names with their layers, as far as they are known.
+fn names(packages: Packages<'_>) -> Vec<(&str, &str)> {
+    match packages {
+        Packages::Asked(request) => request
+            .layers
+            .iter()
+            .flat_map(|layer| layer.packages.iter().map(|p| (p.as_str(), layer.name.as_str())))
+            .collect(),
+        Packages::Locked(lock) => lock.packages.iter().map(|p| (p.name.as_str(), p.layer.as_str())).collect(),
+        Packages::Unknown => Vec::new(),
+    }
+}
+
+fn forbidden(image: &ImageDocument, name: &str, layer: &str, pattern: &Pattern, report: &mut Report<'_>) {
+    let by = if pattern.is_plain() { String::new() } else { format!(" by {}", pattern.as_str()) };
+    match field_of(image, name, layer) {
+        Field::Own(field) => {
+            let suggestion = "Take it out of the packages.";
+            report.add(Stage::Lock, &field, format!("package {name} is forbidden{by}"), suggestion);
+        }
+        Field::Layer(field) => {
+            report.add(
+                Stage::Lock,
+                &field,
+                format!("package {name} is forbidden{by}, and comes with layer {layer}"),
+                "Take out what brings it: its name, another package that needs it, or the feature it serves.",
+            );
+        }
+    }
+}
+
+enum Field {
+    /// The spec names the package here.
+    Own(String),
+    /// Something in the spec brings it.
+    Layer(String),
+}
+
+fn field_of(image: &ImageDocument, name: &str, layer: &str) -> Field {
+    for (category, names) in image.spec.spec.packages.categories() {
+        if let Some(index) = names.iter().position(|own| own.as_str() == name) {
+            return Field::Own(format!("spec.packages.{category}[{index}]"));
+        }
+    }
+    match layer {
+        "kernel" => Field::Layer("spec.kernel".to_owned()),
+        "bootstrap" => Field::Layer("spec.base".to_owned()),
+        BOOT_FILES => Field::Layer("spec.outputs".to_owned()),
+        category => Field::Layer(format!("spec.packages.{category}")),
+    }
+}

@@ -1,0 +1,141 @@
+//! Policies × facts → findings. Pure: whoever calls it has looked already.
+//!
+//! ```text
+//! spec, settings, lock   before anything is built      [`of_image`]
+//! root filesystem        after the build                [`of_build`]
+//! release                before it is published         [`of_release`]
+//! published release      at every plan                  [`of_published`]
+//! ```
+//!
+//! Findings of several rules add up; none takes another one away.
+
+mod content;
+mod lock;
+mod release;
+mod spec;
+
+use crate::model::catalog::ImageDocument;
+use crate::model::lock::LockRequest;
+use crate::model::policy::{ArtifactFacts, Content, Finding, Place, Policy, ReleaseFacts, Rule, Stage};
+use crate::model::settings::Mirror;
+use crate::model::{Digest, ImageName, Lock};
+use std::collections::BTreeMap;
+
+/// What policies say, for a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Ruling {
+    /// The policies that said it; absent when there are none.
+    pub policies: Option<Digest>,
+    /// What they say, by image.
+    pub findings: BTreeMap<ImageName, Vec<Finding>>,
+}
+
+/// What is known of the packages of an image before it is built.
+#[derive(Clone, Copy, Debug)]
+pub enum Packages<'a> {
+    /// What will be asked for; what comes with it is not known yet.
+    Asked(&'a LockRequest),
+    /// All of them.
+    Locked(&'a Lock),
+    /// Nothing.
+    Unknown,
+}
+
+/// What the rules have against a spec, the mirrors that it is built from and its packages.
+pub fn of_image(
+    policies: &[Policy],
+    image: &ImageDocument,
+    mirrors: &[Mirror],
+    packages: Packages<'_>,
+) -> Vec<Finding> {
+    judge(policies, image, |rule, report| {
+        spec::judge(rule, image, mirrors, report);
+        lock::judge(rule, image, packages, report);
+    })
+}
+
+/// What the rules have against the root filesystem of a finished build and the sizes of what
+/// was made from it.
+pub fn of_build(
+    policies: &[Policy],
+    image: &ImageDocument,
+    content: &Content,
+    artifacts: &[ArtifactFacts],
+) -> Vec<Finding> {
+    judge(policies, image, |rule, report| {
+        content::judge(rule, content, report);
+        release::sizes(rule, "the build", artifacts, Stage::Content, report);
+    })
+}
+
+/// What the rules have against a release that is about to be published.
+pub fn of_release(policies: &[Policy], image: &ImageDocument, facts: &ReleaseFacts) -> Vec<Finding> {
+    judge(policies, image, |rule, report| release::judge(rule, facts, Stage::Release, report))
+}
+
+/// What the rules have against the release that the image's channel points to.
+pub fn of_published(policies: &[Policy], image: &ImageDocument, facts: &ReleaseFacts) -> Vec<Finding> {
+    judge(policies, image, |rule, report| release::judge(rule, facts, Stage::Published, report))
+}
+
+/// Whether some rule for this image is of a kind: facts that nobody asks for need not be found out.
+pub fn asks(policies: &[Policy], image: &ImageDocument, kind: impl Fn(&Rule) -> bool) -> bool {
+    rules(policies, image).any(kind)
+}
+
+fn rules<'a>(policies: &'a [Policy], image: &'a ImageDocument) -> impl Iterator<Item = &'a Rule> {
+    policies.iter().flat_map(|p| &p.rules).filter(|rule| rule.select.takes(&image.spec))
+}
+
+fn judge(
+    policies: &[Policy],
+    image: &ImageDocument,
+    mut look: impl FnMut(&Rule, &mut Report<'_>),
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for rule in rules(policies, image) {
+        look(rule, &mut Report { rule, image, findings: &mut findings });
+    }
+    findings
+}
+
+/// Collects what one rule has against one image.
+struct Report<'a> {
+    rule: &'a Rule,
+    image: &'a ImageDocument,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Report<'_> {
+    /// Adds a finding at a field of the spec.
+    fn add(
+        &mut self,
+        stage: Stage,
+        field: &str,
+        message: impl Into<String>,
+        suggestion: impl Into<String>,
+    ) -> &mut Finding {
+        let place = Place::parse(&self.image.place);
+        let finding = Finding {
+            rule: self.rule.id.clone(),
+            severity: self.rule.severity,
+            image: self.image.spec.metadata.name.clone(),
+            stage,
+            policy: self.rule.place.clone(),
+            place,
+            field: Some(field.to_owned()),
+            message: message.into(),
+            note: self.rule.message.clone(),
+            suggestion: suggestion.into(),
+            curable: false,
+        };
+        self.findings.push(finding);
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
+    }
+}
+
+/// A list for a sentence.
+fn list<T>(items: &[T], name: impl Fn(&T) -> String) -> String {
+    items.iter().map(name).collect::<Vec<_>>().join(", ")
+}
