@@ -3,8 +3,11 @@
 //! The schema says what [`super::shape`] accepts: absent, never `null`; names with their
 //! patterns. Editors read it from `specs/schema/`.
 
-use crate::model::name::{ChannelName, HostName, ImageName, PackageName, SuiteName, UnitName, UserName};
+use crate::model::name::{
+    ChannelName, HostName, ImageName, KeyName, PackageName, SuiteName, UnitName, UserName,
+};
 use crate::model::settings::Settings;
+use crate::model::signing::Moment;
 use crate::model::spec::{OsImage, Size};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
@@ -121,8 +124,17 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 7] =
-    checked![ImageName, ChannelName, HostName, UserName, PackageName, UnitName, SuiteName];
+pub(super) static CHECKED: [Checked; 9] = checked![
+    ImageName,
+    ChannelName,
+    KeyName,
+    Moment,
+    HostName,
+    UserName,
+    PackageName,
+    UnitName,
+    SuiteName
+];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";

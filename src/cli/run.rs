@@ -2,7 +2,7 @@
 
 use super::args::{
     BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
-    ReconcileArgs, ReleaseCommand,
+    ReconcileArgs, KeyCommand, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -12,7 +12,8 @@ use super::terminal::Palette;
 use crate::model::{Failure, Result};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
-    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, LockRequest, NewRequest,
+    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
+    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest,
     PlanRequest, PromoteRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
     VerifyRequest, WatchRequest,
 };
@@ -73,6 +74,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Reconcile(args) => reconcile(args, &global, context, answers),
         Command::Boot(args) => boot(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
+        Command::Key(command) => key(command, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
         Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
         Command::Man(args) => write(&completions::man_page(&args.command)?).map(|()| Exit::Ok),
@@ -211,8 +213,13 @@ fn release(
             answers.give(&ops::release_show(context, request)?, render::release::show)?;
         }
         ReleaseCommand::Verify(args) => {
-            let request =
-                VerifyRequest { catalog, store: args.store.store, target: args.target, keys: args.keys.keys };
+            let request = VerifyRequest {
+                catalog,
+                store: args.store.store,
+                target: args.target,
+                keys: args.keys.keys,
+                threshold: args.keys.threshold,
+            };
             let report = ops::release_verify(context, request)?;
             answers.give(&report, render::release::verify)?;
             return Ok(if report.passed() { Exit::Ok } else { Exit::Verify });
@@ -225,6 +232,7 @@ fn release(
                 to: args.to,
                 outputs: args.outputs,
                 keys: args.keys.keys,
+                threshold: args.keys.threshold,
             };
             answers.give(&ops::release_fetch(context, request)?, render::release::fetch)?;
         }
@@ -233,6 +241,31 @@ fn release(
             answers.give(&ops::release_promote(context, request)?, render::release::promote)?;
         }
     }
+    Ok(Exit::Ok)
+}
+
+fn key(command: KeyCommand, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let catalog = catalog(global);
+    let change = match command {
+        KeyCommand::List => {
+            let report = ops::key_list(context, KeyListRequest { catalog })?;
+            answers.give(&report, render::keys::list)?;
+            return Ok(Exit::Ok);
+        }
+        KeyCommand::New(args) => {
+            let (from, until) = (args.from, args.until);
+            ops::key_new(context, KeyNewRequest { catalog, name: args.name, from, until })?
+        }
+        KeyCommand::Rotate(args) => {
+            let overlap = chrono::TimeDelta::days(i64::from(args.overlap));
+            let request = KeyRotateRequest { catalog, name: args.name, old: args.old, overlap };
+            ops::key_rotate(context, request)?
+        }
+        KeyCommand::Retire(args) => {
+            ops::key_retire(context, KeyRetireRequest { catalog, name: args.name, at: args.at })?
+        }
+    };
+    answers.give(&change, render::keys::change)?;
     Ok(Exit::Ok)
 }
 

@@ -560,6 +560,8 @@ pub struct VerifyRequest {
     pub target: VerifyTarget,
     /// Trusted public keys (PEM or OpenPGP); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+    /// How many of `keys` must have signed; 1 when absent.
+    pub threshold: Option<u8>,
 }
 
 /// What was checked, and what did not match.
@@ -609,8 +611,10 @@ pub struct FetchRequest {
     pub to: PathBuf,
     /// Only image files of these outputs (and what is needed to check them); all when empty.
     pub outputs: Vec<Output>,
-    /// Trusted public keys; the catalog's when empty.
+    /// Trusted public keys (PEM or OpenPGP); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+    /// How many of `keys` must have signed; 1 when absent.
+    pub threshold: Option<u8>,
 }
 
 /// What was fetched.

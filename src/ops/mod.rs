@@ -9,8 +9,10 @@ mod catalogs;
 mod context;
 mod contract;
 pub mod doctor;
+mod keys;
 mod reconciling;
 mod releases;
+mod trust;
 mod workspace;
 
 pub use booting::boot;
@@ -26,5 +28,9 @@ pub use contract::{
     VerifyTarget, WatchRequest,
 };
 pub use doctor::doctor;
+pub use keys::{
+    KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, ListedKey,
+    key_list, key_new, key_retire, key_rotate,
+};
 pub use reconciling::{plan, reconcile, watch};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};

@@ -7,6 +7,7 @@ mod outputs;
 mod schedule;
 mod security;
 mod settings;
+mod signing;
 mod system;
 pub(super) mod text;
 

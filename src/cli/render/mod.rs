@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod doctor;
+pub mod keys;
 pub mod plan;
 pub mod release;
 

@@ -3,7 +3,7 @@
 //! Signatures and manifests are checked, files only for their presence and size; reading
 //! every byte is `verify`'s work.
 
-use super::{Store, check, index};
+use super::{Store, check};
 use crate::effects::files::read_if_exists;
 use crate::model::lock::Lock;
 use crate::model::name::ImageName;
@@ -11,7 +11,7 @@ use crate::model::observed::{Defect, Observed, ObservedImage, ObservedRelease};
 use crate::model::recipe::Recipe;
 use crate::model::release::{FileRole, IndexedImage, IndexedRelease, Manifest};
 use crate::model::{Digest, Failure, Result};
-use crate::release::keys::PublicKey;
+use crate::release::keys::Trust;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,13 +20,19 @@ impl Store {
     ///
     /// # Errors
     /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
-    /// read. What is wrong with a release is part of the answer.
-    pub fn observe(&self, keys: &[PublicKey], wanted: &[ImageName]) -> Result<Observed> {
-        let index = index::read(&self.path, keys)?;
+    /// read. What is wrong with a release is part of the answer, and so is an index that
+    /// outlived its keys.
+    pub fn observe(&self, trust: &Trust, wanted: &[ImageName]) -> Result<Observed> {
+        let (index, outlived) = self.index_outlived(trust)?;
         let mut observed = Observed::default();
         for name in wanted {
             if let Some(image) = index.images.get(name) {
-                observed.images.insert(name.clone(), self.observe_image(name, image, keys)?);
+                let mut image = self.observe_image(name, image, trust)?;
+                // The index is a part of every release that it names.
+                for release in image.channels.values_mut() {
+                    release.defects.extend(outlived.clone());
+                }
+                observed.images.insert(name.clone(), image);
             }
         }
         Ok(observed)
@@ -36,7 +42,7 @@ impl Store {
         &self,
         name: &ImageName,
         image: &IndexedImage,
-        keys: &[PublicKey],
+        trust: &Trust,
     ) -> Result<ObservedImage> {
         let mut observed = ObservedImage::default();
         // Several channels often point to one release: it is looked at once.
@@ -44,7 +50,7 @@ impl Store {
         for (channel, version) in &image.channels {
             let Some(listed) = image.releases.iter().find(|r| &r.version == version) else { continue };
             if !heads.contains_key(version) {
-                heads.insert(version.clone(), self.observe_release(name, listed, keys)?);
+                heads.insert(version.clone(), self.observe_release(name, listed, trust)?);
             }
             observed.channels.insert(channel.clone(), heads[version].clone());
         }
@@ -52,6 +58,12 @@ impl Store {
         for listed in image.releases.iter().rev() {
             if self.can_be_promoted(name, listed) {
                 observed.by_recipe.insert(listed.recipe, listed.version.clone());
+                if trust.may_have_outlived() && !heads.contains_key(&listed.version) {
+                    let defects = check::outlived(&self.folder(name, &listed.version), trust)?;
+                    if !defects.is_empty() {
+                        observed.outlived.insert(listed.version.clone(), defects);
+                    }
+                }
             }
         }
         Ok(observed)
@@ -61,12 +73,12 @@ impl Store {
         &self,
         name: &ImageName,
         listed: &IndexedRelease,
-        keys: &[PublicKey],
+        trust: &Trust,
     ) -> Result<ObservedRelease> {
         let folder = self.folder(name, &listed.version);
         let expected =
             check::Expected { image: name, version: &listed.version, manifest: Some(listed.manifest) };
-        let checked = check::release(&folder, Some(&expected), keys, check::Depth::Sizes)?;
+        let checked = check::release(&folder, Some(&expected), trust, check::Depth::Sizes)?;
         let mut defects = checked.defects;
         let (mut recipe, mut lock) = (None, None);
         if let Some(manifest) = &checked.manifest {
