@@ -46,6 +46,7 @@ fn help_names_every_command() {
         "reconcile",
         "boot",
         "release",
+        "key",
         "doctor",
         "completions",
         "man",

@@ -3,6 +3,7 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod keys;
 mod outputs;
 mod pipeline;
 mod plans;

@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+mod rotation;
+mod must_fail;
+
 fn time(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
 }
@@ -41,7 +44,7 @@ fn run(dir: &Path, program: &str, args: &[&str]) -> Output {
 }
 
 /// A key made by openssl: PKCS#8 without a seal.
-fn signers(dir: &Path, name: &str) -> Signers {
+pub(crate) fn signers(dir: &Path, name: &str) -> Signers {
     let path = dir.join(name);
     if !path.exists() {
         let args = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
@@ -157,6 +160,11 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0
 fn publication(dir: &Path, nginx: &str, at: i64) -> Publication {
     let lock = lock(nginx);
     let recipe = recipe(&lock);
+    publication_of(dir, lock, recipe, nginx, at)
+}
+
+/// As [`publication`], of any recipe.
+pub(crate) fn publication_of(dir: &Path, lock: Lock, recipe: Recipe, nginx: &str, at: i64) -> Publication {
     let iso = [nginx.as_bytes(), &[7; 70_000]].concat();
     let (iso, verified_iso) = witness(dir, ArtifactKind::Iso, &iso);
     let (oci, verified_oci) = witness(dir, ArtifactKind::OciArchive, format!("oci {nginx}").as_bytes());
