@@ -77,6 +77,24 @@ pub fn at_field(
     }
 }
 
+/// An error at a field of the settings, for what other rooms find out about it.
+pub fn at_setting(
+    files: &Files,
+    field: &str,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Diagnostic {
+    let text = files.get(SETTINGS).and_then(|f| std::str::from_utf8(&f.bytes).ok()).unwrap_or_default();
+    let (documents, _) = yaml::parse(text);
+    match documents.first() {
+        Some(node) => Diagnostic {
+            field: Some(field.to_owned()),
+            ..Source::new(SETTINGS, text, &documents).error(check::locate(node, field), message, hint)
+        },
+        None => Diagnostic::of_file(SETTINGS, message, hint),
+    }
+}
+
 struct Loader<'a> {
     files: &'a Files,
     found: Vec<Diagnostic>,

@@ -31,7 +31,7 @@ pub use apt::mirrors_from_apt;
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::Files;
 pub use git::{head, read};
-pub use load::{at_field, check, load};
+pub use load::{at_field, at_setting, check, load};
 pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
 pub use place::{diagnostic_of, locate};

@@ -4,10 +4,11 @@
 //! patterns. Editors read it from `specs/schema/`.
 
 use crate::model::name::{
-    ChannelName, HostName, ImageName, PackageName, RuleName, SuiteName, UnitName, UserName,
+    ChannelName, HostName, ImageName, KeyName, PackageName, RuleName, SuiteName, UnitName, UserName,
 };
 use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
+use crate::model::signing::Moment;
 use crate::model::spec::{OsImage, Size};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
@@ -130,8 +131,18 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 8] =
-    checked![ImageName, ChannelName, HostName, UserName, PackageName, UnitName, SuiteName, RuleName];
+pub(super) static CHECKED: [Checked; 10] = checked![
+    ImageName,
+    ChannelName,
+    KeyName,
+    Moment,
+    HostName,
+    UserName,
+    PackageName,
+    UnitName,
+    SuiteName,
+    RuleName
+];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";

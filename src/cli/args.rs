@@ -2,7 +2,8 @@
 
 use crate::build::cache::kind::{Kind, TABLE};
 use crate::model::age::Age;
-use crate::model::name::SuiteName;
+use crate::model::name::{KeyName, SuiteName};
+use crate::model::signing::Moment;
 use crate::model::spec::{Base, BootMode, Output, Size};
 use crate::model::{ChannelName, ImageName};
 use crate::ops::{BootTarget, ReleaseRef, Selector, VerifyTarget};
@@ -111,6 +112,9 @@ pub enum Command {
     /// Look into the cache, check it, make it smaller
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Look at, make, rotate and retire signing keys
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Say what this host lacks, and install it when asked
     Doctor(DoctorArgs),
     /// Write shell completions to stdout
@@ -267,6 +271,9 @@ pub struct KeysArg {
     /// A trusted public key (PEM or OpenPGP); the catalog's when there is none
     #[arg(long = "key", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub keys: Vec<PathBuf>,
+    /// With --key: how many of the keys must have signed
+    #[arg(long, value_name = "N", requires = "keys", value_parser = clap::value_parser!(u8).range(1..))]
+    pub threshold: Option<u8>,
 }
 
 /// Arguments of `release list`.
@@ -372,6 +379,59 @@ pub struct CachePruneArgs {
     pub dry_run: bool,
 }
 
+/// What to do with signing keys. Nothing here edits bootwright.yaml: the lines to write are
+/// shown.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List the keys: who counts, from when to when, and who signs on this host
+    List,
+    /// Make a new key and show its lines for bootwright.yaml
+    New(KeyNewArgs),
+    /// Make the successor of a key and show how both sign for a while
+    Rotate(KeyRotateArgs),
+    /// Show how a key is retired; refused for the last valid one
+    Retire(KeyRetireArgs),
+}
+
+/// Arguments of `key new`.
+#[derive(Clone, Debug, Args)]
+pub struct KeyNewArgs {
+    /// The key's name
+    #[arg(value_name = "NAME")]
+    pub name: KeyName,
+    /// From when on it signs and counts, such as 2027-01-01
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<Moment>,
+    /// When it is retired
+    #[arg(long, value_name = "DATE")]
+    pub until: Option<Moment>,
+}
+
+/// Arguments of `key rotate`.
+#[derive(Clone, Debug, Args)]
+pub struct KeyRotateArgs {
+    /// The name of the new key
+    #[arg(value_name = "NEW")]
+    pub name: KeyName,
+    /// The key that it follows, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub old: Option<KeyName>,
+    /// For how many days both sign
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub overlap: u16,
+}
+
+/// Arguments of `key retire`.
+#[derive(Clone, Debug, Args)]
+pub struct KeyRetireArgs {
+    /// The key's name
+    #[arg(value_name = "NAME")]
+    pub name: KeyName,
+    /// When; now if it is left out
+    #[arg(long, value_name = "DATE")]
+    pub at: Option<Moment>,
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -463,6 +523,11 @@ mod tests {
             "bootwright cache prune --max-size 20GiB --older-than 30d --kind layers --kind modules --dry-run",
             "bootwright cache verify --kind packages",
             "bootwright reconcile --offline",
+            "bootwright release verify gw --key a.pub --key b.pub --threshold 2",
+            "bootwright key list",
+            "bootwright key new 2027 --from 2027-01-01 --until 2028-01-01T12:00:00Z",
+            "bootwright key rotate 2027 --old 2026 --overlap 60",
+            "bootwright key retire 2026 --at 2027-02-01",
             "bootwright doctor --install",
             "bootwright completions bash",
             "bootwright man release verify",
@@ -493,6 +558,11 @@ mod tests {
             "bootwright cache prune --older-than -1d",
             "bootwright cache list --kind ../layers",
             "bootwright cache list --kind Layers",
+            "bootwright release verify gw --threshold 2",
+            "bootwright release verify gw --key a.pub --threshold 0",
+            "bootwright key new ../x",
+            "bootwright key new x --from yesterday",
+            "bootwright key rotate x --overlap 0",
             "bootwright check -q -v",
             "bootwright check --output xml",
             "bootwright check --no-such-option",

@@ -1,8 +1,8 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat,
-    PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, KeyCommand, LockArgs, NewArgs,
+    OutputFormat, PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -14,9 +14,10 @@ use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
-    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, LockRequest, NewRequest,
-    PlanRequest, PromoteRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest,
-    ReleaseShowRequest, VerifyRequest, WatchRequest,
+    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
+    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
+    RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest,
+    WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -77,6 +78,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Rebuild(args) => rebuild(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
         Command::Cache(command) => cache(command, &global, context, answers),
+        Command::Key(command) => key(command, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
         Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
         Command::Man(args) => write(&completions::man_page(&args.command)?).map(|()| Exit::Ok),
@@ -209,6 +211,7 @@ fn rebuild(args: RebuildArgs, global: &GlobalArgs, context: &Context, answers: &
         store: args.store.store,
         target: args.target,
         keys: args.keys.keys,
+        threshold: args.keys.threshold,
         keep: args.keep,
         unsigned: args.unsigned,
     };
@@ -234,8 +237,13 @@ fn release(
             answers.give(&ops::release_show(context, request)?, render::release::show)?;
         }
         ReleaseCommand::Verify(args) => {
-            let request =
-                VerifyRequest { catalog, store: args.store.store, target: args.target, keys: args.keys.keys };
+            let request = VerifyRequest {
+                catalog,
+                store: args.store.store,
+                target: args.target,
+                keys: args.keys.keys,
+                threshold: args.keys.threshold,
+            };
             let report = ops::release_verify(context, request)?;
             answers.give(&report, render::release::verify)?;
             return Ok(if report.passed() { Exit::Ok } else { Exit::Verify });
@@ -248,6 +256,7 @@ fn release(
                 to: args.to,
                 outputs: args.outputs,
                 keys: args.keys.keys,
+                threshold: args.keys.threshold,
             };
             answers.give(&ops::release_fetch(context, request)?, render::release::fetch)?;
         }
@@ -283,6 +292,31 @@ fn cache(command: CacheCommand, global: &GlobalArgs, context: &Context, answers:
             return Ok(if report.verified.damaged.is_empty() { Exit::Ok } else { Exit::Verify });
         }
     }
+    Ok(Exit::Ok)
+}
+
+fn key(command: KeyCommand, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let catalog = catalog(global);
+    let change = match command {
+        KeyCommand::List => {
+            let report = ops::key_list(context, KeyListRequest { catalog })?;
+            answers.give(&report, render::keys::list)?;
+            return Ok(Exit::Ok);
+        }
+        KeyCommand::New(args) => {
+            let (from, until) = (args.from, args.until);
+            ops::key_new(context, KeyNewRequest { catalog, name: args.name, from, until })?
+        }
+        KeyCommand::Rotate(args) => {
+            let overlap = chrono::TimeDelta::days(i64::from(args.overlap));
+            let request = KeyRotateRequest { catalog, name: args.name, old: args.old, overlap };
+            ops::key_rotate(context, request)?
+        }
+        KeyCommand::Retire(args) => {
+            ops::key_retire(context, KeyRetireRequest { catalog, name: args.name, at: args.at })?
+        }
+    };
+    answers.give(&change, render::keys::change)?;
     Ok(Exit::Ok)
 }
 

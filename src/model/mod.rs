@@ -23,6 +23,7 @@ pub mod recipe;
 pub mod release;
 pub mod run;
 pub mod settings;
+pub mod signing;
 pub mod spec;
 
 pub use artifact::{Artifact, ArtifactKind, VerifiedArtifact};

@@ -105,6 +105,14 @@ checked_name! {
 }
 
 checked_name! {
+    /// What people call a signing key: `2027`, `release-a`.
+    KeyName, "key name",
+    "use 1 to 32 lower-case letters, digits and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+    |t| is_label(t, 32)
+}
+
+checked_name! {
     /// A host name: one DNS label.
     HostName, "host name",
     "use 1 to 63 lower-case letters, digits and inner hyphens",

@@ -24,6 +24,8 @@ pub struct ObservedImage {
     pub channels: BTreeMap<ChannelName, ObservedRelease>,
     /// Other releases by recipe, so that going back to an older recipe needs no build.
     pub by_recipe: BTreeMap<Digest, Version>,
+    /// Releases that no channel points to and that have to be signed again, and why.
+    pub outlived: BTreeMap<Version, Vec<Defect>>,
 }
 
 /// One published release.
@@ -73,6 +75,30 @@ pub enum Defect {
         /// The file that it signs.
         file: String,
     },
+    /// It was signed by enough keys when it was published, and by now some are retired.
+    RetiredKey {
+        /// The file that they signed.
+        file: String,
+        /// The retired keys, each with its end.
+        keys: Vec<String>,
+    },
+    /// Trusted keys signed it, and fewer than have to by now.
+    TooFewKeys {
+        /// The file that they signed.
+        file: String,
+        /// The keys.
+        keys: Vec<String>,
+        /// How many have to sign.
+        needed: usize,
+    },
+}
+
+impl Defect {
+    /// Whether signing again mends it: the bytes are in order, only who vouches for them
+    /// has to change.
+    pub fn is_outlived(&self) -> bool {
+        matches!(self, Self::RetiredKey { .. } | Self::TooFewKeys { .. })
+    }
 }
 
 impl std::fmt::Display for Defect {
@@ -84,6 +110,15 @@ impl std::fmt::Display for Defect {
             Self::BadSignature { file } => {
                 write!(f, "the signature of published file {file} was made by no trusted key")
             }
+            Self::RetiredKey { file, keys } => {
+                write!(f, "published file {file} is signed by a retired key: {}", keys.join("; "))
+            }
+            Self::TooFewKeys { file, keys, needed } => write!(
+                f,
+                "published file {file} is signed by {} of {needed} needed keys: {}",
+                keys.len(),
+                keys.join("; ")
+            ),
         }
     }
 }

@@ -76,6 +76,13 @@ pub enum Action {
         /// The channel.
         channel: ChannelName,
     },
+    /// Sign published releases again: their bytes are in order, their keys are retired or
+    /// too few.
+    #[serde(rename_all = "camelCase")]
+    Resign {
+        /// The releases.
+        versions: Vec<Version>,
+    },
 }
 
 /// One layer of a build.

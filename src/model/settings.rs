@@ -2,9 +2,11 @@
 
 use super::age::Age;
 use super::name::ChannelName;
+use super::signing::SigningKey;
 use super::spec::{Base, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU8;
 
 /// The settings of one catalog. Paths are relative to the folder that Bootwright is run
 /// on, unless they are absolute.
@@ -132,16 +134,28 @@ pub struct Mirror {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Signing {
-    /// The private key: an ECDSA P-256 key in cosign's form, by its path on this host.
+    /// The private key: an ECDSA P-256 key in cosign's form, by its path on this host. The
+    /// short form for a catalog with one key; use `keys` for more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The public keys that a release may be signed with, in PEM, for checking. The public
     /// half of `key` when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<String>,
+    /// The keys with the times in which they count, in place of `key` and `trusted`. The
+    /// first one that signs makes the signatures without a key's id in their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<SigningKey>,
+    /// How many different keys must have signed; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<NonZeroU8>,
     /// An OpenPGP secret key file; signs `SHA256SUMS` in addition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openpgp_key: Option<String>,
+    /// The OpenPGP public key that `SHA256SUMS.asc` must be signed with: its ASCII armour, or
+    /// the path of its file. Not checked when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openpgp_certificate: Option<String>,
     /// Sigstore keyless signing, where CI gives an identity token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyless: Option<Keyless>,
@@ -155,7 +169,8 @@ pub struct Keyless {
     pub fulcio_url: String,
     /// The transparency log (Rekor).
     pub rekor_url: String,
-    /// A `trusted_root.json` to check bundles with, as a path.
+    /// A `trusted_root.json` to check bundles with, as a path. Bundles are checked when this,
+    /// `identity` and `issuer` are there; every release must then have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted_root: Option<String>,
     /// The identity that a bundle must carry when it is checked.
@@ -176,15 +191,26 @@ pub struct BuildSettings {
     /// Free space that must be left on the cache's file system before a build starts.
     #[serde(default = "default_free_space")]
     pub min_free_space: Size,
+    /// Who builds, as a URI: `builder.id` of the provenance.
+    #[serde(default = "default_builder_id")]
+    pub builder_id: String,
 }
 
 fn default_free_space() -> Size {
     Size::from_bytes(4 << 30)
 }
 
+fn default_builder_id() -> String {
+    "https://bootwright.invalid/builder/local".to_owned()
+}
+
 impl Default for BuildSettings {
     fn default() -> Self {
-        Self { compression: Compression::default(), min_free_space: default_free_space() }
+        Self {
+            compression: Compression::default(),
+            min_free_space: default_free_space(),
+            builder_id: default_builder_id(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `boot`: an image in a virtual machine, for a person.
 
-use super::releases::{open, version};
+use super::releases::{Keys, open, version};
 use super::{BootReport, BootRequest, BootTarget, Context};
 use crate::effects::files::WorkFolder;
 use crate::model::release::FileRole;
@@ -60,7 +60,7 @@ fn iso_of(context: &Context, request: &BootRequest) -> Result<PathBuf> {
         }
         BootTarget::Release(release) => release,
     };
-    let opened = open(context, &request.catalog, None, &[])?;
+    let opened = open(context, &request.catalog, None, &Keys::default())?;
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
     let iso = manifest.files.iter().find(|f| f.role == FileRole::Artifact(ArtifactKind::Iso));

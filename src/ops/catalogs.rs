@@ -175,7 +175,7 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
 /// # Errors
 /// Only if the catalog cannot be read at all: what is wrong inside is in the report.
 pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
-    let (location, _) = locate(context, &request.catalog)?;
+    let (location, base) = locate(context, &request.catalog)?;
     let files = catalog::read(&location, &clones(context))?;
     let (catalog, mut diagnostics) = catalog::check(&files);
     let (mut images, mut findings) = (Vec::new(), Vec::new());
@@ -195,6 +195,9 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     }
     let shown = findings.iter().filter(|f| f.severity != policy::Severity::Info);
     diagnostics.extend(shown.map(|finding| catalog::diagnostic_of(&files, finding)));
+    if let Some(catalog) = catalog {
+        diagnostics.extend(key_problems(context, &files, &Workspace::of(catalog, files.clone(), base)));
+    }
     let (warnings, problems): (Vec<_>, Vec<_>) =
         diagnostics.iter().partition(|d| d.severity == Severity::Warning);
     Ok(CheckReport {
@@ -204,6 +207,25 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
         warnings: warnings.into_iter().map(complaint).collect(),
         findings,
     })
+}
+
+/// What is wrong with the signing keys today.
+fn key_problems(context: &Context, files: &catalog::Files, workspace: &Workspace) -> Vec<Diagnostic> {
+    match workspace.unchecked_trust(context.clock.now()) {
+        Ok(trust) => workspace
+            .trust_problems(&trust)
+            .into_iter()
+            .map(|problem| Diagnostic {
+                severity: if problem.fatal { Severity::Error } else { Severity::Warning },
+                ..catalog::at_setting(files, &problem.field, problem.message, problem.hint)
+            })
+            .collect(),
+        Err(failure) => {
+            let field = failure.field.as_deref().unwrap_or("signing");
+            let hint = failure.hint.clone().unwrap_or_default();
+            vec![catalog::at_setting(files, field, failure.message.clone(), hint).code(failure.code)]
+        }
+    }
 }
 
 fn checked(

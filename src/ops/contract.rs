@@ -566,6 +566,8 @@ pub struct VerifyRequest {
     pub target: VerifyTarget,
     /// Trusted public keys (PEM or OpenPGP); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+    /// How many of `keys` must have signed; 1 when absent.
+    pub threshold: Option<u8>,
 }
 
 /// Build a release again.
@@ -579,6 +581,8 @@ pub struct RebuildRequest {
     pub target: VerifyTarget,
     /// Trusted public keys (PEM); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+    /// How many of `keys` must have signed; all that are named when absent.
+    pub threshold: Option<u8>,
     /// A folder that gets the image files of this build.
     pub keep: Option<PathBuf>,
     /// Sign no verdict and write none.
@@ -645,8 +649,10 @@ pub struct FetchRequest {
     pub to: PathBuf,
     /// Only image files of these outputs (and what is needed to check them); all when empty.
     pub outputs: Vec<Output>,
-    /// Trusted public keys; the catalog's when empty.
+    /// Trusted public keys (PEM or OpenPGP); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+    /// How many of `keys` must have signed; 1 when absent.
+    pub threshold: Option<u8>,
 }
 
 /// What was fetched.

@@ -11,9 +11,11 @@ mod context;
 mod contract;
 pub mod doctor;
 mod judging;
+mod keys;
 mod rebuilding;
 mod reconciling;
 mod releases;
+mod trust;
 mod workspace;
 
 pub use booting::boot;
@@ -30,6 +32,10 @@ pub use contract::{
     VerifyReport, VerifyRequest, VerifyTarget, WatchRequest,
 };
 pub use doctor::doctor;
+pub use keys::{
+    KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, ListedKey,
+    key_list, key_new, key_retire, key_rotate,
+};
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};

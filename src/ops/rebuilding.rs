@@ -1,8 +1,9 @@
 //! `rebuild`: a release built again from what it recorded, and the signed verdict.
 
 use super::reconciling::publishing;
-use super::releases::{open, version};
-use super::workspace::{Workspace, read_key, runtime};
+use super::releases::{Keys, open, version};
+use super::trust::of_files;
+use super::workspace::{Workspace, runtime};
 use super::{Context, RebuildReport, RebuildRequest, VerifyTarget};
 use crate::build::cache::Cache;
 use crate::effects::files::digest_file;
@@ -55,7 +56,7 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
     .run()?;
     let mut written = None;
     if let Some(publishing) = &publishing {
-        let line = rebuild::seal(&verdict, &publishing.signers.key)?;
+        let line = rebuild::seal(&verdict, &publishing.signers.all())?;
         match place {
             Place::Store(store) => store.add_rebuild(&manifest.image, &manifest.version, &line)?,
             Place::Folder => rebuild::add(&folder, &line)?,
@@ -73,22 +74,21 @@ fn find(
 ) -> Result<(PathBuf, Manifest, Place)> {
     match &request.target {
         VerifyTarget::Release(release) => {
-            let opened = open(context, &request.catalog, request.store.as_deref(), &request.keys)?;
+            let keys = Keys { files: &request.keys, threshold: request.threshold };
+            let opened = open(context, &request.catalog, request.store.as_deref(), &keys)?;
             let version = version(&opened.store.index(&opened.keys)?, release)?;
             let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
             Ok((opened.store.folder(&release.image, &version), manifest, Place::Store(opened.store)))
         }
         VerifyTarget::Folder(folder) => {
             let folder = context.cwd.join(folder);
-            let keys = match request.keys.is_empty() {
-                true => workspace.keys()?,
-                false => {
-                    request.keys.iter().map(|p| read_key(&context.cwd.join(p))).collect::<Result<_>>()?
-                }
+            let keys = match of_files(context, &request.keys, request.threshold)? {
+                Some(keys) => keys,
+                None => workspace.trust(context.clock.now())?,
             };
-            let (manifest, defects) = check::verify_folder(&folder, &keys)?;
-            let manifest = manifest.ok_or_else(|| {
-                let why: Vec<String> = defects.iter().map(ToString::to_string).collect();
+            let checked = check::examine_folder(&folder, &keys)?;
+            let manifest = checked.manifest.ok_or_else(|| {
+                let why: Vec<String> = checked.defects.iter().map(ToString::to_string).collect();
                 Failure::untrusted(format!("{} is no release that can be trusted", folder.display()))
                     .details(why.join("\n"))
                     .hint("Fetch it again with `bootwright release fetch`.")

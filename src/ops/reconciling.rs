@@ -12,7 +12,6 @@ use crate::model::settings::Keyless;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use crate::planner::{self, Schedule};
 use crate::reconcile::{Decided, Outcome, Publishing, World};
-use crate::release::{Signer, Signers, openpgp};
 use std::time::{Duration, Instant};
 
 /// The audience that Sigstore's services ask identity tokens for.
@@ -146,6 +145,10 @@ fn words(step: &Step) -> String {
         Action::Promote { version, channel } => {
             format!("point {channel} of {} to {version}", step.image)
         }
+        Action::Resign { versions } => {
+            let names: Vec<&str> = versions.iter().map(|v| v.as_str()).collect();
+            format!("sign {} {} again", step.image, names.join(", "))
+        }
     }
 }
 
@@ -155,25 +158,19 @@ pub(super) fn publishing(
     workspace: &Workspace,
     runtime: &tokio::runtime::Runtime,
 ) -> Result<Publishing> {
-    let signing = &workspace.settings().signing;
-    let passphrase = context.passphrase.as_ref().map(|p| p.reveal().as_bytes());
-    let key = signing.key.as_ref().ok_or_else(|| {
-        Failure::spec("no signing key is set, and nothing is published unsigned")
-            .hint("Set `signing: {key: …}` in bootwright.yaml; `bootwright init` makes one.")
-    })?;
-    let openpgp = match &signing.openpgp_key {
-        Some(path) => Some(openpgp::SecretKey::load(&workspace.path(path), passphrase)?),
-        None => None,
-    };
-    let signers =
-        Signers { key: Signer::load(&workspace.path(key), passphrase)?, openpgp, trusted: workspace.keys()? };
-    let keyless = match (&signing.keyless, &context.identity) {
+    let signers = workspace.signers(context)?;
+    let keyless = match (&workspace.settings().signing.keyless, &context.identity) {
         (Some(_), Some(_)) if context.offline => {
             return Err(Failure::offline("keyless signing needs its services")
                 .hint("Sign with network, or without an identity token: the key alone signs then."));
         }
         (Some(services), Some(identity)) => {
             Some((keyless_services(workspace, services), runtime.block_on(token(identity))?))
+        }
+        // A release without the bundle that its own catalog asks for would be refused.
+        (Some(_), None) if signers.trust.keyless().is_some() => {
+            return Err(Failure::host("signing.keyless says who signs, and there is no identity token here")
+                .hint("Run where CI gives one, set SIGSTORE_ID_TOKEN, or take `identity` out of signing.keyless."));
         }
         _ => None,
     };
@@ -184,12 +181,8 @@ pub(super) fn publishing(
         None => Credentials::Anonymous,
     };
     let registry = workspace.settings().store.registry.clone().map(|prefix| (prefix, credentials));
-    Ok(Publishing {
-        signers,
-        keyless,
-        registry,
-        builder: "https://bootwright.invalid/builder/local".to_owned(),
-    })
+    let builder = workspace.settings().build.builder_id.clone();
+    Ok(Publishing { signers, keyless, registry, builder })
 }
 
 fn keyless_services(workspace: &Workspace, services: &Keyless) -> Keyless {

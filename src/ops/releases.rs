@@ -1,7 +1,8 @@
 //! `release list|show|verify|fetch|promote`.
 
 use super::reconciling::publishing;
-use super::workspace::{Workspace, read_key, runtime};
+use super::trust::of_files;
+use super::workspace::{Workspace, runtime};
 use super::{
     CatalogRef, Context, FetchReport, FetchRequest, FetchedFile, ListedImage, ListedRelease, PromoteReport,
     PromoteRequest, ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest,
@@ -13,50 +14,68 @@ use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::reconcile::may_be_promoted;
-use crate::release::store::{check, fetch};
-use crate::release::{PublicKey, Store, rebuild};
+use crate::release::store::{Memory, check, fetch};
+use crate::release::{Store, Trust, rebuild};
 use std::path::{Path, PathBuf};
 
 /// No changelog is larger, in bytes.
 const CHANGELOG_LIMIT: u64 = 4 << 20;
 
+/// The folder of what is remembered of stores, below the one that Bootwright is run in.
+const MEMORY: &str = ".bootwright";
+
 /// A store and the keys that it is read with: of a catalog, or named on its own.
 pub(super) struct Opened {
     pub store: Store,
     pub source: String,
-    pub keys: Vec<PublicKey>,
+    pub keys: Trust,
 }
 
 pub(super) fn open(
     context: &Context,
     catalog: &CatalogRef,
     store: Option<&str>,
-    keys: &[PathBuf],
+    keys: &Keys<'_>,
 ) -> Result<Opened> {
-    let mut trusted: Vec<PublicKey> =
-        keys.iter().map(|path| read_key(&context.cwd.join(path))).collect::<Result<_>>()?;
-    if let (Some(text), false) = (store, trusted.is_empty()) {
+    let given = of_files(context, keys.files, keys.threshold)?;
+    if let (Some(text), Some(keys)) = (store, &given) {
         // Store and keys are named: no catalog is needed.
-        let store = Store::open(context.cwd.join(text));
-        return Ok(Opened { store, source: text.to_owned(), keys: trusted });
+        let store = Store::open(context.cwd.join(text)).with_memory(&memory(context));
+        return Ok(Opened { store, source: text.to_owned(), keys: keys.clone() });
     }
     let workspace = Workspace::open(context, catalog)?;
-    if trusted.is_empty() {
-        trusted = workspace.keys()?;
-    }
-    if trusted.is_empty() {
+    let keys = match given {
+        Some(keys) => keys,
+        None => workspace.trust(context.clock.now())?,
+    };
+    if keys.keys().is_empty() {
         return Err(Failure::spec("no key is set to check releases with")
             .hint("Give one with --key, or set `signing:` in bootwright.yaml."));
     }
     let (store, source) = match store {
-        Some(text) => (Store::open(context.cwd.join(text)), text.to_owned()),
+        Some(text) => {
+            let store = Store::open(context.cwd.join(text)).with_memory(&workspace.cache_folder());
+            (store, text.to_owned())
+        }
         None => {
             let store = workspace.store();
             let source = store.path().display().to_string();
             (store, source)
         }
     };
-    Ok(Opened { store, source, keys: trusted })
+    Ok(Opened { store, source, keys })
+}
+
+/// Keys that a request names.
+#[derive(Default)]
+pub(super) struct Keys<'a> {
+    pub files: &'a [PathBuf],
+    pub threshold: Option<u8>,
+}
+
+/// Where stores are remembered when there is no catalog.
+fn memory(context: &Context) -> PathBuf {
+    context.cwd.join(MEMORY)
 }
 
 /// Says which releases a store holds.
@@ -64,7 +83,7 @@ pub(super) fn open(
 /// # Errors
 /// Class *upstream* if the index does not verify.
 pub fn release_list(context: &Context, request: ReleaseListRequest) -> Result<ReleaseList> {
-    let opened = open(context, &request.catalog, request.store.as_deref(), &[])?;
+    let opened = open(context, &request.catalog, request.store.as_deref(), &Keys::default())?;
     let index = opened.store.index(&opened.keys)?;
     let wanted = |name: &ImageName| request.image.as_ref().is_none_or(|image| image == name);
     let images = index
@@ -124,7 +143,7 @@ pub(super) fn version(index: &Index, release: &ReleaseRef) -> Result<Version> {
 /// # Errors
 /// [`crate::model::ErrorCode::NotFound`] if there is no such release.
 pub fn release_show(context: &Context, request: ReleaseShowRequest) -> Result<ReleaseShow> {
-    let opened = open(context, &request.catalog, request.store.as_deref(), &[])?;
+    let opened = open(context, &request.catalog, request.store.as_deref(), &Keys::default())?;
     let index = opened.store.index(&opened.keys)?;
     let version = version(&index, &request.release)?;
     let image = &request.release.image;
@@ -177,28 +196,23 @@ fn signatures(folder: &Path) -> Vec<SignatureFound> {
 /// # Errors
 /// Only if there is nothing to check: what does not match is in the report.
 pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<VerifyReport> {
+    let keys = Keys { files: &request.keys, threshold: request.threshold };
     match &request.target {
         VerifyTarget::Release(release) => {
-            let opened = open(context, &request.catalog, request.store.as_deref(), &request.keys)?;
+            let opened = open(context, &request.catalog, request.store.as_deref(), &keys)?;
             let version = version(&opened.store.index(&opened.keys)?, release)?;
-            let defects = opened.store.verify(&release.image, &version, &opened.keys)?;
-            let manifest = opened.store.manifest(&release.image, &version, &opened.keys).ok();
-            Ok(VerifyReport {
-                image: release.image.clone(),
-                version,
-                checks: checks(manifest.as_ref(), &defects),
-            })
+            let checked = opened.store.examine(&release.image, &version, &opened.keys)?;
+            Ok(VerifyReport { image: release.image.clone(), version, checks: checks(&checked) })
         }
         VerifyTarget::Folder(folder) => {
-            let keys = if request.keys.is_empty() {
-                Workspace::open(context, &request.catalog)?.keys()?
-            } else {
-                request.keys.iter().map(|p| read_key(&context.cwd.join(p))).collect::<Result<_>>()?
+            let keys = match of_files(context, keys.files, keys.threshold)? {
+                Some(keys) => keys,
+                None => Workspace::open(context, &request.catalog)?.trust(context.clock.now())?,
             };
             let folder = context.cwd.join(folder);
-            let (manifest, defects) = check::verify_folder(&folder, &keys)?;
-            let Some(manifest) = manifest else {
-                let why: Vec<String> = defects.iter().map(ToString::to_string).collect();
+            let checked = check::examine_folder(&folder, &keys)?;
+            let Some(manifest) = &checked.manifest else {
+                let why: Vec<String> = checked.defects.iter().map(ToString::to_string).collect();
                 return Err(Failure::untrusted(format!(
                     "{} is no release that can be trusted",
                     folder.display()
@@ -206,47 +220,42 @@ pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<Verif
                 .details(why.join("\n"))
                 .hint("Fetch it again with `bootwright release fetch`."));
             };
-            Ok(VerifyReport {
-                image: manifest.image.clone(),
-                version: manifest.version.clone(),
-                checks: checks(Some(&manifest), &defects),
-            })
+            let (image, version) = (manifest.image.clone(), manifest.version.clone());
+            Ok(VerifyReport { image, version, checks: checks(&checked) })
         }
     }
 }
 
-/// One check for every file, and one for every defect of something that is no listed file.
-fn checks(manifest: Option<&Manifest>, defects: &[Defect]) -> Vec<TrustCheck> {
-    let file_of = |defect: &Defect| match defect {
-        Defect::Missing { file }
-        | Defect::Altered { file, .. }
-        | Defect::Unsigned { file }
-        | Defect::BadSignature { file } => file.clone(),
-    };
-    let what_of = |defect: &Defect| match defect {
-        Defect::Missing { .. } | Defect::Altered { .. } => "digest",
-        Defect::Unsigned { .. } | Defect::BadSignature { .. } => "signature",
-    };
-    let mut checks: Vec<TrustCheck> = defects
-        .iter()
-        .map(|defect| TrustCheck {
-            file: file_of(defect),
-            what: what_of(defect).to_owned(),
+/// One check for every file and signature, and one for every defect of something that is no
+/// listed file.
+fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
+    let failed = |defect: &Defect| {
+        let (file, what) = match defect {
+            Defect::Missing { file } | Defect::Altered { file, .. } => (file, "digest"),
+            Defect::Unsigned { file }
+            | Defect::BadSignature { file }
+            | Defect::RetiredKey { file, .. }
+            | Defect::TooFewKeys { file, .. } => (file, "signature"),
+        };
+        TrustCheck {
+            file: file.clone(),
+            what: what.to_owned(),
             passed: false,
             finding: defect.to_string(),
-        })
-        .collect();
+        }
+    };
+    let mut checks: Vec<TrustCheck> = checked.defects.iter().map(failed).collect();
     let bad: Vec<(String, String)> = checks.iter().map(|c| (c.file.clone(), c.what.clone())).collect();
     let mut pass = |file: &str, what: &str, finding: String| {
         if !bad.contains(&(file.to_owned(), what.to_owned())) {
             checks.push(TrustCheck { file: file.to_owned(), what: what.to_owned(), passed: true, finding });
         }
     };
-    if let Some(manifest) = manifest {
-        pass(crate::release::sums::FILE_NAME, "signature", "made by a trusted key".to_owned());
-        for file in &manifest.files {
-            pass(&file.name, "digest", file.sha256.to_string());
-        }
+    for vouched in &checked.vouched {
+        pass(&vouched.file, vouched.what, format!("by {}", vouched.by));
+    }
+    for file in checked.manifest.iter().flat_map(|m| &m.files) {
+        pass(&file.name, "digest", file.sha256.to_string());
     }
     checks
 }
@@ -261,16 +270,22 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
         return Err(Failure::offline("a store on another host cannot be read without network")
             .hint("Name a folder as --store, or fetch the release while there is network."));
     }
-    let keys = if is_address && !request.keys.is_empty() {
-        request.keys.iter().map(|p| read_key(&context.cwd.join(p))).collect::<Result<_>>()?
-    } else {
-        open(context, &request.catalog, None, &request.keys)?.keys
+    let given = of_files(context, &request.keys, request.threshold)?;
+    let (keys, state) = match given.filter(|_| is_address) {
+        // Store and keys are named: no catalog is needed.
+        Some(keys) => (keys, memory(context)),
+        None => {
+            let keys = Keys { files: &request.keys, threshold: request.threshold };
+            let state = Workspace::open(context, &request.catalog)?.cache_folder();
+            (open(context, &request.catalog, None, &keys)?.keys, state)
+        }
     };
     let source = match &request.store {
         Some(address) if is_address => address.clone(),
         Some(path) => context.cwd.join(path).display().to_string(),
         None => Workspace::open(context, &request.catalog)?.store().path().display().to_string(),
     };
+    let remembered = Memory::new(&state, &source);
     let wanted = match &request.release.which {
         ReleaseWhich::Channel(channel) => fetch::Wanted::Channel(channel.clone()),
         ReleaseWhich::Version(version) => fetch::Wanted::Version(version.clone()),
@@ -279,7 +294,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
                 .hint("Write IMAGE@CHANNEL or IMAGE/VERSION."));
         }
         ReleaseWhich::Newest => {
-            let index = Store::open(&source).index(&keys)?;
+            let index = Store::open(&source).with_memory(&state).index(&keys)?;
             fetch::Wanted::Version(version(&index, &request.release)?)
         }
     };
@@ -295,7 +310,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
             only: &only,
             to: &to,
             keys: &keys,
-            seen_serial: None,
+            memory: Some(&remembered),
         },
         &context.events,
         &context.cancel,
@@ -320,7 +335,7 @@ pub fn release_promote(context: &Context, request: PromoteRequest) -> Result<Pro
     let workspace = Workspace::open(context, &request.catalog)?;
     let runtime = runtime()?;
     let (store, image) = (workspace.store(), &request.release.image);
-    let index = store.index(&workspace.keys()?)?;
+    let index = store.index(&workspace.trust(context.clock.now())?)?;
     let version = version(&index, &request.release)?;
     let allowed = &workspace.settings().channels;
     if !allowed.is_empty() && !allowed.contains(&request.channel) {
@@ -329,7 +344,7 @@ pub fn release_promote(context: &Context, request: PromoteRequest) -> Result<Pro
     }
     let previous = index.images.get(image).and_then(|i| i.channels.get(&request.channel)).cloned();
     let publishing = publishing(context, &workspace, &runtime)?;
-    let manifest = store.manifest(image, &version, &workspace.keys()?)?;
+    let manifest = store.manifest(image, &version, &workspace.trust(context.clock.now())?)?;
     let signers = &publishing.signers;
     may_be_promoted(&workspace.catalog, &workspace.files, &context.events, &manifest, signers)?;
     store.promote(image, &version, &request.channel, &publishing.signers, context.clock.now())?;

@@ -84,6 +84,11 @@ impl Workspace {
         Ok(Self { catalog, files, base })
     }
 
+    /// A catalog that was read already.
+    pub fn of(catalog: Catalog, files: Files, base: PathBuf) -> Self {
+        Self { catalog, files, base }
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.catalog.settings
     }
@@ -98,21 +103,10 @@ impl Workspace {
     }
 
     pub fn store(&self) -> Store {
-        Store::open(self.path(&self.settings().store.path)).with_url(self.settings().store.url.clone())
-    }
-
-    /// The keys whose signatures count: those that the settings name, and the public half of
-    /// the signing key.
-    pub fn keys(&self) -> Result<Vec<PublicKey>> {
-        let signing = &self.settings().signing;
-        let mut keys = signing.trusted.iter().map(|pem| PublicKey::parse(pem)).collect::<Result<Vec<_>>>()?;
-        if let Some(key) = &signing.key {
-            let public = self.path(key).with_extension("pub");
-            if public.exists() {
-                keys.push(read_key(&public)?);
-            }
-        }
-        Ok(keys)
+        let settings = &self.settings().store;
+        Store::open(self.path(&settings.path))
+            .with_url(settings.url.clone())
+            .with_memory(&self.cache_folder())
     }
 
     /// Mirrors with their keyrings' places on this host.
@@ -195,7 +189,7 @@ impl Workspace {
             selected: self.select(only)?,
             forced: self.known(force)?,
             store: self.store(),
-            keys: self.keys()?,
+            keys: self.trust(context.clock.now())?,
             mirrors: self.mirrors(),
             cache,
             state,

@@ -103,13 +103,18 @@ impl Image<'_> {
     fn candidates(&self) -> Result<Vec<Candidate>, Status> {
         match &self.desired.wanted {
             Wanted::NeedsLock { request, stale } => {
-                self.first_lock(request, stale.as_deref()).map(|c| vec![c])
+                match (self.first_lock(request, stale.as_deref()), self.resign()) {
+                    (Ok(lock), resign) => Ok(std::iter::once(lock).chain(resign).collect()),
+                    (Err(_), Some(resign)) => Ok(vec![resign]),
+                    (Err(status), None) => Err(status),
+                }
             }
             Wanted::Recipe(resolved) => {
                 let digest = resolved.recipe.digest();
                 let looks = self.scheduled_lock(resolved).or_else(|| self.lock_again(resolved, &digest));
                 let work = self.publish(resolved, digest);
-                Ok(looks.into_iter().chain(work).collect())
+                // What is built or promoted signs the index anew; the rest can wait for it.
+                Ok(looks.into_iter().chain(work).chain(self.resign()).collect())
             }
         }
     }
@@ -188,7 +193,7 @@ impl Image<'_> {
     fn publish(&self, resolved: &ResolvedRecipe, digest: Digest) -> Option<Candidate> {
         match self.current {
             Some(current) if current.recipe_digest == digest => {
-                if current.defects.is_empty() && !self.forced {
+                if current.defects.iter().all(Defect::is_outlived) && !self.forced {
                     return self.by_policy(resolved, digest, current);
                 }
                 let reasons = defects(&current.defects).collect();
@@ -239,7 +244,8 @@ impl Image<'_> {
         });
         let moved = Reason::Channel { channel: channel.clone() };
         match self.elsewhere(&digest) {
-            Some((version, [])) => Candidate {
+            // Promoting signs again what outlived its keys.
+            Some((version, sound)) if sound.iter().all(Defect::is_outlived) => Candidate {
                 action: Action::Promote { version: version.clone(), channel: channel.clone() },
                 reasons: std::iter::once(moved).chain(differences).collect(),
                 held: None,
@@ -269,6 +275,25 @@ impl Image<'_> {
             Some(release) => Some((&release.version, &release.defects)),
             None => observed.by_recipe.get(digest).map(|version| (version, [].as_slice())),
         }
+    }
+
+    /// Signs again what is served and outlived its keys, as far as its bytes are in order.
+    fn resign(&self) -> Option<Candidate> {
+        let observed = self.observed?;
+        let heads = observed.channels.values().map(|release| (&release.version, &release.defects));
+        let (mut versions, mut reasons) = (Vec::new(), Vec::new());
+        for (version, defects) in heads.chain(&observed.outlived) {
+            if !defects.is_empty() && defects.iter().all(Defect::is_outlived) && !versions.contains(version) {
+                versions.push(version.clone());
+                reasons.extend(defects.iter().map(|d| Reason::Defect { defect: d.clone() }));
+            }
+        }
+        versions.sort();
+        let first = |(i, reason): &(usize, &Reason)| !reasons[..*i].contains(reason);
+        let reasons = reasons.iter().enumerate().filter(first).map(|(_, r)| r.clone()).collect();
+        let action = Action::Resign { versions };
+        matches!(&action, Action::Resign { versions } if !versions.is_empty())
+            .then_some(Candidate { action, reasons, held: None })
     }
 
     fn build(

@@ -1,7 +1,7 @@
 //! What holds for every plan, checked without using anything of how plans are made.
 
 use super::inputs::{Desired, Inputs, Wanted};
-use crate::model::observed::ObservedImage;
+use crate::model::observed::{Defect, ObservedImage};
 use crate::model::plan::{Action, Planned, Reason, Status, Step};
 use crate::model::policy::Finding;
 use crate::model::recipe::ResolvedRecipe;
@@ -82,6 +82,7 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
     match (&step.action, &desired.wanted) {
         (Action::Lock, _) if desired.lock_pinned => say("its lock is pinned and would be made again"),
         (Action::Lock, _) => {}
+        (Action::Resign { versions }, _) => resign(versions, observed, &mut say),
         (_, Wanted::NeedsLock { .. }) => say("is built or promoted without a lock"),
         (Action::Build { .. }, Wanted::Recipe(resolved)) => {
             let up_to_date =
@@ -146,6 +147,23 @@ fn layers(action: &Action, resolved: &ResolvedRecipe, inputs: &Inputs, say: &mut
     }
     if layers.iter().any(|layer| layer.cached != inputs.cached_layers.contains(&layer.id)) {
         say("a layer's cache state is wrong");
+    }
+}
+
+/// Only what is published and sound but for its keys is signed again.
+fn resign(versions: &[Version], observed: Option<&ObservedImage>, say: &mut impl FnMut(&str)) {
+    if versions.is_empty() {
+        say("nothing would be signed again");
+    }
+    for version in versions {
+        let head = observed.and_then(|o| o.channels.values().find(|r| r.version == *version));
+        let defects = match head {
+            Some(release) => Some(&release.defects),
+            None => observed.and_then(|o| o.outlived.get(version)),
+        };
+        if !defects.is_some_and(|d| !d.is_empty() && d.iter().all(Defect::is_outlived)) {
+            say("a release would be signed again that is not published, in order, or not sound");
+        }
     }
 }
 

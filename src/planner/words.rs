@@ -51,6 +51,10 @@ pub(super) fn action(action: &Action) -> String {
         Action::Lock => "resolve packages".to_owned(),
         Action::Build { version, channel, .. } => format!("build {version} for {channel}"),
         Action::Promote { version, channel } => format!("point {channel} to {version}"),
+        Action::Resign { versions } => {
+            let names: Vec<&str> = versions.iter().map(|v| v.as_str()).collect();
+            format!("sign {} again", names.join(", "))
+        }
     }
 }
 
@@ -105,6 +109,7 @@ pub fn summary(planned: &Planned) -> String {
         (steps(|a| matches!(a, Action::Build { .. })), "to build"),
         (steps(|a| matches!(a, Action::Lock)), "to resolve"),
         (steps(|a| matches!(a, Action::Promote { .. })), "to promote"),
+        (steps(|a| matches!(a, Action::Resign { .. })), "to sign again"),
         (stand(|s| matches!(s, Status::UpToDate)), "up to date"),
         (stand(|s| matches!(s, Status::Waiting { .. })), "waiting"),
         (stand(|s| matches!(s, Status::Stalled { .. })), "stalled"),

@@ -29,7 +29,7 @@ use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
 use crate::model::{Emitter, Event, Failure, FailureClass, Lock, Result};
 use crate::planner::{self, Inputs, Wanted};
-use crate::release::{PublicKey, Signers, Store};
+use crate::release::{Signers, Store, Trust};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -47,7 +47,7 @@ pub struct World<'a> {
     /// What is published.
     pub store: Store,
     /// Whose signatures count.
-    pub keys: Vec<PublicKey>,
+    pub keys: Trust,
     /// Where builds keep what they make.
     pub cache: Cache,
     /// Where packages come from, keyrings by their place on this host.
@@ -277,6 +277,10 @@ impl World<'_> {
                 self.store.promote(image, version, channel, &publishing.signers, self.clock.now())?;
                 self.events.emit(Event::Published { image: image.clone(), version: version.clone() });
                 Ok(Some((image.clone(), version.clone(), channel.clone())))
+            }
+            Action::Resign { versions } => {
+                self.store.resign(image, versions, &publishing.signers, self.clock.now())?;
+                Ok(None)
             }
             Action::Build { version, channel, .. } => {
                 let resolved = decided

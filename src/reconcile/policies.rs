@@ -17,7 +17,7 @@ use crate::model::release::Manifest;
 use crate::model::{Emitter, Failure, Result};
 use crate::planner::policy::{self, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
-use crate::release::{PublicKey, Publication, Signers};
+use crate::release::{PublicKey, Publication, Signers, Trust, path, sums};
 use std::path::Path;
 
 /// No file of sums or signatures is larger, in bytes.
@@ -172,20 +172,22 @@ fn packages(wanted: &Wanted) -> Packages<'_> {
 
 /// Who signs a release, as rules name them.
 fn signer_ids(signers: &Signers) -> Vec<String> {
-    let own = signers.key.public().id().hex();
-    std::iter::once(own).chain(signers.openpgp.iter().map(|key| key.fingerprint().to_lowercase())).collect()
+    let own: Vec<String> = signers.all().iter().map(|signer| signer.public().id().hex()).collect();
+    own.into_iter().chain(signers.openpgp.iter().map(|key| key.fingerprint().to_lowercase())).collect()
 }
 
 /// Which of the trusted keys signed a release; `None` if none of them did, which is a
 /// defect of its own.
-fn signed_by(folder: &Path, keys: &[PublicKey]) -> Option<Vec<String>> {
-    let sums = folder.join(crate::release::sums::FILE_NAME);
-    let mut signature = sums.clone().into_os_string();
-    signature.push(".sig");
-    let read = |path: &Path| crate::effects::files::read_if_exists(path, LIMIT).ok().flatten();
-    let (bytes, signature) = (read(&sums)?, read(Path::new(&signature))?);
-    let text = String::from_utf8(signature).ok()?;
-    let made = |key: &&PublicKey| text.lines().any(|line| key.verifies(&bytes, line));
-    let ids: Vec<String> = keys.iter().filter(made).map(|key| key.id().hex()).collect();
+fn signed_by(folder: &Path, trust: &Trust) -> Option<Vec<String>> {
+    let read = |name: &str| crate::effects::files::read_if_exists(&folder.join(name), LIMIT).ok().flatten();
+    let bytes = read(sums::FILE_NAME)?;
+    let names = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let signatures: Vec<String> = names
+        .filter(|name| path::is_signature_of(sums::FILE_NAME, name))
+        .filter_map(|name| String::from_utf8(read(&name)?).ok())
+        .collect();
+    let made = |key: &PublicKey| signatures.iter().flat_map(|s| s.lines()).any(|line| key.verifies(&bytes, line));
+    let ids: Vec<String> =
+        trust.keys().iter().filter(|k| made(&k.key)).map(|k| k.key.id().hex()).collect();
     (!ids.is_empty()).then_some(ids)
 }

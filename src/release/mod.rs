@@ -21,7 +21,7 @@ pub mod sbom;
 pub mod store;
 pub mod sums;
 
-pub use keys::{PublicKey, Signer};
+pub use keys::{PublicKey, Signer, Trust};
 pub use store::{Publication, Signers, Store};
 
 /// This program and its version, as manifests and documents name it.

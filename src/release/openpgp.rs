@@ -120,11 +120,17 @@ fn detached(
     Ok(DetachedSignature::new(config.sign(key, password, bytes)?))
 }
 
-/// Checks a detached, armoured signature by any key or subkey of an armoured public key.
+/// Whether a text is an armoured OpenPGP public key.
+pub fn is_public_key(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+}
+
+/// Checks a detached, armoured signature by any key or subkey of an armoured public key;
+/// gives the fingerprint of the primary key.
 ///
 /// # Errors
 /// *Untrusted* if the key did not make it, class *spec* if the key cannot be read.
-pub fn verify(public_key: &str, bytes: &[u8], signature: &str) -> Result<()> {
+pub fn verify(public_key: &str, bytes: &[u8], signature: &str) -> Result<String> {
     let (key, _) = SignedPublicKey::from_string(public_key)
         .map_err(|_| Failure::spec("not an armoured OpenPGP public key"))?;
     key.verify_bindings().map_err(|_| Failure::spec("the OpenPGP key's own signatures do not hold"))?;
@@ -133,7 +139,7 @@ pub fn verify(public_key: &str, bytes: &[u8], signature: &str) -> Result<()> {
     let good = signature.verify(&key, bytes).is_ok()
         || key.public_subkeys.iter().any(|subkey| signature.verify(subkey, bytes).is_ok());
     if good {
-        return Ok(());
+        return Ok(key.fingerprint().to_string());
     }
     Err(Failure::untrusted(format!("the signature was not made by OpenPGP key {}", key.fingerprint())))
 }

@@ -4,7 +4,6 @@
 //! what they say can be checked with what they link to.
 
 use super::changelog::Changes;
-use super::keys::PublicKey;
 use crate::model::ArtifactKind;
 use crate::model::artifact::InstalledPackage;
 use crate::model::evidence::{Check, Evidence, Verdict};
@@ -24,14 +23,26 @@ struct Frame {
     /// The way to the store's root: `../../`.
     root: &'static str,
     tool: &'static str,
-    key_id: String,
-    key_short: String,
+    /// The keys that sign, on the front page: it alone is written anew with every change, the
+    /// page of a release outlives keys.
+    keys: Vec<KeyRow>,
 }
 
 impl Frame {
-    fn new(root: &'static str, key: &PublicKey) -> Self {
-        Self { root, tool: super::TOOL, key_id: key.id().hex(), key_short: key.id().short() }
+    fn new(root: &'static str) -> Self {
+        Self { root, tool: super::TOOL, keys: Vec::new() }
     }
+}
+
+/// A key that signs, as the front page shows it.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    /// The file of the public key.
+    pub file: String,
+    /// The beginning of its id.
+    pub short: String,
+    /// Its id.
+    pub id: String,
 }
 
 fn render(page: &impl Template) -> Result<String> {
@@ -105,7 +116,7 @@ struct ImageCard {
 ///
 /// # Errors
 /// Class *bug* if the template cannot be filled.
-pub fn store(images: &[ImageView<'_>], url: Option<&str>, key: &PublicKey) -> Result<String> {
+pub fn store(images: &[ImageView<'_>], url: Option<&str>, keys: &[KeyRow]) -> Result<String> {
     let card = |image: &ImageView<'_>| {
         let newest = image.newest();
         ImageCard {
@@ -117,7 +128,7 @@ pub fn store(images: &[ImageView<'_>], url: Option<&str>, key: &PublicKey) -> Re
         }
     };
     render(&StoreTemplate {
-        frame: Frame::new("", key),
+        frame: Frame { keys: keys.to_vec(), ..Frame::new("") },
         images: images.iter().map(card).collect(),
         url: url.map(str::to_owned),
     })
@@ -145,7 +156,7 @@ struct ReleaseRow {
 ///
 /// # Errors
 /// Class *bug* if the template cannot be filled.
-pub fn image(view: &ImageView<'_>, key: &PublicKey) -> Result<String> {
+pub fn image(view: &ImageView<'_>) -> Result<String> {
     let row = |(listed, manifest): &(&IndexedRelease, Option<Manifest>)| ReleaseRow {
         version: listed.version.to_string(),
         date: date(listed.published),
@@ -159,7 +170,7 @@ pub fn image(view: &ImageView<'_>, key: &PublicKey) -> Result<String> {
         sizes: manifest.as_ref().map(sizes).unwrap_or_default(),
     };
     render(&ImageTemplate {
-        frame: Frame::new("../", key),
+        frame: Frame::new("../"),
         name: view.name.to_string(),
         description: view.newest().and_then(|m| m.description.clone()),
         channels: view.channel_rows(),
@@ -178,8 +189,6 @@ pub struct ReleasePage<'a> {
     pub changes: &'a Changes,
     /// The date of the packages.
     pub lock_date: DateTime<Utc>,
-    /// The key that signed.
-    pub key: &'a PublicKey,
     /// Whether there is an OpenPGP signature.
     pub openpgp: bool,
 }
@@ -244,7 +253,7 @@ pub fn release(page: &ReleasePage<'_>) -> Result<String> {
     let named =
         |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind)).map(|f| f.name.as_str());
     render(&ReleaseTemplate {
-        frame: Frame::new("../../", page.key),
+        frame: Frame::new("../../"),
         m: manifest,
         packages,
         changes: page.changes,

@@ -25,10 +25,27 @@ pub fn check(name: &str) -> Result<()> {
 
 /// Files that carry the checks themselves or are made for people: no manifest lists them.
 pub fn is_unlisted(name: &str) -> bool {
-    matches!(name, "manifest.json" | "SHA256SUMS" | "index.html" | "SHA256SUMS.sigstore.json")
-        || name == super::rebuild::FILE_NAME
-        || name.ends_with(".sig")
-        || name.ends_with(".asc")
+    let plain = [
+        "manifest.json",
+        "SHA256SUMS",
+        "index.html",
+        "SHA256SUMS.asc",
+        "SHA256SUMS.sigstore.json",
+        super::rebuild::FILE_NAME,
+    ];
+    plain.contains(&name) || SIGNED.iter().any(|file| is_signature_of(file, name))
+}
+
+/// The files of a release that have signatures beside them.
+pub const SIGNED: [&str; 2] = ["manifest.json", "SHA256SUMS"];
+
+/// Whether `name` is a signature of `file`: `FILE.sig`, or `FILE.TAG.sig` with the key's tag.
+pub fn is_signature_of(file: &str, name: &str) -> bool {
+    let Some(middle) = name.strip_prefix(file).and_then(|rest| rest.strip_suffix(".sig")) else {
+        return false;
+    };
+    let is_tag = |tag: &str| tag.len() == 16 && tag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    middle.is_empty() || middle.strip_prefix('.').is_some_and(is_tag)
 }
 
 /// The names that a file of evidence may get, by choice: a second artifact whose check left
@@ -41,6 +58,17 @@ pub fn evidence_names(name: &str, kind: ArtifactKind) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signatures_are_told_by_their_names() {
+        for name in ["SHA256SUMS.sig", "SHA256SUMS.0123456789abcdef.sig", "manifest.json.sig", "SHA256SUMS.asc"] {
+            assert!(is_unlisted(name), "{name}");
+        }
+        for name in ["x.sig", "SHA256SUMS.0123.sig", "SHA256SUMS.0123456789ABCDEF.sig", "SHA256SUMS..sig", "x.asc"]
+        {
+            assert!(!is_unlisted(name), "{name}");
+        }
+    }
 
     #[test]
     fn only_plain_names() {

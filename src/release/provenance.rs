@@ -3,7 +3,7 @@
 //! Formats: in-toto Statement v1, SLSA provenance v1, in a DSSE envelope
 //! (`provenance.intoto.jsonl`: one envelope, one line).
 
-use super::{dsse, keys::PublicKey, keys::Signer, purl};
+use super::{dsse, keys::Signer, keys::Trust, purl};
 use crate::model::artifact::InstalledPackage;
 use crate::model::catalog::CatalogSource;
 use crate::model::spec::Base;
@@ -111,19 +111,33 @@ fn date(time: DateTime<Utc>) -> String {
 ///
 /// # Errors
 /// If it cannot be signed.
-pub fn write(of: &Statement<'_>, signer: &Signer) -> Result<String> {
+pub fn write(of: &Statement<'_>, signers: &[&Signer]) -> Result<String> {
     let payload =
         serde_json::to_vec(&statement(of)).map_err(|e| Failure::bug(format!("writing {FILE_NAME}: {e}")))?;
-    dsse::seal(PAYLOAD_TYPE, &payload, signer)
+    dsse::seal(PAYLOAD_TYPE, &payload, signers)
 }
 
 /// Reads a signed statement.
 ///
 /// # Errors
-/// *Untrusted* if no trusted key signed it or it is no in-toto statement.
-pub fn read(envelope: &[u8], keys: &[PublicKey]) -> Result<Value> {
-    let payload = dsse::open(PAYLOAD_TYPE, envelope, keys).map_err(|f| f.on(FILE_NAME))?;
-    let value: Value = serde_json::from_slice(&payload)
+/// *Untrusted* if too few trusted keys signed it or it is no in-toto statement.
+pub fn read(envelope: &[u8], trust: &Trust) -> Result<Value> {
+    let sealed = dsse::Sealed::read(PAYLOAD_TYPE, envelope, trust).map_err(|f| f.on(FILE_NAME))?;
+    parse(&sealed.open().map_err(|f| f.on(FILE_NAME))?)
+}
+
+/// Reads a statement whose bytes a signed manifest vouches for: it keeps the signatures of
+/// the day it was made on, so that of a key which is retired by now is good here.
+///
+/// # Errors
+/// *Untrusted* if no known key signed it or it is no in-toto statement.
+pub fn read_listed(envelope: &[u8], trust: &Trust) -> Result<Value> {
+    let sealed = dsse::Sealed::read(PAYLOAD_TYPE, envelope, trust).map_err(|f| f.on(FILE_NAME))?;
+    parse(&sealed.open_known().map_err(|f| f.on(FILE_NAME))?)
+}
+
+fn parse(payload: &[u8]) -> Result<Value> {
+    let value: Value = serde_json::from_slice(payload)
         .map_err(|e| Failure::untrusted(format!("{FILE_NAME} holds no JSON: {e}")))?;
     if value["_type"] != "https://in-toto.io/Statement/v1" {
         return Err(Failure::untrusted(format!("{FILE_NAME} holds no in-toto statement")));
@@ -200,14 +214,14 @@ mod tests {
             finished: date,
         };
         let signer = Signer::parse(&crate::release::keys::generate(None).unwrap().0, None).unwrap();
-        let text = write(&of, &signer).unwrap();
+        let text = write(&of, &[&signer]).unwrap();
         assert_eq!(text.lines().count(), 1);
-        let value = read(text.as_bytes(), &[signer.public().clone()]).unwrap();
+        let value = read(text.as_bytes(), &Trust::of([signer.public().clone()])).unwrap();
         assert!(!value.to_string().contains("secret"));
         let definition = &value["predicate"]["buildDefinition"];
         assert_eq!(definition["externalParameters"]["commit"], "a".repeat(40));
         assert_eq!(definition["resolvedDependencies"].as_array().unwrap().len(), 3);
         assert_eq!(value["subject"][0]["digest"]["sha256"], Digest::of("iso").hex());
-        assert!(read(text.as_bytes(), &[]).is_err());
+        assert!(read(text.as_bytes(), &Trust::of([])).is_err());
     }
 }

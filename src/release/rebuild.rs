@@ -4,7 +4,7 @@
 //! The file is no part of the release that the manifest lists, since verdicts come later and
 //! from others: each line stands for itself, by its own signature.
 
-use super::keys::{PublicKey, Signer};
+use super::keys::{Signer, Trust};
 use super::{dsse, provenance};
 use crate::effects::files::{read_if_exists, write_atomic};
 use crate::model::rebuild::Rebuild;
@@ -25,7 +25,7 @@ const LIMIT: u64 = 16 << 20;
 ///
 /// # Errors
 /// If it cannot be signed.
-pub fn seal(verdict: &Rebuild, signer: &Signer) -> Result<String> {
+pub fn seal(verdict: &Rebuild, signers: &[&Signer]) -> Result<String> {
     let bug = |e: serde_json::Error| Failure::bug(format!("writing {FILE_NAME}: {e}"));
     let mut predicate = serde_json::to_value(verdict).map_err(bug)?;
     predicate["verdict"] = json!(if verdict.reproduced() { "reproduced" } else { "different" });
@@ -40,7 +40,7 @@ pub fn seal(verdict: &Rebuild, signer: &Signer) -> Result<String> {
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     });
-    dsse::seal(provenance::PAYLOAD_TYPE, &serde_json::to_vec(&statement).map_err(bug)?, signer)
+    dsse::seal(provenance::PAYLOAD_TYPE, &serde_json::to_vec(&statement).map_err(bug)?, signers)
 }
 
 /// Adds a signed verdict to a release's folder. Two writers at once may lose a verdict:
@@ -57,15 +57,15 @@ pub fn add(folder: &Path, line: &str) -> Result<()> {
     write_atomic(&path, format!("{}\n", lines.join("\n")).as_bytes(), 0o644)
 }
 
-/// The verdicts in a release's folder that one of `keys` signed, oldest first. Lines of
-/// others are passed over: everyone may add one.
+/// The verdicts in a release's folder whose signatures count, oldest first. Lines of others
+/// are passed over: everyone may add one.
 ///
 /// # Errors
 /// If the file is there and cannot be read.
-pub fn read(folder: &Path, keys: &[PublicKey]) -> Result<Vec<Rebuild>> {
+pub fn read(folder: &Path, trust: &Trust) -> Result<Vec<Rebuild>> {
     let Some(bytes) = read_if_exists(&folder.join(FILE_NAME), LIMIT)? else { return Ok(Vec::new()) };
     let verdict = |line: &[u8]| -> Option<Rebuild> {
-        let payload = dsse::open(provenance::PAYLOAD_TYPE, line, keys).ok()?;
+        let payload = dsse::open(provenance::PAYLOAD_TYPE, line, trust).ok()?;
         let mut statement: Value = serde_json::from_slice(&payload).ok()?;
         if statement["predicateType"] != PREDICATE_TYPE {
             return None;
@@ -107,18 +107,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let signer = || Signer::parse(&generate(None).unwrap().0, None).unwrap();
         let (ours, other) = (signer(), signer());
-        assert!(read(folder.path(), &[ours.public().clone()]).unwrap().is_empty());
+        let trust = Trust::of([ours.public().clone()]);
+        assert!(read(folder.path(), &trust).unwrap().is_empty());
         for (text, by) in [("a", &ours), ("b", &ours), ("c", &other)] {
-            add(folder.path(), &seal(&verdict(text), by).unwrap()).unwrap();
+            add(folder.path(), &seal(&verdict(text), &[by]).unwrap()).unwrap();
         }
-        let found = read(folder.path(), &[ours.public().clone()]).unwrap();
+        let found = read(folder.path(), &trust).unwrap();
         assert_eq!(found, [verdict("a"), verdict("b")]);
         assert_eq!(found.iter().map(Rebuild::reproduced).collect::<Vec<_>>(), [true, false]);
-        assert!(read(folder.path(), &[]).unwrap().is_empty());
+        assert!(read(folder.path(), &Trust::of([])).unwrap().is_empty());
         let path = folder.path().join(FILE_NAME);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"sig\":\"M", "\"sig\":\"N")).unwrap();
-        assert!(read(folder.path(), &[ours.public().clone()]).unwrap().is_empty(), "altered signatures");
+        assert!(read(folder.path(), &trust).unwrap().is_empty(), "altered signatures");
     }
 
     #[test]

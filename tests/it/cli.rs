@@ -47,6 +47,7 @@ fn help_names_every_command() {
         "boot",
         "release",
         "cache",
+        "key",
         "doctor",
         "completions",
         "man",

@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod crash;
 mod double_build;
+mod keys;
 mod outputs;
 mod pipeline;
 mod plans;

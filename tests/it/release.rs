@@ -17,12 +17,15 @@ use bootwright::model::spec::{Architecture, Base, BootMode, Limits, Output as Wa
 use bootwright::model::{ArtifactKind, Digest, ErrorCode, FailureClass};
 use bootwright::release::changelog::{CommitLine, Inputs};
 use bootwright::release::store::check::{verify_file, verify_folder};
-use bootwright::release::store::{Fetch, Wanted};
-use bootwright::release::{PublicKey, Publication, Signer, Signers, Store, dsse, openpgp, provenance};
+use bootwright::release::store::{Fetch, Memory, Wanted};
+use bootwright::release::{Publication, Signer, Signers, Store, Trust, dsse, openpgp, provenance};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+
+mod rotation;
+mod must_fail;
 
 fn time(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
@@ -41,7 +44,7 @@ fn run(dir: &Path, program: &str, args: &[&str]) -> Output {
 }
 
 /// A key made by openssl: PKCS#8 without a seal.
-pub fn signers(dir: &Path, name: &str) -> Signers {
+pub(crate) fn signers(dir: &Path, name: &str) -> Signers {
     let path = dir.join(name);
     if !path.exists() {
         let args = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
@@ -51,7 +54,7 @@ pub fn signers(dir: &Path, name: &str) -> Signers {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).unwrap();
     }
-    Signers { key: Signer::load(&path, None).unwrap(), openpgp: None, trusted: Vec::new() }
+    Signers::alone(Signer::load(&path, None).unwrap())
 }
 
 fn packages(nginx: &str) -> Vec<(&'static str, String)> {
@@ -157,6 +160,11 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0
 pub fn publication(dir: &Path, nginx: &str, at: i64) -> Publication {
     let lock = lock(nginx);
     let recipe = recipe(&lock);
+    publication_of(dir, lock, recipe, nginx, at)
+}
+
+/// As [`publication`], of any recipe.
+pub(crate) fn publication_of(dir: &Path, lock: Lock, recipe: Recipe, nginx: &str, at: i64) -> Publication {
     let iso = [nginx.as_bytes(), &[7; 70_000]].concat();
     let (iso, verified_iso) = witness(dir, ArtifactKind::Iso, &iso);
     let (oci, verified_oci) = witness(dir, ArtifactKind::OciArchive, format!("oci {nginx}").as_bytes());
@@ -240,8 +248,8 @@ impl Shop {
         self.store.publish(publication(self.dir.path(), nginx, at), &self.signers).unwrap()
     }
 
-    fn keys(&self) -> Vec<PublicKey> {
-        self.signers.keys()
+    fn keys(&self) -> Trust {
+        self.signers.keys().clone()
     }
 
     fn folder(&self, manifest: &Manifest) -> PathBuf {
@@ -252,7 +260,7 @@ impl Shop {
         self.store.verify(&image(), &manifest.version, &self.keys()).unwrap()
     }
 
-    async fn fetch(&self, source: &str, to: &Path, seen: Option<u64>) -> bootwright::model::Result<u64> {
+    async fn fetch(&self, source: &str, to: &Path, memory: Option<&Memory>) -> bootwright::model::Result<u64> {
         let request = Fetch {
             source,
             image: &image(),
@@ -260,7 +268,7 @@ impl Shop {
             only: &[],
             to,
             keys: &self.keys(),
-            seen_serial: seen,
+            memory,
         };
         let (events, cancel) = (Emitter::default(), Cancel::default());
         bootwright::release::store::fetch::fetch(&request, &events, &cancel).await.map(|f| f.serial)
@@ -377,14 +385,14 @@ fn another_key_is_not_trusted() {
     let other = signers(shop.dir.path(), "other.key");
     let folder = shop.folder(&manifest);
     let untrusted = |code| assert_eq!(code, ErrorCode::Untrusted);
-    untrusted(shop.store.index(&other.keys()).unwrap_err().code);
-    untrusted(shop.store.index(&[]).unwrap_err().code);
-    let (_, defects) = verify_folder(&folder, &other.keys()).unwrap();
+    untrusted(shop.store.index(other.keys()).unwrap_err().code);
+    untrusted(shop.store.index(&Trust::of([])).unwrap_err().code);
+    let (_, defects) = verify_folder(&folder, other.keys()).unwrap();
     let bad = |file: &str| defects.contains(&Defect::BadSignature { file: file.into() });
     assert!(bad("manifest.json") && bad("SHA256SUMS") && bad(provenance::FILE_NAME), "{defects:?}");
     let iso = folder.join(name_of(&manifest, ".iso"));
     verify_file(&iso, &shop.keys()).unwrap();
-    untrusted(verify_file(&iso, &other.keys()).unwrap_err().code);
+    untrusted(verify_file(&iso, other.keys()).unwrap_err().code);
     // A publisher with a key that nobody trusts does not overwrite the index either.
     let mine = publication(shop.dir.path(), "2", 86_400);
     untrusted(shop.store.publish(mine, &other).unwrap_err().code);
@@ -466,25 +474,6 @@ fn publishing_again_changes_nothing_and_repairs_what_is_broken() {
     shop.publish("1.22.1-9", 0);
     assert_eq!(shop.defects(&first), []);
     assert_eq!(std::fs::read_dir(shop.store.path().join(".staging")).unwrap().count(), 0);
-}
-
-#[test]
-fn a_release_signed_by_a_retired_key_is_seen_and_signed_anew() {
-    let (mut shop, first) = Shop::with_release();
-    let old = std::mem::replace(&mut shop.signers, signers(shop.dir.path(), "two.key"));
-    assert!(shop.store.publish(publication(shop.dir.path(), "2", 86_400), &shop.signers).is_err());
-    // While both keys count, the new one takes over the index.
-    shop.signers.trusted = vec![old.key.public().clone()];
-    let stable: ChannelName = "stable".parse().unwrap();
-    shop.store.promote(&image(), &first.version, &stable, &shop.signers, time(1)).unwrap();
-    shop.signers.trusted.clear();
-    let observe =
-        || shop.store.observe(&shop.keys(), &[image()]).unwrap().images[&image()].channels[&edge()].clone();
-    let file = "manifest.json".to_owned();
-    assert!(observe().defects.contains(&Defect::BadSignature { file }), "{:?}", observe().defects);
-    shop.publish("1.22.1-9", 0);
-    assert_eq!(observe().defects, []);
-    assert_eq!(shop.defects(&first), []);
 }
 
 #[test]
@@ -614,14 +603,14 @@ async fn fetched_from_a_folder_and_from_the_web() {
     let web = serve(shop.store.path().to_owned());
     for source in [shop.path(), format!("file://{}", shop.path()), web] {
         let to = tempfile::tempdir().unwrap();
-        assert_eq!(shop.fetch(&source, to.path(), Some(1)).await.unwrap(), 1, "{source}");
+        assert_eq!(shop.fetch(&source, to.path(), None).await.unwrap(), 1, "{source}");
         let (found, defects) = verify_folder(to.path(), &shop.keys()).unwrap();
         assert_eq!((found.as_ref(), defects), (Some(&manifest), vec![]), "{source}");
         let sums = run(to.path(), "sha256sum", &["--check", "--quiet", "SHA256SUMS"]);
         assert!(sums.status.success(), "{}", sums.tail());
         // Again: what is right stays, what is wrong comes anew.
         flip(&to.path().join(name_of(&manifest, ".iso")), 9);
-        shop.fetch(&source, to.path(), Some(1)).await.unwrap();
+        shop.fetch(&source, to.path(), None).await.unwrap();
         assert_eq!(verify_folder(to.path(), &shop.keys()).unwrap().1, []);
     }
 }
@@ -638,8 +627,10 @@ async fn a_store_that_lies_is_refused() {
     // An old, rightly signed index.
     let index = shop.store.path().join("index.dsse.json");
     let good_index = std::fs::read(&index).unwrap();
-    std::fs::write(&index, old_index).unwrap();
-    assert_eq!(code(shop.fetch(&source, to.path(), Some(2)).await), ErrorCode::Untrusted);
+    let memory = Memory::new(shop.dir.path(), &source);
+    memory.keep(&shop.store.index(&shop.keys()).unwrap()).unwrap();
+    std::fs::write(&index, &old_index).unwrap();
+    assert_eq!(code(shop.fetch(&source, to.path(), Some(&memory)).await), ErrorCode::Untrusted);
     assert_eq!(shop.fetch(&source, to.path(), None).await.unwrap(), 1);
     std::fs::write(&index, good_index).unwrap();
     // Other bytes, other manifest, the manifest of another release.
@@ -684,7 +675,7 @@ async fn signed_names_that_lead_elsewhere_are_refused() {
         index.images.get_mut(&image()).unwrap().releases[0].manifest = Digest::of(&bytes);
         let payload = serde_json::to_vec(&index).unwrap();
         let envelope =
-            dsse::seal("application/vnd.bootwright.index+json", &payload, &shop.signers.key).unwrap();
+            dsse::seal("application/vnd.bootwright.index+json", &payload, &[&shop.signers.key]).unwrap();
         std::fs::write(shop.store.path().join("index.dsse.json"), envelope).unwrap();
         std::fs::write(shop.folder(&manifest).join("manifest.json"), &bytes).unwrap();
         let to = tempfile::tempdir().unwrap();

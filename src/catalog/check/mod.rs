@@ -8,6 +8,7 @@ mod policy;
 mod schedule;
 mod security;
 mod settings;
+mod signing;
 mod system;
 pub(super) mod text;
 

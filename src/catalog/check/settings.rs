@@ -1,6 +1,6 @@
 //! `bootwright.yaml`.
 
-use super::{Report, doubled};
+use super::{Report, doubled, signing};
 use crate::model::settings::{Mirror, Settings};
 use crate::model::spec::Base;
 
@@ -23,35 +23,24 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         check_mirror(report, &format!("mirrors[{index}]"), mirror);
     }
-    let signing = &settings.signing;
-    for (field, path) in [("signing.key", &signing.key), ("signing.openpgpKey", &signing.openpgp_key)] {
-        if let Some(path) = path {
-            path_is_sane(report, field, path);
-        }
-    }
-    for (index, key) in signing.trusted.iter().enumerate() {
-        if !key.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
-            report.error(
-                &format!("signing.trusted[{index}]"),
-                "this is not a public key in PEM",
-                "Paste the text of a .pub file, with its BEGIN and END lines, after a |.",
-            );
-        }
-    }
-    if let Some(keyless) = &signing.keyless {
-        web_address(report, "signing.keyless.fulcioUrl", &keyless.fulcio_url);
-        web_address(report, "signing.keyless.rekorUrl", &keyless.rekor_url);
+    signing::check(report, &settings.signing);
+    if !is_uri(&settings.build.builder_id) {
+        report.error(
+            "build.builderId",
+            format!("{:?} is not a URI", settings.build.builder_id),
+            "Write it as https://example.org/builders/one or urn:example:builder.",
+        );
     }
     doubled(report, "channels", &settings.channels);
 }
 
-fn path_is_sane(report: &mut Report<'_>, field: &str, path: &str) {
+pub(super) fn path_is_sane(report: &mut Report<'_>, field: &str, path: &str) {
     if !super::text::is_one_line(path, 4096) {
         report.error(field, format!("`{field}` is not a path"), "Write a path on this host.");
     }
 }
 
-fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
+pub(super) fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
     if !is_address(url, &["https", "http"]) {
         report.error(
             field,
@@ -123,6 +112,14 @@ pub(super) fn is_address(url: &str, schemes: &[&str]) -> bool {
     let plain = url.len() <= 2048 && !url.chars().any(|c| c.is_control() || c.is_whitespace());
     let host_fits = if scheme == "file" { host.is_empty() && !path.is_empty() } else { !host.is_empty() };
     plain && schemes.contains(&scheme) && host_fits && !host.contains('@')
+}
+
+/// A scheme and something behind it (RFC 3986, section 3), in printable ASCII.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let scheme_fits = scheme.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    scheme_fits && !rest.is_empty() && text.len() <= 2048 && rest.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// `host[:port]/path` in lower case (OCI distribution specification, "Pulling manifests").

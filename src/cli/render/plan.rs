@@ -4,7 +4,8 @@ use super::count;
 use crate::cli::error;
 use crate::cli::terminal::{Palette, clean, duration};
 use crate::model::name::RuleName;
-use crate::model::plan::{ImageReport, Status};
+use crate::model::plan::{Action, ImageReport, Status, Step};
+use crate::model::{ImageName, Version};
 use crate::ops::ReconcileReport;
 use crate::planner;
 
@@ -39,6 +40,11 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
             published.channel,
             clean(&published.location)
         ));
+    }
+    for (image, versions) in signed_again(report) {
+        let versions: Vec<&str> = versions.iter().map(|v| v.as_str()).collect();
+        let image = palette.strong(image.as_str());
+        out.push_str(&format!("{} {image} {}\n", palette.good("signed again"), versions.join(", ")));
     }
     for failed in &report.failed {
         let image = palette.strong(failed.image.as_str());
@@ -78,12 +84,28 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
     out
 }
 
+/// The releases that were signed again: neither failed nor left for another time.
+fn signed_again(report: &ReconcileReport) -> Vec<(&ImageName, &[Version])> {
+    if !report.remaining.is_empty() {
+        return Vec::new();
+    }
+    let mut again = Vec::new();
+    for Step { image, action, .. } in &report.planned.plan.steps {
+        if let Action::Resign { versions } = action
+            && !report.failed.iter().any(|f| &f.image == image)
+        {
+            again.push((image, versions.as_slice()));
+        }
+    }
+    again
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Digest;
     use crate::model::catalog::CatalogSource;
-    use crate::model::plan::{Action, Plan, Planned, Reason, Step};
+    use crate::model::plan::{Plan, Planned, Reason};
     use crate::ops::{FailedImage, PublishedImage};
     use chrono::DateTime;
 

@@ -1,21 +1,22 @@
 //! Checks of published bytes. What is wrong with them is an answer, not an error.
 
 pub(crate) use super::MANIFEST;
+use super::signatures::{self, Plain, read_plain};
 use crate::effects::files::{digest_file, read_if_exists};
 use crate::model::failure::IoContext;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, IndexedRelease, Manifest, RELEASE_FORMAT, ReleaseFile};
-use crate::model::{Digest, Failure, Result};
-use crate::release::keys::PublicKey;
-use crate::release::{path, provenance, sums};
+use crate::model::{Digest, ErrorCode, Failure, Result};
+use crate::release::keys::Trust;
+use crate::release::{keyless, openpgp, path, provenance, sums};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// No manifest, checksum file or statement is larger, in bytes.
 pub(super) const TEXT_LIMIT: u64 = 32 << 20;
-/// No signature is larger, in bytes.
-pub(super) const SIGNATURE_LIMIT: u64 = 64 << 10;
+/// The OpenPGP signature of `SHA256SUMS`.
+pub(super) const OPENPGP: &str = "SHA256SUMS.asc";
 
 /// How far a check looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +38,24 @@ pub(super) struct Expected<'a> {
 
 /// What a check found.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub struct Checked {
     /// The manifest, if it could be read and is the expected one.
     pub manifest: Option<Manifest>,
     /// What is wrong; empty when all is well.
     pub defects: Vec<Defect>,
+    /// The signatures that hold.
+    pub vouched: Vec<Vouched>,
+}
+
+/// A signature that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// What is signed, or the file that the signature is in.
+    pub file: String,
+    /// `signature`, `openpgp-signature` or `sigstore-bundle`.
+    pub what: &'static str,
+    /// By whom.
+    pub by: String,
 }
 
 /// Checks a folder of release files offline, with nothing but public keys: signatures, and
@@ -49,12 +63,19 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// *Not found* if there is no folder; class *host* if a file cannot be read.
-pub fn verify_folder(folder: &Path, keys: &[PublicKey]) -> Result<(Option<Manifest>, Vec<Defect>)> {
+pub fn examine_folder(folder: &Path, trust: &Trust) -> Result<Checked> {
     if !folder.is_dir() {
         return Err(Failure::not_found(format!("{} is no folder", folder.display())));
     }
-    let checked = release(folder, None, keys, Depth::Digests)?;
-    Ok((checked.manifest, checked.defects))
+    release(folder, None, trust, Depth::Digests)
+}
+
+/// As [`examine_folder`], without who signed.
+///
+/// # Errors
+/// As [`examine_folder`].
+pub fn verify_folder(folder: &Path, trust: &Trust) -> Result<(Option<Manifest>, Vec<Defect>)> {
+    examine_folder(folder, trust).map(|checked| (checked.manifest, checked.defects))
 }
 
 /// Checks one downloaded file against the signed `SHA256SUMS` beside it.
@@ -62,23 +83,25 @@ pub fn verify_folder(folder: &Path, keys: &[PublicKey]) -> Result<(Option<Manife
 /// # Errors
 /// *Untrusted* if the signature or the digest does not hold, or `SHA256SUMS` does not list
 /// the file; *not found* if one of the three files is missing.
-pub fn verify_file(file: &Path, keys: &[PublicKey]) -> Result<Digest> {
+pub fn verify_file(file: &Path, trust: &Trust) -> Result<Digest> {
     let folder = crate::effects::files::parent(file);
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let need = |name: &str| -> Result<Vec<u8>> {
-        read_if_exists(&folder.join(name), TEXT_LIMIT)?.ok_or_else(|| {
-            Failure::not_found(format!("{} is missing", folder.join(name).display()))
-                .hint(format!("Download {0} and {0}.sig into the same folder.", sums::FILE_NAME))
-        })
+    let place = folder.join(sums::FILE_NAME);
+    let missing = |name: &str| {
+        Failure::not_found(format!("{} is missing", folder.join(name).display()))
+            .hint(format!("Download {0} and {0}.sig into the same folder.", sums::FILE_NAME))
     };
-    let text = need(sums::FILE_NAME)?;
-    let signature = need(&format!("{}.sig", sums::FILE_NAME))?;
-    if !signed(keys, &text, &signature) {
-        return Err(Failure::untrusted(format!(
-            "no trusted key signed {}",
-            folder.join(sums::FILE_NAME).display()
-        ))
-        .hint("Check that this is the publisher's public key, and get the files again."));
+    let text = read_if_exists(&place, TEXT_LIMIT)?.ok_or_else(|| missing(sums::FILE_NAME))?;
+    if let Err(defect) = signatures::check(folder, sums::FILE_NAME, &text, trust)? {
+        return Err(match defect {
+            Defect::Unsigned { .. } => missing(&format!("{}.sig", sums::FILE_NAME)),
+            Defect::BadSignature { .. } => {
+                Failure::untrusted(format!("no trusted key signed {}", place.display()))
+                    .hint("Check that this is the publisher's public key, and get the files again.")
+            }
+            other => Failure::untrusted(format!("{}: {other}", folder.display()))
+                .hint("Its publisher has to sign it again."),
+        });
     }
     let listed = sums::parse(&String::from_utf8_lossy(&text))?;
     let expected = listed.get(&name).ok_or_else(|| {
@@ -95,12 +118,6 @@ pub fn verify_file(file: &Path, keys: &[PublicKey]) -> Result<Digest> {
         .hint("Download it again."));
     }
     Ok(digest)
-}
-
-/// Whether one of the keys signed `bytes`.
-pub(super) fn signed(keys: &[PublicKey], bytes: &[u8], signature: &[u8]) -> bool {
-    let signature = String::from_utf8_lossy(signature);
-    keys.iter().any(|key| key.verifies(bytes, &signature))
 }
 
 /// Reads the manifest that the index names.
@@ -151,29 +168,30 @@ pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
 pub(super) fn release(
     folder: &Path,
     expected: Option<&Expected<'_>>,
-    keys: &[PublicKey],
+    trust: &Trust,
     depth: Depth,
 ) -> Result<Checked> {
-    let mut defects = Vec::new();
-    let Some(bytes) = read_if_exists(&folder.join(MANIFEST), TEXT_LIMIT)? else {
-        return Ok(Checked { manifest: None, defects: vec![Defect::Missing { file: MANIFEST.to_owned() }] });
+    let unreadable = |defect| Ok(Checked { manifest: None, defects: vec![defect], vouched: Vec::new() });
+    let altered = |how: &str| Defect::Altered { file: MANIFEST.to_owned(), how: how.to_owned() };
+    let bytes = match read_plain(&folder.join(MANIFEST), TEXT_LIMIT)? {
+        Plain::Missing => return unreadable(Defect::Missing { file: MANIFEST.to_owned() }),
+        Plain::Other(how) => return unreadable(altered(how)),
+        Plain::Bytes(bytes) => bytes,
     };
     let manifest = match manifest_of(&bytes, expected) {
         Ok(manifest) => manifest,
-        Err(how) => {
-            defects.push(Defect::Altered { file: MANIFEST.to_owned(), how });
-            return Ok(Checked { manifest: None, defects });
-        }
+        Err(how) => return unreadable(altered(&how)),
     };
-    defects.extend(signature(folder, MANIFEST, &bytes, keys)?);
-    defects.extend(check_sums(folder, &manifest, Digest::of(&bytes), keys)?);
+    let mut findings = Findings::default();
+    findings.signatures(folder, MANIFEST, &bytes, trust)?;
+    findings.sums(folder, &manifest, Digest::of(&bytes), trust, depth)?;
     for file in &manifest.files {
-        defects.extend(check_file(folder, file, keys, depth)?);
+        findings.defects.extend(check_file(folder, file, trust, depth)?);
     }
     if depth == Depth::Digests {
-        defects.extend(strangers(folder, &manifest)?);
+        findings.defects.extend(strangers(folder, &manifest)?);
     }
-    Ok(Checked { manifest: Some(manifest), defects })
+    Ok(Checked { manifest: Some(manifest), defects: findings.defects, vouched: findings.vouched })
 }
 
 fn manifest_of(bytes: &[u8], expected: Option<&Expected<'_>>) -> Result<Manifest, String> {
@@ -191,29 +209,132 @@ fn manifest_of(bytes: &[u8], expected: Option<&Expected<'_>>) -> Result<Manifest
     }
 }
 
-fn signature(folder: &Path, name: &str, bytes: &[u8], keys: &[PublicKey]) -> Result<Option<Defect>> {
-    let file = name.to_owned();
-    Ok(match read_if_exists(&folder.join(format!("{name}.sig")), SIGNATURE_LIMIT)? {
-        None => Some(Defect::Unsigned { file }),
-        Some(signature) if !signed(keys, bytes, &signature) => Some(Defect::BadSignature { file }),
-        Some(_) => None,
-    })
+#[derive(Default)]
+struct Findings {
+    defects: Vec<Defect>,
+    vouched: Vec<Vouched>,
 }
 
-fn check_sums(folder: &Path, manifest: &Manifest, digest: Digest, keys: &[PublicKey]) -> Result<Vec<Defect>> {
-    let file = sums::FILE_NAME.to_owned();
-    let Some(bytes) = read_if_exists(&folder.join(&file), TEXT_LIMIT)? else {
-        return Ok(vec![Defect::Missing { file }]);
-    };
-    let mut defects: Vec<Defect> = signature(folder, &file, &bytes, keys)?.into_iter().collect();
-    match sums::parse(&String::from_utf8_lossy(&bytes)) {
-        Err(failure) => defects.push(Defect::Altered { file, how: failure.message }),
-        Ok(listed) if listed != sums_of(manifest, digest) => {
-            defects.push(Defect::Altered { file, how: "it differs from the manifest".to_owned() });
+impl Findings {
+    fn signatures(&mut self, folder: &Path, file: &str, bytes: &[u8], trust: &Trust) -> Result<()> {
+        match signatures::check(folder, file, bytes, trust)? {
+            Err(defect) => self.defects.push(defect),
+            Ok(by) => {
+                let by = by.join(", ");
+                self.vouched.push(Vouched { file: file.to_owned(), what: "signature", by });
+            }
         }
-        Ok(_) => {}
+        Ok(())
     }
-    Ok(defects)
+
+    fn sums(
+        &mut self,
+        folder: &Path,
+        manifest: &Manifest,
+        digest: Digest,
+        trust: &Trust,
+        depth: Depth,
+    ) -> Result<()> {
+        let file = sums::FILE_NAME.to_owned();
+        let bytes = match read_plain(&folder.join(&file), TEXT_LIMIT)? {
+            Plain::Missing => {
+                self.defects.push(Defect::Missing { file });
+                return Ok(());
+            }
+            Plain::Other(how) => {
+                self.defects.push(Defect::Altered { file, how: how.to_owned() });
+                return Ok(());
+            }
+            Plain::Bytes(bytes) => bytes,
+        };
+        self.signatures(folder, &file, &bytes, trust)?;
+        if depth == Depth::Digests {
+            self.further(folder, OPENPGP, &bytes, trust)?;
+            self.further(folder, keyless::FILE_NAME, &bytes, trust)?;
+        }
+        match sums::parse(&String::from_utf8_lossy(&bytes)) {
+            Err(failure) => self.defects.push(Defect::Altered { file, how: failure.message }),
+            Ok(listed) if listed != sums_of(manifest, digest) => {
+                self.defects.push(Defect::Altered { file, how: "it differs from the manifest".to_owned() });
+            }
+            Ok(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A signature of `SHA256SUMS` by other means than our keys.
+    fn further(&mut self, folder: &Path, name: &str, sums: &[u8], trust: &Trust) -> Result<()> {
+        if !is_asked_for(name, trust) {
+            return Ok(());
+        }
+        let Some(signature) = self.text(folder, name)? else { return Ok(()) };
+        let file = name.to_owned();
+        match further(name, sums, Some(&signature), trust) {
+            Ok(Some(vouched)) => self.vouched.push(vouched),
+            Ok(None) => {}
+            Err(failure) if failure.code == ErrorCode::Untrusted => {
+                self.defects.push(Defect::BadSignature { file });
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// A further signature that must be there.
+    fn text(&mut self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+        let file = name.to_owned();
+        self.defects.push(match read_plain(&folder.join(name), TEXT_LIMIT)? {
+            Plain::Bytes(bytes) => return Ok(Some(bytes)),
+            Plain::Missing => Defect::Missing { file },
+            Plain::Other(how) => Defect::Altered { file, how: how.to_owned() },
+        });
+        Ok(None)
+    }
+}
+
+fn is_asked_for(name: &str, trust: &Trust) -> bool {
+    if name == OPENPGP { trust.openpgp().is_some() } else { trust.keyless().is_some() }
+}
+
+/// Checks the OpenPGP signature or the Sigstore bundle of `SHA256SUMS`, where it is asked for.
+///
+/// # Errors
+/// *Untrusted* if it is asked for and is missing or does not hold; class *spec* if what to
+/// check it with cannot be read.
+pub(super) fn further(
+    name: &str,
+    sums: &[u8],
+    signature: Option<&[u8]>,
+    trust: &Trust,
+) -> Result<Option<Vouched>> {
+    if !is_asked_for(name, trust) {
+        return Ok(None);
+    }
+    let signature = signature.ok_or_else(|| {
+        Failure::untrusted(format!("{name} is missing")).hint("The settings under `signing:` ask for it.")
+    })?;
+    let (text, file) = (String::from_utf8_lossy(signature), name.to_owned());
+    if let (OPENPGP, Some(certificate)) = (name, trust.openpgp()) {
+        let by = openpgp::verify(certificate, sums, &text)?;
+        return Ok(Some(Vouched { file, what: "openpgp-signature", by }));
+    }
+    let Some(wanted) = trust.keyless() else { return Ok(None) };
+    let (identity, issuer) = (&wanted.identity, &wanted.issuer);
+    keyless::verify(sums, &text, &wanted.trusted_root, identity, issuer)?;
+    Ok(Some(Vouched { file, what: "sigstore-bundle", by: format!("{identity} of {issuer}") }))
+}
+
+/// What has to be signed again at a release whose bytes are not looked at here.
+pub(super) fn outlived(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+    let mut defects = Vec::new();
+    for file in path::SIGNED {
+        if let Plain::Bytes(bytes) = read_plain(&folder.join(file), TEXT_LIMIT)?
+            && let Err(defect) = signatures::check(folder, file, &bytes, trust)?
+        {
+            defects.push(defect);
+        }
+    }
+    Ok(if defects.iter().all(Defect::is_outlived) { defects } else { Vec::new() })
 }
 
 /// What `SHA256SUMS` lists: every file of the manifest, and the manifest.
@@ -222,7 +343,7 @@ pub(super) fn sums_of(manifest: &Manifest, digest: Digest) -> BTreeMap<String, D
     files.chain([(MANIFEST.to_owned(), digest)]).collect()
 }
 
-fn check_file(folder: &Path, file: &ReleaseFile, keys: &[PublicKey], depth: Depth) -> Result<Option<Defect>> {
+fn check_file(folder: &Path, file: &ReleaseFile, trust: &Trust, depth: Depth) -> Result<Option<Defect>> {
     let (path, name) = (folder.join(&file.name), file.name.clone());
     let altered = |how: String| Ok(Some(Defect::Altered { file: name.clone(), how }));
     let metadata = match path.symlink_metadata() {
@@ -245,7 +366,7 @@ fn check_file(folder: &Path, file: &ReleaseFile, keys: &[PublicKey], depth: Dept
         }
         if file.role == FileRole::Provenance {
             let bytes = read_if_exists(&path, TEXT_LIMIT)?.unwrap_or_default();
-            if provenance::read(&bytes, keys).is_err() {
+            if provenance::read_listed(&bytes, trust).is_err() {
                 return Ok(Some(Defect::BadSignature { file: name }));
             }
         }

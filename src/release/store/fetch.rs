@@ -1,8 +1,8 @@
 //! Getting a release from a store, local or on the web, and trusting none of its words but
 //! the signed ones.
 
-use super::check::{self, SIGNATURE_LIMIT, TEXT_LIMIT};
-use super::{MANIFEST, index};
+use super::check::{self, TEXT_LIMIT};
+use super::{MANIFEST, Memory, index, signatures};
 use crate::effects::fetch::{Download, chain, client, fetch_all};
 use crate::effects::files::{digest_file, read_if_exists, write_atomic};
 use crate::effects::{Cancel, Task};
@@ -11,7 +11,7 @@ use crate::model::failure::IoContext;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::release::{FileRole, Index, IndexedRelease, Manifest, ReleaseFile};
 use crate::model::{ArtifactKind, ErrorCode, Failure, Result};
-use crate::release::keys::PublicKey;
+use crate::release::keys::Trust;
 use crate::release::{keyless, sums};
 use futures_util::StreamExt;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ pub struct Fetch<'a> {
     /// The folder that the files go to.
     pub to: &'a Path,
     /// Whose signatures count.
-    pub keys: &'a [PublicKey],
-    /// The highest serial of this store's index that was seen before: an older index is
+    pub keys: &'a Trust,
+    /// What is remembered of this store: an index that is older than one seen before is
     /// refused, so that nobody can play an old release as the newest.
-    pub seen_serial: Option<u64>,
+    pub memory: Option<&'a Memory>,
 }
 
 /// Which release of an image.
@@ -153,20 +153,29 @@ async fn fetch_signatures(
     }
     let mut checked = Vec::new();
     for (name, bytes) in [(sums::FILE_NAME, text.as_slice()), (MANIFEST, manifest_bytes)] {
-        let path = format!("{base}/{name}.sig");
-        let signature = store.read(&path, SIGNATURE_LIMIT).await?.ok_or_else(|| missing(&path))?;
-        if !check::signed(request.keys, bytes, &signature) {
-            return Err(Failure::untrusted(format!("no trusted key signed {base}/{name}")));
+        let mut found = Vec::new();
+        for file in signatures::names(name, request.keys) {
+            if let Some(signature) = store.read(&format!("{base}/{file}"), signatures::LIMIT).await? {
+                found.push((file, signature));
+            }
         }
-        checked.push((format!("{name}.sig"), signature));
+        if found.is_empty() {
+            return Err(missing(&format!("{base}/{name}.sig")));
+        }
+        let texts: Vec<_> = found.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
+        let standing = request.keys.judge(bytes, texts.iter().map(AsRef::as_ref));
+        standing.accept().map_err(|f| f.on(format!("{base}/{name}")))?;
+        checked.extend(found);
         checked.push((name.to_owned(), bytes.to_vec()));
     }
-    // Other signatures are for other tools to check.
-    for name in [&format!("{}.asc", sums::FILE_NAME), keyless::FILE_NAME] {
-        if let Some(bytes) = store.read(&format!("{base}/{name}"), TEXT_LIMIT).await? {
-            checked.insert(0, (name.to_owned(), bytes));
-        }
+    let mut further = Vec::new();
+    for name in [check::OPENPGP, keyless::FILE_NAME] {
+        let bytes = store.read(&format!("{base}/{name}"), TEXT_LIMIT).await?;
+        check::further(name, &text, bytes.as_deref(), request.keys).map_err(|f| f.on(base))?;
+        further.extend(bytes.map(|bytes| (name.to_owned(), bytes)));
     }
+    further.append(&mut checked);
+    let checked = further;
     checked.iter().try_for_each(|(name, bytes)| write_atomic(&request.to.join(name), bytes, 0o644))
 }
 
@@ -194,20 +203,19 @@ impl Source {
     }
 
     async fn index(&self, request: &Fetch<'_>) -> Result<Index> {
+        // What was seen is read first: an index that comes in between is newer.
+        let seen = request.memory.map_or(Ok(None), Memory::recall)?;
         let bytes = self.read(index::ENVELOPE, index::LIMIT).await?.ok_or_else(|| {
             Failure::not_found(format!("{} is no release store", request.source))
                 .hint(format!("It has no {}.", index::ENVELOPE))
         })?;
-        let index = index::parse(&bytes, request.keys)
-            .map_err(|f| f.on(format!("{}/{}", request.source, index::ENVELOPE)))?;
-        match request.seen_serial {
-            Some(seen) if index.serial < seen => Err(Failure::untrusted(format!(
-                "{}: its index has serial {}, and {seen} was seen before",
-                request.source, index.serial
-            ))
-            .hint("Somebody shows an old state of the store; ask the publisher.")),
-            _ => Ok(index),
+        let on = |f: Failure| f.on(format!("{}/{}", request.source, index::ENVELOPE));
+        let index = index::parse(&bytes, request.keys).map_err(on)?;
+        if let Some(memory) = request.memory {
+            memory.check(&index, seen.as_ref())?;
+            memory.keep(&index)?;
         }
+        Ok(index)
     }
 
     /// Reads a small file; `None` if it is not there.

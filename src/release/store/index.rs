@@ -1,38 +1,85 @@
 //! The signed index: reading, changing, writing.
 
+use super::seen::SeenIndex;
+use super::{Signers, signatures};
 use crate::effects::files::{read_if_exists, write_atomic};
 use crate::effects::{Point, point};
+use crate::model::failure::IoContext;
 use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::observed::Defect;
 use crate::model::release::{Index, IndexedRelease, RELEASE_FORMAT};
-use crate::model::{Failure, Result};
-use crate::release::dsse;
-use crate::release::keys::{PublicKey, Signer};
+use crate::model::{Digest, Failure, Result};
+use crate::release::dsse::Sealed;
+use crate::release::keys::{Standing, Trust};
+use crate::release::{dsse, path};
 use std::path::Path;
 
-/// The signed index: payload and signature in one file.
+/// The signed index: payload and signatures in one file.
 pub(super) const ENVELOPE: &str = "index.dsse.json";
 /// The same payload for people.
 const COPY: &str = "index.json";
-/// A detached signature of the copy, in cosign's form.
-const COPY_SIGNATURE: &str = "index.json.sig";
 /// What the envelope says it holds.
 const PAYLOAD_TYPE: &str = "application/vnd.bootwright.index+json";
 /// No index is larger, in bytes.
 pub(super) const LIMIT: u64 = 64 << 20;
 
-/// Reads the index of a local store; an empty one if there is none.
-pub(super) fn read(store: &Path, keys: &[PublicKey]) -> Result<Index> {
+/// Reads the index of a local store; nothing if there is none.
+pub(super) fn read(store: &Path, trust: &Trust) -> Result<Option<Index>> {
     let path = store.join(ENVELOPE);
     match read_if_exists(&path, LIMIT)? {
-        Some(bytes) => parse(&bytes, keys).map_err(|f| f.on(path.display())),
-        None => Ok(Index::default()),
+        Some(bytes) => parse(&bytes, trust).map(Some).map_err(|f| f.on(path.display())),
+        None => Ok(None),
     }
 }
 
+/// As [`read`], for the publisher: an index that outlived its keys is read too, and the
+/// defect says so. Nobody else may take it, and neither does the publisher if it is not the
+/// one that was seen while its keys counted.
+pub(super) fn read_outlived(
+    store: &Path,
+    trust: &Trust,
+    seen: Option<&SeenIndex>,
+) -> Result<Option<(Index, Option<Defect>)>> {
+    let path = store.join(ENVELOPE);
+    let Some(bytes) = read_if_exists(&path, LIMIT)? else { return Ok(None) };
+    let on = |f: Failure| f.on(path.display());
+    let sealed = Sealed::read(PAYLOAD_TYPE, &bytes, trust).map_err(on)?;
+    let standing = sealed.standing().clone();
+    let is_the_seen = |index: &Index| {
+        let digest = digest(index)?;
+        Ok(seen.is_some_and(|s| s.serial == index.serial && s.index == digest))
+    };
+    match &standing {
+        Standing::Good { .. } | Standing::Unknown => {
+            let index = sealed.open().and_then(|payload| of_payload(&payload)).map_err(on)?;
+            return Ok(Some((index, None)));
+        }
+        Standing::Retired { .. } | Standing::TooFew { .. } => {}
+    }
+    let index = sealed.open_known().and_then(|payload| of_payload(&payload)).map_err(on)?;
+    let trusted_once = match (&standing, seen) {
+        // Nothing is remembered on this host: those who signed were enough in their time.
+        (Standing::Retired { .. }, None) => true,
+        _ => is_the_seen(&index)?,
+    };
+    if !trusted_once {
+        standing.accept().map_err(|f| {
+            on(f).hint(
+                "This is not the index that this host saw while those keys counted, so it is not signed again. Let their times or the threshold be as they were, reconcile, and then change them.",
+            )
+        })?;
+    }
+    let defect = signatures::judged(ENVELOPE.to_owned(), standing).err();
+    Ok(Some((index, defect)))
+}
+
 /// Opens an envelope and reads the index in it.
-pub(super) fn parse(envelope: &[u8], keys: &[PublicKey]) -> Result<Index> {
-    let payload = dsse::open(PAYLOAD_TYPE, envelope, keys)?;
-    let index: Index = serde_json::from_slice(&payload)
+pub(super) fn parse(envelope: &[u8], trust: &Trust) -> Result<Index> {
+    of_payload(&dsse::open(PAYLOAD_TYPE, envelope, trust)?)
+}
+
+fn of_payload(payload: &[u8]) -> Result<Index> {
+    let index: Index = serde_json::from_slice(payload)
         .map_err(|e| Failure::untrusted(format!("the index cannot be read: {e}")))?;
     if index.format != RELEASE_FORMAT {
         return Err(Failure::untrusted(format!(
@@ -51,29 +98,53 @@ fn payload(index: &Index) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The digest that an index is remembered by.
+pub(super) fn digest(index: &Index) -> Result<Digest> {
+    payload(index).map(Digest::of)
+}
+
 /// Signs and writes the index: the moment in which a change is published.
-pub(super) fn write(store: &Path, index: &Index, signer: &Signer) -> Result<()> {
-    let envelope = dsse::seal(PAYLOAD_TYPE, &payload(index)?, signer)?;
+pub(super) fn write(store: &Path, index: &Index, signers: &Signers) -> Result<()> {
+    let envelope = dsse::seal(PAYLOAD_TYPE, &payload(index)?, &signers.all())?;
     write_atomic(&store.join(ENVELOPE), envelope.as_bytes(), 0o644)?;
     point(Point::IndexWritten)
 }
 
 /// Brings the copies for people up to date, also after a writer was killed before it did.
-pub(super) fn write_copies(store: &Path, index: &Index, signer: &Signer) -> Result<()> {
+pub(super) fn write_copies(store: &Path, index: &Index, signers: &Signers) -> Result<()> {
     if index.serial == 0 {
         return Ok(());
     }
     let bytes = payload(index)?;
-    let (copy, signature) = (store.join(COPY), store.join(COPY_SIGNATURE));
+    let copy = store.join(COPY);
     let there = read_if_exists(&copy, LIMIT)?.is_some_and(|there| there == bytes);
-    let signed = read_if_exists(&signature, 4096)?
-        .is_some_and(|there| signer.public().verifies(&bytes, &String::from_utf8_lossy(&there)));
-    if there && signed {
-        return Ok(());
+    let made_by = signers.all();
+    let wanted: Vec<String> = signatures::names(COPY, &Trust::of(made_by[1..].iter().map(|s| s.public().clone())));
+    let mut signed = there;
+    for (name, signer) in wanted.iter().zip(&made_by) {
+        signed &= read_if_exists(&store.join(name), signatures::LIMIT)?
+            .is_some_and(|there| signer.public().verifies(&bytes, &String::from_utf8_lossy(&there)));
     }
-    write_atomic(&copy, &bytes, 0o644)?;
-    point(Point::IndexCopied)?;
-    write_atomic(&signature, signer.sign(&bytes)?.as_bytes(), 0o644)
+    if !signed {
+        write_atomic(&copy, &bytes, 0o644)?;
+        point(Point::IndexCopied)?;
+        for (name, signature) in signatures::make(COPY, &bytes, signers)? {
+            write_atomic(&store.join(name), signature.as_bytes(), 0o644)?;
+        }
+    }
+    drop_signatures(store, &wanted)
+}
+
+/// Removes signatures of the copy by keys that sign no more.
+fn drop_signatures(store: &Path, wanted: &[String]) -> Result<()> {
+    let reading = || format!("reading {}", store.display());
+    for entry in std::fs::read_dir(store).during(reading)? {
+        let name = entry.during(reading)?.file_name().to_string_lossy().into_owned();
+        if path::is_signature_of(COPY, &name) && !wanted.contains(&name) {
+            std::fs::remove_file(store.join(&name)).during(|| format!("removing {name}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the copies for people were written before the index: its writer was killed. Looks
@@ -81,7 +152,7 @@ pub(super) fn write_copies(store: &Path, index: &Index, signer: &Signer) -> Resu
 pub(super) fn copies_are_older(store: &Path) -> bool {
     let written = |name: &str| std::fs::metadata(store.join(name)).and_then(|meta| meta.modified()).ok();
     let Some(index) = written(ENVELOPE) else { return false };
-    let (copy, signature) = (written(COPY), written(COPY_SIGNATURE));
+    let (copy, signature) = (written(COPY), written(&format!("{COPY}.sig")));
     copy.is_none_or(|copy| copy < index) || signature < copy
 }
 
@@ -119,8 +190,8 @@ pub(super) fn set_channel(index: &mut Index, image: &ImageName, channel: &Channe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, ErrorCode};
-    use crate::release::keys::generate;
+    use crate::model::ErrorCode;
+    use crate::release::keys::{Signer, generate};
     use chrono::DateTime;
 
     fn signer() -> Signer {
@@ -151,14 +222,15 @@ mod tests {
 
     #[test]
     fn tampered_and_foreign_indexes_are_refused() {
-        let (dir, signer) = (tempfile::tempdir().unwrap(), signer());
-        let keys = [signer.public().clone()];
-        assert_eq!(read(dir.path(), &keys).unwrap(), Index::default(), "missing is empty");
+        let (dir, signers) = (tempfile::tempdir().unwrap(), Signers::alone(signer()));
+        let keys = signers.trust.clone();
+        assert_eq!(read(dir.path(), &keys).unwrap(), None);
         let index = Index { serial: 7, ..Index::default() };
-        write(dir.path(), &index, &signer).unwrap();
-        assert_eq!(read(dir.path(), &keys).unwrap(), index);
-        let refused = |keys: &[PublicKey]| read(dir.path(), keys).unwrap_err().code == ErrorCode::Untrusted;
-        assert!(refused(&[self::signer().public().clone()]) && refused(&[]));
+        write(dir.path(), &index, &signers).unwrap();
+        assert_eq!(read(dir.path(), &keys).unwrap().as_ref(), Some(&index));
+        let refused = |keys: &Trust| read(dir.path(), keys).unwrap_err().code == ErrorCode::Untrusted;
+        assert!(refused(&Trust::of([self::signer().public().clone()])) && refused(&Trust::of([])));
+        assert!(refused(&keys.clone().with_threshold(2)));
         let path = dir.path().join(ENVELOPE);
         let good = std::fs::read(&path).unwrap();
         for at in [0, 60, good.len() / 2, good.len() - 10] {
@@ -170,21 +242,31 @@ mod tests {
         std::fs::write(&path, serde_json::to_vec(&index).unwrap()).unwrap();
         assert!(refused(&keys), "an unsigned index");
         let newer = Index { format: RELEASE_FORMAT + 1, ..Index::default() };
-        write(dir.path(), &newer, &signer).unwrap();
+        write(dir.path(), &newer, &signers).unwrap();
         assert!(refused(&keys), "a format of the future");
     }
 
     #[test]
-    fn copies_are_mended() {
-        let (dir, signer) = (tempfile::tempdir().unwrap(), signer());
+    fn copies_are_mended_and_lose_what_retired_keys_signed() {
+        let (dir, mut signers) = (tempfile::tempdir().unwrap(), Signers::alone(signer()));
         let index = Index { serial: 1, ..Index::default() };
-        let read = |name| std::fs::read(dir.path().join(name)).unwrap();
-        write_copies(dir.path(), &index, &signer).unwrap();
-        let signature = read(COPY_SIGNATURE);
-        write_copies(dir.path(), &index, &signer).unwrap();
-        assert_eq!(read(COPY_SIGNATURE), signature, "nothing to mend, nothing written");
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        let holds = |signer: &Signer, name: &str| {
+            signer.public().verifies(&read(COPY), &String::from_utf8(read(name)).unwrap())
+        };
+        write_copies(dir.path(), &index, &signers).unwrap();
+        let signature = read("index.json.sig");
+        write_copies(dir.path(), &index, &signers).unwrap();
+        assert_eq!(read("index.json.sig"), signature, "nothing to mend, nothing written");
         std::fs::write(dir.path().join(COPY), "x").unwrap();
-        write_copies(dir.path(), &index, &signer).unwrap();
-        assert!(signer.public().verifies(&read(COPY), &String::from_utf8(read(COPY_SIGNATURE)).unwrap()));
+        write_copies(dir.path(), &index, &signers).unwrap();
+        assert!(holds(&signers.key, "index.json.sig"));
+        signers.further.push(signer());
+        write_copies(dir.path(), &index, &signers).unwrap();
+        let further = format!("index.json.{}.sig", signers.further[0].public().tag());
+        assert!(holds(&signers.key, "index.json.sig") && holds(&signers.further[0], &further));
+        signers.further.clear();
+        write_copies(dir.path(), &index, &signers).unwrap();
+        assert!(!dir.path().join(further).exists());
     }
 }

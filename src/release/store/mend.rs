@@ -41,7 +41,7 @@ impl Store {
     pub fn mend(&self, signers: &Signers) -> Result<()> {
         let Some(lock) = FileLock::try_take(&self.path.join(".lock"))? else { return Ok(()) };
         let writer = Writer::with_lock(self, signers, lock)?;
-        index::write_copies(&self.path, &writer.index, &signers.key)
+        index::write_copies(&self.path, &writer.index, signers)
     }
 
     /// Finds out whether the store can be written to, before hours of work are put into what

@@ -4,6 +4,7 @@
 //! index.dsse.json                  the signed index, in one file: every image, channel, release
 //! index.json, index.json.sig       the same index for people and foreign tools
 //! bootwright.pub                   the public key (get it from the publisher, not from here)
+//! *.TAG.sig, bootwright.TAG.pub    signatures by and keys of further signers, TAG of the key's id
 //! index.html, style.css            download pages
 //! IMAGE/VERSION/manifest.json      every file with size and digest; .sig beside it
 //! IMAGE/VERSION/SHA256SUMS         for sha256sum; .sig, and .asc or .sigstore.json where asked for
@@ -24,17 +25,22 @@ pub mod inputs;
 mod mend;
 mod observe;
 mod publish;
+mod resign;
+mod seen;
+mod signatures;
 mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
 pub use publish::{Publication, Staged};
+pub use seen::{Memory, SeenIndex};
 
-use super::keys::{PublicKey, Signer};
+use super::keys::{Signer, Trust};
 use super::{openpgp, rebuild};
 use crate::effects::files::FileLock;
 use crate::effects::{Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::observed::Defect;
 use crate::model::release::{Index, IndexedRelease, Manifest};
 use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, Utc};
@@ -54,27 +60,56 @@ pub struct Store {
     url: Option<String>,
     /// The highest serial of the index that was read so far. Clones share it.
     seen: Arc<AtomicU64>,
+    memory: Option<Memory>,
 }
 
 /// Who signs, and whose signatures count.
 #[derive(Debug)]
 pub struct Signers {
-    /// Signs everything.
+    /// Signs everything, under the names that common tools look for.
     pub key: Signer,
+    /// Sign everything too, under names with their ids.
+    pub further: Vec<Signer>,
     /// Signs `SHA256SUMS` in addition.
     pub openpgp: Option<openpgp::SecretKey>,
-    /// The keys whose signatures on what is published already are trusted, beside `key`.
-    pub trusted: Vec<PublicKey>,
+    /// Whose signatures count, on what is published already and on what they make.
+    pub trust: Trust,
 }
 
 impl Signers {
-    /// All keys whose signatures count.
-    pub fn keys(&self) -> Vec<PublicKey> {
-        let mut keys = self.trusted.clone();
-        if !keys.contains(self.key.public()) {
-            keys.push(self.key.public().clone());
+    /// One key that trusts itself.
+    pub fn alone(key: Signer) -> Self {
+        let trust = Trust::of([key.public().clone()]);
+        Self { key, further: Vec::new(), openpgp: None, trust }
+    }
+
+    /// All that sign with a key of [`super::keys`], the first one first.
+    pub fn all(&self) -> Vec<&Signer> {
+        std::iter::once(&self.key).chain(&self.further).collect()
+    }
+
+    /// Whose signatures count.
+    pub fn keys(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Refuses to sign what nobody would accept.
+    ///
+    /// # Errors
+    /// Class *host* if one of the keys does not count, or fewer are here than must sign.
+    pub fn check(&self) -> Result<()> {
+        let all = self.all();
+        if let Some(signer) = all.iter().find(|s| !self.trust.counts(s.public())) {
+            let id = signer.public().id().short();
+            return Err(Failure::host(format!("key {id} cannot sign: its signatures do not count now"))
+                .hint("`bootwright key list` shows which keys count, and until when."));
         }
-        keys
+        let (here, needed) = (all.len(), self.trust.threshold());
+        if here < needed {
+            return Err(Failure::host(format!("{needed} keys must sign and this host has {here} of them"))
+                .hint("Give this host the private keys that `signing.keys` names, or lower `signing.threshold`."));
+        }
+        Ok(())
     }
 }
 
@@ -97,13 +132,21 @@ pub struct Listing {
 impl Store {
     /// The store in a folder, which need not exist yet.
     pub fn open(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), url: None, seen: Arc::default() }
+        Self { path: path.into(), url: None, seen: Arc::default(), memory: None }
     }
 
     /// Says under which address a web server shows the store: download pages name it.
     #[must_use]
     pub fn with_url(mut self, url: Option<String>) -> Self {
         self.url = url;
+        self
+    }
+
+    /// Lets the store be remembered below the folder of caches and state: an index that is
+    /// older than one seen before is refused.
+    #[must_use]
+    pub fn with_memory(mut self, state: &Path) -> Self {
+        self.memory = Some(Memory::new(state, &self.path.to_string_lossy()));
         self
     }
 
@@ -120,10 +163,36 @@ impl Store {
     /// The signed index; an empty one if nothing was published yet.
     ///
     /// # Errors
-    /// *Untrusted* if no trusted key signed it.
-    pub fn index(&self, keys: &[PublicKey]) -> Result<Index> {
-        let index = index::read(&self.path, keys)?;
+    /// *Untrusted* if too few trusted keys signed it, or a newer one was seen before.
+    pub fn index(&self, trust: &Trust) -> Result<Index> {
+        // What was seen is read first: an index that comes in between is newer.
+        let seen = self.recall()?;
+        let index = match index::read(&self.path, trust)? {
+            Some(index) => self.is_new_enough(index, seen.as_ref())?,
+            None => after(seen.as_ref()),
+        };
         self.saw(index.serial)?;
+        Ok(index)
+    }
+
+    /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
+    /// too.
+    fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
+        let seen = self.recall()?;
+        let (index, defect) = match index::read_outlived(&self.path, trust, seen.as_ref())? {
+            Some((index, defect)) => (self.is_new_enough(index, seen.as_ref())?, defect),
+            None => (after(seen.as_ref()), None),
+        };
+        self.saw(index.serial)?;
+        Ok((index, defect))
+    }
+
+    fn recall(&self) -> Result<Option<SeenIndex>> {
+        self.memory.as_ref().map_or(Ok(None), Memory::recall)
+    }
+
+    fn is_new_enough(&self, index: Index, seen: Option<&SeenIndex>) -> Result<Index> {
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.check(&index, seen))?;
         Ok(index)
     }
 
@@ -131,8 +200,8 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::index`].
-    pub fn list(&self, keys: &[PublicKey]) -> Result<Vec<Listing>> {
-        let index = self.index(keys)?;
+    pub fn list(&self, trust: &Trust) -> Result<Vec<Listing>> {
+        let index = self.index(trust)?;
         let mut all = Vec::new();
         for (name, image) in &index.images {
             for release in &image.releases {
@@ -156,8 +225,8 @@ impl Store {
     /// # Errors
     /// *Not found* if the index does not list it; *untrusted* if it is not the manifest that
     /// the index names.
-    pub fn manifest(&self, image: &ImageName, version: &Version, keys: &[PublicKey]) -> Result<Manifest> {
-        let index = self.index(keys)?;
+    pub fn manifest(&self, image: &ImageName, version: &Version, trust: &Trust) -> Result<Manifest> {
+        let index = self.index(trust)?;
         let listed = index::find(&index, image, version)?;
         check::read_manifest(&self.folder(image, version), image, listed)
     }
@@ -168,17 +237,19 @@ impl Store {
     /// # Errors
     /// *Not found* if the index does not list it; class *host* if a file cannot be read. What
     /// is wrong with the bytes is no error but the answer.
-    pub fn verify(
-        &self,
-        image: &ImageName,
-        version: &Version,
-        keys: &[PublicKey],
-    ) -> Result<Vec<crate::model::observed::Defect>> {
-        let index = self.index(keys)?;
+    pub fn examine(&self, image: &ImageName, version: &Version, trust: &Trust) -> Result<check::Checked> {
+        let index = self.index(trust)?;
         let listed = index::find(&index, image, version)?;
         let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
-        Ok(check::release(&self.folder(image, version), Some(&expected), keys, check::Depth::Digests)?
-            .defects)
+        check::release(&self.folder(image, version), Some(&expected), trust, check::Depth::Digests)
+    }
+
+    /// What [`Store::examine`] finds wrong.
+    ///
+    /// # Errors
+    /// As [`Store::examine`].
+    pub fn verify(&self, image: &ImageName, version: &Version, trust: &Trust) -> Result<Vec<Defect>> {
+        self.examine(image, version, trust).map(|checked| checked.defects)
     }
 
     /// Adds the signed verdict of a rebuild to a release.
@@ -208,14 +279,20 @@ impl Store {
         let listed = index::find(&writer.index, image, version)?.clone();
         let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
         let folder = self.folder(image, version);
-        let checked = check::release(&folder, Some(&expected), &signers.keys(), check::Depth::Sizes)?;
-        if let Some(defect) = checked.defects.first() {
+        let checked = check::release(&folder, Some(&expected), signers.keys(), check::Depth::Sizes)?;
+        if let Some(defect) = checked.defects.iter().find(|d| !d.is_outlived()) {
             return Err(Failure::untrusted(format!("{image} {version}: {defect}"))
                 .hint("Build it again before a channel points to it."));
         }
+        writer.resign(image, version)?;
         index::set_channel(&mut writer.index, image, channel, version);
         writer.finish(Some(image), now)
     }
+}
+
+/// The index of a store that has none: its next one follows what was seen.
+fn after(seen: Option<&SeenIndex>) -> Index {
+    Index { serial: seen.map_or(0, |s| s.serial), ..Index::default() }
 }
 
 /// The one writer of a store: holds its lock and the index that it may change.
@@ -229,6 +306,8 @@ struct Writer<'a> {
     before: Index,
     /// As it will be.
     index: Index,
+    /// Whether the index is signed again even if it says the same.
+    again: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -237,6 +316,7 @@ impl<'a> Writer<'a> {
         if store.has_vanished() {
             return Err(mend::vanished(store));
         }
+        signers.check()?;
         let lock = FileLock::take(&store.path.join(".lock"))?;
         Self::with_lock(store, signers, lock)
     }
@@ -244,9 +324,10 @@ impl<'a> Writer<'a> {
     fn with_lock(store: &'a Store, signers: &'a Signers, lock: FileLock) -> Result<Self> {
         store.sweep()?;
         let place = mend::place_of(&store.path)?;
-        let before = store.index(&signers.keys())?;
+        let (before, outlived) = store.index_outlived(signers.keys())?;
+        let again = outlived.is_some();
         point(Point::StoreLocked)?;
-        Ok(Self { store, signers, _lock: lock, place, index: before.clone(), before })
+        Ok(Self { store, signers, _lock: lock, place, index: before.clone(), before, again })
     }
 
     /// # Errors
@@ -262,20 +343,23 @@ impl<'a> Writer<'a> {
     /// Writes the pages and then the index, if it changed. `image` is the one that was
     /// worked on.
     fn finish(mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
-        let changed = self.index != self.before;
+        let changed = self.again || self.index != self.before;
         if changed {
             self.index.serial = self.before.serial + 1;
             // Readers may rely on it: a clock that was set back does not show.
             self.index.updated = now.max(self.before.updated);
         }
         self.check_place()?;
-        site::write(self.store, &self.index, image, self.signers.key.public())?;
+        site::write(self.store, &self.index, image, &self.signers.all())?;
         point(Point::PagesPut)?;
         if changed {
             self.check_place()?;
-            index::write(&self.store.path, &self.index, &self.signers.key)?;
+            index::write(&self.store.path, &self.index, self.signers)?;
         }
-        index::write_copies(&self.store.path, &self.index, &self.signers.key)?;
+        if let Some(memory) = &self.store.memory {
+            memory.keep(&self.index)?;
+        }
+        index::write_copies(&self.store.path, &self.index, self.signers)?;
         point(Point::ReleasePublished)
     }
 }

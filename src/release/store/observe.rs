@@ -12,7 +12,7 @@ use crate::model::policy::ReleaseFacts;
 use crate::model::recipe::Recipe;
 use crate::model::release::{FileRole, IndexedImage, IndexedRelease, Manifest};
 use crate::model::{Digest, Failure, Result};
-use crate::release::keys::PublicKey;
+use crate::release::keys::Trust;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,13 +21,19 @@ impl Store {
     ///
     /// # Errors
     /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
-    /// read. What is wrong with a release is part of the answer.
-    pub fn observe(&self, keys: &[PublicKey], wanted: &[ImageName]) -> Result<Observed> {
-        let index = self.index(keys)?;
+    /// read. What is wrong with a release is part of the answer, and so is an index that
+    /// outlived its keys.
+    pub fn observe(&self, trust: &Trust, wanted: &[ImageName]) -> Result<Observed> {
+        let (index, outlived) = self.index_outlived(trust)?;
         let mut observed = Observed::default();
         for name in wanted {
             if let Some(image) = index.images.get(name) {
-                observed.images.insert(name.clone(), self.observe_image(name, image, keys)?);
+                let mut image = self.observe_image(name, image, trust)?;
+                // The index is a part of every release that it names.
+                for release in image.channels.values_mut() {
+                    release.defects.extend(outlived.clone());
+                }
+                observed.images.insert(name.clone(), image);
             }
         }
         Ok(observed)
@@ -37,7 +43,7 @@ impl Store {
         &self,
         name: &ImageName,
         image: &IndexedImage,
-        keys: &[PublicKey],
+        trust: &Trust,
     ) -> Result<ObservedImage> {
         let mut observed = ObservedImage::default();
         // Several channels often point to one release: it is looked at once.
@@ -45,7 +51,7 @@ impl Store {
         for (channel, version) in &image.channels {
             let Some(listed) = image.releases.iter().find(|r| &r.version == version) else { continue };
             if !heads.contains_key(version) {
-                heads.insert(version.clone(), self.observe_release(name, listed, keys)?);
+                heads.insert(version.clone(), self.observe_release(name, listed, trust)?);
             }
             observed.channels.insert(channel.clone(), heads[version].clone());
         }
@@ -53,6 +59,12 @@ impl Store {
         for listed in image.releases.iter().rev() {
             if self.can_be_promoted(name, listed) {
                 observed.by_recipe.insert(listed.recipe, listed.version.clone());
+                if trust.may_have_outlived() && !heads.contains_key(&listed.version) {
+                    let defects = check::outlived(&self.folder(name, &listed.version), trust)?;
+                    if !defects.is_empty() {
+                        observed.outlived.insert(listed.version.clone(), defects);
+                    }
+                }
             }
         }
         Ok(observed)
@@ -62,12 +74,12 @@ impl Store {
         &self,
         name: &ImageName,
         listed: &IndexedRelease,
-        keys: &[PublicKey],
+        trust: &Trust,
     ) -> Result<ObservedRelease> {
         let folder = self.folder(name, &listed.version);
         let expected =
             check::Expected { image: name, version: &listed.version, manifest: Some(listed.manifest) };
-        let checked = check::release(&folder, Some(&expected), keys, check::Depth::Sizes)?;
+        let checked = check::release(&folder, Some(&expected), trust, check::Depth::Sizes)?;
         let mut defects = checked.defects;
         let (mut recipe, mut lock) = (None, None);
         if let Some(manifest) = &checked.manifest {

@@ -1,7 +1,7 @@
 //! Publishing: stage, sign, rename, pages, index.
 
 use super::stage::{Staging, swap_in};
-use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe};
+use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe, signatures};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Point, point};
 use crate::model::artifact::{Built, VerifiedArtifact};
@@ -144,6 +144,11 @@ impl Store {
         let mut staged = self.stage(publication, signers)?;
         if let Some(sums) = staged.sums() {
             let bundle = keyless::sign(sums.as_bytes(), services, token).await?;
+            // Nothing goes out that our own check would refuse.
+            if let Some(wanted) = signers.trust.keyless() {
+                let (identity, issuer) = (&wanted.identity, &wanted.issuer);
+                keyless::verify(sums.as_bytes(), &bundle, &wanted.trusted_root, identity, issuer)?;
+            }
             staged.attach_bundle(&bundle)?;
         }
         staged.publish()
@@ -234,7 +239,7 @@ fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Optio
         return Ok(None);
     }
     let expected = check::Expected { image, version, manifest: None };
-    let checked = check::release(&folder, Some(&expected), &writer.signers.keys(), check::Depth::Digests)?;
+    let checked = check::release(&folder, Some(&expected), writer.signers.keys(), check::Depth::Digests)?;
     let (Some(manifest), []) = (checked.manifest, checked.defects.as_slice()) else { return Ok(None) };
     let differs = publication.artifacts.iter().map(VerifiedArtifact::artifact).find(|artifact| {
         let role = FileRole::Artifact(artifact.kind);
@@ -280,7 +285,6 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
         packages: &publication.built.packages,
         changes: &changes,
         lock_date: publication.lock.date(),
-        key: writer.signers.key.public(),
         openpgp: writer.signers.openpgp.is_some(),
     })?;
     staging.write_unlisted("index.html", page.as_bytes())?;
@@ -346,7 +350,7 @@ fn write_documents(staging: &mut Staging, writer: &Writer<'_>, publication: &Pub
         started: publication.started,
         finished: publication.published,
     };
-    let text = provenance::write(&statement, &writer.signers.key)?;
+    let text = provenance::write(&statement, &writer.signers.all())?;
     staging.write(provenance::FILE_NAME, FileRole::Provenance, text.as_bytes())?;
     staging.write("recipe.json", FileRole::Recipe, &crate::model::digest::canonical_json(recipe))?;
     staging.write("lock.yaml", FileRole::Lock, &publication.lock_text)?;
@@ -415,9 +419,11 @@ fn sign(
     sums: &str,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    staging.write_unlisted(&format!("{MANIFEST}.sig"), signers.key.sign(manifest)?.as_bytes())?;
-    let signature = signers.key.sign(sums.as_bytes())?;
-    staging.write_unlisted(&format!("{}.sig", sums::FILE_NAME), signature.as_bytes())?;
+    for (file, bytes) in [(MANIFEST, manifest), (sums::FILE_NAME, sums.as_bytes())] {
+        for (name, signature) in signatures::make(file, bytes, signers)? {
+            staging.write_unlisted(&name, signature.as_bytes())?;
+        }
+    }
     if let Some(key) = &signers.openpgp {
         let signature = key.sign(sums.as_bytes(), now)?;
         staging.write_unlisted(&format!("{}.asc", sums::FILE_NAME), signature.as_bytes())?;

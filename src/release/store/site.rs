@@ -4,10 +4,11 @@ use super::{PUBLIC_KEY, Store, check};
 use crate::effects::files::{read_if_exists, write_atomic};
 use crate::effects::{Point, point};
 use crate::model::Result;
+use crate::model::failure::IoContext;
 use crate::model::name::ImageName;
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
-use crate::release::keys::PublicKey;
-use crate::release::pages::{self, ImageView};
+use crate::release::keys::Signer;
+use crate::release::pages::{self, ImageView, KeyRow};
 use std::path::Path;
 
 /// No page is larger, in bytes.
@@ -18,19 +19,39 @@ pub(super) fn write(
     store: &Store,
     index: &Index,
     changed: Option<&ImageName>,
-    key: &PublicKey,
+    signers: &[&Signer],
 ) -> Result<()> {
     put(&store.path.join("style.css"), pages::STYLE)?;
-    put(&store.path.join(PUBLIC_KEY), key.pem())?;
+    let keys = public_keys(store, signers)?;
     let mut views = Vec::new();
     for (name, image) in &index.images {
         let view = view(store, name, image, changed == Some(name));
         if changed == Some(name) {
-            put(&store.path.join(name.as_str()).join("index.html"), &pages::image(&view, key)?)?;
+            put(&store.path.join(name.as_str()).join("index.html"), &pages::image(&view)?)?;
         }
         views.push(view);
     }
-    put(&store.path.join("index.html"), &pages::store(&views, store.url.as_deref(), key)?)
+    put(&store.path.join("index.html"), &pages::store(&views, store.url.as_deref(), &keys)?)
+}
+
+/// Writes the signers' public keys, and takes those of keys that sign no more away.
+fn public_keys(store: &Store, signers: &[&Signer]) -> Result<Vec<KeyRow>> {
+    let mut rows = Vec::new();
+    for (at, signer) in signers.iter().enumerate() {
+        let key = signer.public();
+        let file = if at == 0 { PUBLIC_KEY.to_owned() } else { format!("bootwright.{}.pub", key.tag()) };
+        put(&store.path.join(&file), key.pem())?;
+        rows.push(KeyRow { file, short: key.id().short(), id: key.id().hex() });
+    }
+    let reading = || format!("reading {}", store.path.display());
+    for entry in std::fs::read_dir(&store.path).during(reading)? {
+        let name = entry.during(reading)?.file_name().to_string_lossy().into_owned();
+        let further = name.strip_prefix("bootwright.").is_some_and(|rest| rest.ends_with(".pub"));
+        if further && !rows.iter().any(|row| row.file == name) {
+            std::fs::remove_file(store.path.join(&name)).during(|| format!("removing {name}"))?;
+        }
+    }
+    Ok(rows)
 }
 
 /// An image with the manifests that its pages need: all, or those of its channels. A

@@ -1,7 +1,7 @@
 //! A catalog is read out of real git repositories, and every complaint has a place and a hint.
 
 mod git;
-pub mod recipes;
+pub(crate) mod recipes;
 mod remotes;
 mod texts;
 mod values;

@@ -8,7 +8,7 @@ use bootwright::model::spec::Base;
 use bootwright::model::{Lock, OsImage};
 use bootwright::{resolve, tables};
 
-pub fn answer(image: &OsImage) -> Lock {
+pub(crate) fn answer(image: &OsImage) -> Lock {
     let request = resolve::request(image).unwrap();
     let digest = |c: &str| format!("sha256:{}", c.repeat(64));
     let packages: Vec<serde_json::Value> = request

@@ -92,6 +92,9 @@ struct PublishedText {
     /// Releases that no channel points to: recipe by date.
     #[serde(default)]
     others: BTreeMap<NaiveDate, String>,
+    /// Those that only a retired key signed: recipe by date.
+    #[serde(default)]
+    outlived: BTreeMap<NaiveDate, String>,
 }
 
 #[derive(Deserialize)]
@@ -193,6 +196,10 @@ impl World {
                 defects: release.defects.clone(),
             }
         };
+        let outlived = |version| {
+            let keys = vec!["2025 (0123abcd), until 2026-11-01T00:00:00Z".to_owned()];
+            (version, vec![Defect::RetiredKey { file: "manifest.json".to_owned(), keys }])
+        };
         let other = |(date, recipe): (&NaiveDate, &String)| {
             let digest = self.resolved(image, recipe).recipe.digest();
             (digest, Version::of(midnight(*date), &digest))
@@ -200,6 +207,11 @@ impl World {
         ObservedImage {
             channels: text.channels.iter().map(|(name, r)| (name.parse().unwrap(), release(r))).collect(),
             by_recipe: text.others.iter().map(other).collect(),
+            outlived: text
+                .outlived
+                .iter()
+                .map(|(date, recipe)| outlived(other((date, recipe)).1))
+                .collect(),
         }
     }
 

@@ -78,7 +78,7 @@ impl World {
         let image = document.spec.metadata.name.clone();
         self.inputs.ruling.findings.entry(image.clone()).or_default().extend(found);
         let channels = BTreeMap::from([("edge".parse().unwrap(), release)]);
-        self.inputs.observed.images.insert(image, ObservedImage { channels, by_recipe: BTreeMap::new() });
+        self.inputs.observed.images.insert(image, ObservedImage { channels, ..ObservedImage::default() });
     }
 
     fn plan(&self) -> Planned {
