@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod files;
 pub mod point;
 pub mod process;
+mod process_tree;
 mod remove;
 pub mod sandbox;
 pub mod task;

@@ -254,6 +254,8 @@ impl Process {
             }
             if let Some(overlay) = &overlay {
                 enter_overlay(overlay)?;
+                // SAFETY: as for `prepare` itself.
+                unsafe { super::process_tree::enter() }?;
             }
             Ok(())
         };

@@ -212,3 +212,31 @@ pub(super) fn new_id(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.timestamp_subsec_nanos()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(boot: &str, pid: u32, expires: DateTime<Utc>) -> Model {
+        Model {
+            name: "x".to_owned(),
+            token: Uuid::nil(),
+            holder: "test".to_owned(),
+            boot: boot.to_owned(),
+            pid: pid.into(),
+            started: process::identity(pid).started,
+            expires: millis(expires),
+        }
+    }
+
+    #[test]
+    fn a_lease_of_another_boot_ends_by_time_even_if_the_clock_was_set_back() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let other = |left| is_held(&row("another boot", 1, now + left), now);
+        assert!(other(TimeDelta::minutes(10)) && other(LONGEST));
+        assert!(!other(-TimeDelta::seconds(1)) && !other(TimeDelta::days(400)));
+        // One that can be looked for lives, whatever the clock says.
+        let own = process::identity(std::process::id());
+        assert!(is_held(&row(&own.boot, own.pid, now + TimeDelta::days(400)), now));
+    }
+}

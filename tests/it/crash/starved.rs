@@ -263,3 +263,41 @@ fn memory_that_ends() {
     let looks = watching.end("little memory");
     println!("memory: {refused} limits of the address space were too low, then recovered ({looks} looks)");
 }
+
+/// What the kernel does to the largest process when memory ends, done to a tool of ours.
+#[test]
+fn a_tool_that_is_killed_is_the_hosts_trouble() {
+    let world = published_once();
+    let child = bootwright(&world.dir, &["--output", "json", "reconcile"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let tool = (0..3000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        child_called("bwrap", child.id())
+    });
+    let tool = nix::unistd::Pid::from_raw(tool.expect("a sandbox is started"));
+    nix::sys::signal::kill(tool, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let said = said(child.wait_with_output().unwrap());
+    assert_eq!(failure(&said), ("E5001".to_owned(), "host".to_owned()), "{}", said.words());
+    assert!(said.words().contains("memory ran out"), "{}", said.words());
+    nothing_is_about(&world, "a killed tool");
+    let said = world.run(&BY_HAND);
+    assert!(said.output.status.success(), "{}", said.words());
+}
+
+/// A descendant of a process by its program's name, none if it has ended.
+pub fn child_called(name: &str, parent: u32) -> Option<i32> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).ok()?.flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids: Vec<u32> =
+        children.flat_map(|c| c.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect();
+    let called = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    // Behind the one that waits for it.
+    pids.iter()
+        .copied()
+        .find(called)
+        .and_then(|pid| i32::try_from(pid).ok())
+        .or_else(|| pids.iter().find_map(|pid| child_called(name, *pid)))
+}
