@@ -8,5 +8,6 @@ mod outputs;
 mod pipeline;
 mod plans;
 mod release;
+mod retries;
 mod state;
 mod verify;
