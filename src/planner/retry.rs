@@ -145,7 +145,7 @@ mod tests {
         let Some(Status::Waiting { on }) = held(&failed(1, failure.clone(), TimeDelta::zero())) else {
             panic!()
         };
-        let line = "package x could not be installed: dpkg: error processing package x (--configure):";
+        let line = "package x could not be installed: frobnicate: not found";
         assert!(on.contains(line), "{on}");
         let Some(Status::Stalled { message, .. }) = held(&failed(5, failure, TimeDelta::zero())) else {
             panic!()

@@ -422,7 +422,7 @@ fn with_an_old_layer(settings: &str) -> (i32, Value, Vec<String>) {
     let catalog = Catalog::new(&["small"], 1_000_000);
     let path = catalog.dir.join("bootwright.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{text}{settings}")).unwrap();
+    std::fs::write(&path, format!("{text}# {settings:?}\n{settings}")).unwrap();
     catalog.git(&["commit", "--quiet", "--all", "--message", "settings"]);
     let size = format!("{}m", large(&catalog) / 1_000_000 + 6);
     let prepare = format!(
