@@ -503,6 +503,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_missing_tool_is_named_with_its_package() {
+        let failure = Process::new("/no/such/folder/mksquashfs").check(&Cancel::default()).unwrap_err();
+        assert_eq!(
+            (failure.class, failure.message.as_str()),
+            (FailureClass::Host, "mksquashfs is not installed")
+        );
+        let hint = failure.hint.unwrap();
+        assert!(hint.contains("squashfs-tools") && hint.contains("doctor --install"), "{hint}");
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_in_what_a_tool_says() {
+        let say = |text: &str| {
+            let script = format!("echo '{text}' >&2; for i in $(seq 99); do echo bye >&2; done; exit 1");
+            Process::new("sh").args(["-c", &script]).check(&Cancel::default()).unwrap_err()
+        };
+        let full = say("x: write error: No space left on device");
+        assert_eq!((full.class, full.code), (FailureClass::Host, ErrorCode::DiskFull));
+        assert_eq!(full.deciding_line(), Some("x: write error: No space left on device"));
+        let other = say("x: bad day");
+        assert_eq!((other.class, other.code), (FailureClass::Bug, ErrorCode::BuildStep));
+    }
+
+    #[test]
     fn captures_both_streams_and_the_exit() {
         let output = Process::new("sh")
             .args(["-c", "echo out; echo err >&2; exit 3"])

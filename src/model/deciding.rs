@@ -44,7 +44,8 @@ const CAUSES: [&[&str]; 5] = [
 ];
 
 /// Lines that only repeat that something failed.
-const ECHOES: [&str; 8] = [
+const ECHOES: [&str; 9] = [
+    "dpkg: error processing ",
     "Errors were encountered while processing",
     "E: Sub-process",
     "returned error exit status",
@@ -125,7 +126,7 @@ mod tests {
         (
             "dpkg --configure, a script that fails",
             "Setting up hello (1) ...\n/var/lib/dpkg/info/hello.postinst: 3: frobnicate: not found\ndpkg: error processing package hello (--configure):\n installed hello package post-installation script subprocess returned error exit status 127\nErrors were encountered while processing:\n hello\n",
-            "dpkg: error processing package hello (--configure):",
+            "/var/lib/dpkg/info/hello.postinst: 3: frobnicate: not found",
             false,
         ),
         (

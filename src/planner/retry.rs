@@ -169,6 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn the_line_that_decided_is_told() {
+        let log = "dpkg: error processing package x (--configure):\n frobnicate: not found\nErrors were encountered while processing:\n x";
+        let failure = Failure::upstream("package x could not be installed").details(log);
+        let Some(Status::Waiting { on }) = held(&failed(1, failure.clone(), TimeDelta::zero())) else {
+            panic!()
+        };
+        let line = "package x could not be installed: frobnicate: not found";
+        assert!(on.contains(line), "{on}");
+        let Some(Status::Stalled { message, .. }) = held(&failed(5, failure, TimeDelta::zero())) else {
+            panic!()
+        };
+        assert_eq!(message, line);
+        // What the message says already is not said twice.
+        let same = Failure::host("mksquashfs: disk is full").details("disk is full");
+        assert_eq!(words(&same), "mksquashfs: disk is full");
+    }
+
+    #[test]
+    fn work_without_network_is_no_reason_to_wait() {
+        assert_eq!(held(&failed(9, Failure::offline("3 packages are missing"), TimeDelta::zero())), None);
+    }
+
+    #[test]
     fn stopped_by_the_user_is_no_reason_to_wait() {
         assert_eq!(held(&failed(9, Failure::cancelled(), TimeDelta::zero())), None);
     }

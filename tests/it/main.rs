@@ -12,5 +12,6 @@ mod pipeline;
 mod plans;
 mod policies;
 mod release;
+mod retries;
 mod state;
 mod verify;

@@ -471,11 +471,25 @@ fn a_damaged_blob_is_noticed_and_made_again() {
     let (events, cancel) = quiet();
     let (recipe, out) = (recipe(), dir.path().join("out"));
     let whole = oci::write(&oci_input(&stack, &recipe, &out), &events, &cancel).unwrap();
-    let blob = &oci::layer::blobs(&stack, Compression::Fast, &events, &cancel).unwrap()[0];
-    let mut bytes = fs::read(&blob.path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&blob.path, bytes).unwrap();
+    let blob = oci::layer::blobs(&stack, Compression::Fast, &events, &cancel).unwrap().remove(0).path;
+    let damage = || {
+        let mut bytes = fs::read(&blob).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+    };
+    // What left a trace is made again at once.
+    damage();
+    assert_eq!(oci::write(&oci_input(&stack, &recipe, &out), &events, &cancel).unwrap().digest, whole.digest);
+    // What left none is found when the bytes are read.
+    let dates = fs::metadata(&blob).unwrap();
+    damage();
+    let time = |seconds, nanoseconds| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    let as_before = rustix::fs::Timestamps {
+        last_access: time(dates.atime(), dates.atime_nsec()),
+        last_modification: time(dates.mtime(), dates.mtime_nsec()),
+    };
+    rustix::fs::utimensat(CWD, &blob, &as_before, rustix::fs::AtFlags::empty()).unwrap();
     let failure = oci::write(&oci_input(&stack, &recipe, &out), &events, &cancel).unwrap_err();
     assert_eq!(failure.code, ErrorCode::Corrupt);
     let again = oci::write(&oci_input(&stack, &recipe, &out), &events, &cancel).unwrap();

@@ -172,6 +172,68 @@ fn events_are_kept_in_order() {
     });
 }
 
+#[test]
+fn events_of_one_run_are_capped() {
+    wait(async {
+        let folder = Folder::new();
+        let state = folder.open().await;
+        let (digest, version) = recipe("one");
+        let run = state.start_run(&image("edge"), &digest, &version, at(0)).await.unwrap();
+        let event = |n: usize| (at(1), Event::Warning { message: n.to_string() });
+        let first: Vec<_> = (0..700).map(event).collect();
+        state.record_events(run.id, &first).await.unwrap();
+        let second: Vec<_> = (700..2000).map(event).collect();
+        state.record_events(run.id, &second).await.unwrap();
+        let third: Vec<_> = (2000..2010).map(event).collect();
+        state.record_events(run.id, &third).await.unwrap();
+        let events = state.events(run.id).await.unwrap();
+        assert_eq!(events.len(), bootwright::state::EVENTS_KEPT);
+        assert_eq!(events[0].1["message"], "1010");
+        assert_eq!(events.last().unwrap().1["message"], "2009");
+    });
+}
+
+#[test]
+fn old_runs_are_forgotten_and_open_ones_are_not() {
+    const DAY: i64 = 86_400;
+    wait(async {
+        let folder = Folder::new();
+        let state = folder.open().await;
+        let kept = usize::try_from(bootwright::state::RUNS_KEPT).unwrap();
+        let edge = image("edge");
+        let mut ids = Vec::new();
+        for n in 0..60 {
+            // Each supersedes the one before.
+            let (digest, version) = recipe(&n.to_string());
+            let run = state.start_run(&edge, &digest, &version, at(n)).await.unwrap();
+            state.record_events(run.id, &[(at(n), Event::Warning { message: n.to_string() })]).await.unwrap();
+            ids.push(run.id);
+        }
+        let failure = RunState::Failed { failure: Failure::upstream("mirror is down") };
+        state.advance(ids[59], failure, at(60)).await.unwrap();
+        let other = image("other");
+        let (digest, version) = recipe("other");
+        let old = state.start_run(&other, &digest, &version, at(0)).await.unwrap();
+        for next in [RunState::Verifying, RunState::Publishing, RunState::Published] {
+            state.advance(old.id, next, at(1)).await.unwrap();
+        }
+
+        assert_eq!(state.prune(at(100)).await.unwrap(), 9, "59 are over, the newest stay");
+        let runs = state.runs(&edge).await.unwrap();
+        assert_eq!((runs.len(), runs[0].id), (kept + 1, ids[59]));
+        assert_eq!(state.events(ids[0]).await.unwrap(), []);
+        assert_eq!(state.events(ids[58]).await.unwrap().len(), 1);
+        assert_eq!(state.prune(at(100)).await.unwrap(), 0);
+
+        // After a year only the newest finished one and the open one are left.
+        assert_eq!(state.prune(at(400 * DAY)).await.unwrap(), 49);
+        let runs = state.runs(&edge).await.unwrap();
+        assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [ids[59], ids[58]]);
+        assert_eq!(state.runs(&other).await.unwrap().len(), 1);
+        assert_eq!(state.history(at(400 * DAY)).await.unwrap()[&edge].build.as_ref().unwrap().count, 1);
+    });
+}
+
 fn lock(package: &str) -> Lock {
     let layer = LayerRequest { name: "bootstrap".to_owned(), packages: vec![package.parse().unwrap()] };
     let request = LockRequest {
