@@ -124,17 +124,8 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 9] = checked![
-    ImageName,
-    ChannelName,
-    KeyName,
-    Moment,
-    HostName,
-    UserName,
-    PackageName,
-    UnitName,
-    SuiteName
-];
+pub(super) static CHECKED: [Checked; 9] =
+    checked![ImageName, ChannelName, KeyName, Moment, HostName, UserName, PackageName, UnitName, SuiteName];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";

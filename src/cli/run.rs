@@ -1,8 +1,8 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
-    ReconcileArgs, KeyCommand, ReleaseCommand,
+    BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, KeyCommand, LockArgs, NewArgs, OutputFormat,
+    PlanArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -13,9 +13,8 @@ use crate::model::{Failure, Result};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
-    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest,
-    PlanRequest, PromoteRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
-    VerifyRequest, WatchRequest,
+    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
+    ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
