@@ -82,6 +82,13 @@ pub enum Defect {
         /// The retired keys, each with its end.
         keys: Vec<String>,
     },
+    /// It is signed well today, and will not be when a key ends whose successor is active.
+    EndingKey {
+        /// The file that they signed.
+        file: String,
+        /// The keys that end, and when.
+        keys: Vec<String>,
+    },
     /// Trusted keys signed it, and fewer than have to by now.
     TooFewKeys {
         /// The file that they signed.
@@ -97,7 +104,7 @@ impl Defect {
     /// Whether signing again mends it: the bytes are in order, only who vouches for them
     /// has to change.
     pub fn is_outlived(&self) -> bool {
-        matches!(self, Self::RetiredKey { .. } | Self::TooFewKeys { .. })
+        matches!(self, Self::RetiredKey { .. } | Self::EndingKey { .. } | Self::TooFewKeys { .. })
     }
 }
 
@@ -112,6 +119,9 @@ impl std::fmt::Display for Defect {
             }
             Self::RetiredKey { file, keys } => {
                 write!(f, "published file {file} is signed by a retired key: {}", keys.join("; "))
+            }
+            Self::EndingKey { file, keys } => {
+                write!(f, "published file {file} is not signed by a key that goes on: {}", keys.join("; "))
             }
             Self::TooFewKeys { file, keys, needed } => write!(
                 f,

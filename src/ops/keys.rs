@@ -15,6 +15,9 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Where the long form belongs in settings that have the short one, or none.
+const IN_PLACE: &str = "write under `signing:`, in place of `key` and `trusted`";
+
 /// Which keys does a catalog have?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyListRequest {
@@ -164,7 +167,7 @@ pub fn key_new(context: &Context, request: KeyNewRequest) -> Result<KeyChange> {
     let (made, entry) = make(&workspace, context, &request.name, request.from, request.until)?;
     let edits = match workspace.settings().signing.keys.is_empty() {
         false => vec![edit("add under `signing.keys`", entry)],
-        true => vec![edit("write in place of `signing.key` and `signing.trusted`", long_form(&workspace, context, None)? + &entry)],
+        true => vec![edit(IN_PLACE, long_form(&workspace, context, None)? + &entry)],
     };
     let then = "Commit bootwright.yaml (never the private key). The key signs and counts from its time on.";
     Ok(KeyChange { made: Some(made), edits, then: then.to_owned() })
@@ -186,7 +189,7 @@ pub fn key_rotate(context: &Context, request: KeyRotateRequest) -> Result<KeyCha
     let (made, entry) = make(&workspace, context, &request.name, Some(now.into()), None)?;
     let edits = if workspace.settings().signing.keys.is_empty() {
         let lines = long_form(&workspace, context, Some((old, until)))? + &entry;
-        vec![edit("write in place of `signing.key` and `signing.trusted`", lines)]
+        vec![edit(IN_PLACE, lines)]
     } else {
         vec![
             edit("add under `signing.keys`, after the old key", entry),
@@ -194,7 +197,7 @@ pub fn key_rotate(context: &Context, request: KeyRotateRequest) -> Result<KeyCha
         ]
     };
     let then = format!(
-        "Commit bootwright.yaml, give the new public key to whoever checks your releases, and keep the old private key here until {until}: both sign until then. After that the next `bootwright reconcile` signs again what only the old key signed."
+        "Commit bootwright.yaml, give the new public key to whoever checks your releases, and keep the old private key here until {until}: both sign until then. The next `bootwright reconcile` signs again with both what is published."
     );
     Ok(KeyChange { made: Some(made), edits, then })
 }
@@ -210,11 +213,7 @@ pub fn key_retire(context: &Context, request: KeyRetireRequest) -> Result<KeyCha
     let key = named(&trust, &request.name)?;
     let at = request.at.map_or(now, Moment::at);
     let ended = |known: &TrustedKey| {
-        if known.name == key.name {
-            TrustedKey { until: Some(at), ..known.clone() }
-        } else {
-            known.clone()
-        }
+        if known.name == key.name { TrustedKey { until: Some(at), ..known.clone() } } else { known.clone() }
     };
     let left: Vec<TrustedKey> = trust.keys().iter().map(ended).collect();
     let after = Trust::new(left, trust.threshold(), at.max(now));
@@ -223,8 +222,11 @@ pub fn key_retire(context: &Context, request: KeyRetireRequest) -> Result<KeyCha
             .field(problem.field)
             .hint("Make its successor first: `bootwright key rotate NEW`."));
     }
-    let edits = vec![edit(&format!("set in the entry of {}", key.name), format!("      until: {}\n", Moment::from(at)))];
-    let then = "Commit bootwright.yaml and leave the entry in the list: from then on the key no longer signs or counts, and the next `bootwright reconcile` signs again what only it signed. If the key leaked, take the entry out instead: what it signed is then built anew.";
+    let edits = vec![edit(
+        &format!("set in the entry of {}", key.name),
+        format!("      until: {}\n", Moment::from(at)),
+    )];
+    let then = "Commit bootwright.yaml and leave the entry in the list: from then on the key no longer signs or counts, and what only it signed is signed again by the next `bootwright reconcile`. If the key leaked, take the entry out instead: what it signed is then built anew.";
     Ok(KeyChange { made: None, edits, then: then.to_owned() })
 }
 
@@ -248,7 +250,9 @@ fn followed<'t>(trust: &'t Trust, old: Option<&KeyName>) -> Result<&'t TrustedKe
     let active: Vec<&TrustedKey> = trust.keys().iter().filter(|k| trust.term(k) == Term::Active).collect();
     match active.as_slice() {
         [only] => Ok(only),
-        [] => Err(Failure::spec("there is no active key to follow").hint("Make one with `bootwright key new`.")),
+        [] => {
+            Err(Failure::spec("there is no active key to follow").hint("Make one with `bootwright key new`."))
+        }
         several => {
             let names: Vec<&str> = several.iter().map(|k| k.name.as_str()).collect();
             Err(Failure::spec("several keys are active: say which one is followed")
@@ -260,7 +264,9 @@ fn followed<'t>(trust: &'t Trust, old: Option<&KeyName>) -> Result<&'t TrustedKe
 fn is_free(workspace: &Workspace, context: &Context, name: &KeyName) -> Result<()> {
     let trust = workspace.unchecked_trust(context.clock.now())?;
     if trust.keys().iter().any(|k| k.name == name.as_str()) {
-        return Err(Failure::spec(format!("the catalog has a key {name} already")).hint("Choose another name."));
+        return Err(
+            Failure::spec(format!("the catalog has a key {name} already")).hint("Choose another name.")
+        );
     }
     Ok(())
 }
@@ -286,7 +292,13 @@ fn make(
 
 /// One item of `signing.keys`. The public key is written out: what counts is then what was
 /// reviewed, not a file beside it.
-fn entry(name: &str, key: &PublicKey, private: Option<&str>, from: Option<Moment>, until: Option<Moment>) -> String {
+fn entry(
+    name: &str,
+    key: &PublicKey,
+    private: Option<&str>,
+    from: Option<Moment>,
+    until: Option<Moment>,
+) -> String {
     let mut text = format!("    - name: \"{name}\"\n      public: |\n");
     for line in key.pem().lines() {
         let _ = writeln!(text, "        {line}");
@@ -303,7 +315,11 @@ fn entry(name: &str, key: &PublicKey, private: Option<&str>, from: Option<Moment
 }
 
 /// The keys of the short form, as entries of the long one.
-fn long_form(workspace: &Workspace, context: &Context, ends: Option<(&TrustedKey, Moment)>) -> Result<String> {
+fn long_form(
+    workspace: &Workspace,
+    context: &Context,
+    ends: Option<(&TrustedKey, Moment)>,
+) -> Result<String> {
     let signing = &workspace.settings().signing;
     let trust = workspace.unchecked_trust(context.clock.now())?;
     let mut text = "  keys:\n".to_owned();

@@ -33,8 +33,8 @@ pub use contract::{
 };
 pub use doctor::doctor;
 pub use keys::{
-    KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, ListedKey,
-    key_list, key_new, key_retire, key_rotate,
+    KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
+    ListedKey, key_list, key_new, key_retire, key_rotate,
 };
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};

@@ -235,14 +235,10 @@ fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
             Defect::Unsigned { file }
             | Defect::BadSignature { file }
             | Defect::RetiredKey { file, .. }
+            | Defect::EndingKey { file, .. }
             | Defect::TooFewKeys { file, .. } => (file, "signature"),
         };
-        TrustCheck {
-            file: file.clone(),
-            what: what.to_owned(),
-            passed: false,
-            finding: defect.to_string(),
-        }
+        TrustCheck { file: file.clone(), what: what.to_owned(), passed: false, finding: defect.to_string() }
     };
     let mut checks: Vec<TrustCheck> = checked.defects.iter().map(failed).collect();
     let bad: Vec<(String, String)> = checks.iter().map(|c| (c.file.clone(), c.what.clone())).collect();

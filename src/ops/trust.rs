@@ -1,7 +1,7 @@
 //! From the `signing` settings to keys: whose signatures count, and who signs on this host.
 
-use super::workspace::{Workspace, read_key};
 use super::Context;
+use super::workspace::{Workspace, read_key};
 use crate::catalog::files::SETTINGS;
 use crate::model::failure::IoContext;
 use crate::model::settings::Signing;
@@ -36,7 +36,9 @@ impl Workspace {
         let signing = &self.settings().signing;
         let keys = self.known_keys(signing)?;
         let threshold = signing.threshold.map_or(1, |n| usize::from(n.get()));
+        let own = self.own_keys(&keys);
         Ok(Trust::new(keys, threshold, now)
+            .with_own(own)
             .with_openpgp(self.openpgp_certificate(signing)?)
             .with_keyless(self.keyless_trust(signing)?))
     }
@@ -79,13 +81,23 @@ impl Workspace {
         Ok(Trust::of(keys).keys().to_vec())
     }
 
+    /// Those of the keys whose private files are on this host, unopened.
+    fn own_keys(&self, keys: &[TrustedKey]) -> Vec<PublicKey> {
+        let settings = self.settings().signing.keys.iter();
+        let is_here = |private: &Option<String>| private.as_ref().is_some_and(|p| self.path(p).is_file());
+        let own = settings.zip(keys).filter(|(setting, _)| is_here(&setting.private));
+        own.map(|(_, known)| known.key.clone()).collect()
+    }
+
     fn openpgp_certificate(&self, signing: &Signing) -> Result<Option<String>> {
         let Some(text) = &signing.openpgp_certificate else { return Ok(None) };
         let armour = if is_pem(text) { text.clone() } else { read(&self.path(text))? };
         if !openpgp::is_public_key(&armour) {
-            return Err(Failure::spec(format!("{SETTINGS}: signing.openpgpCertificate is no armoured OpenPGP public key"))
-                .field("signing.openpgpCertificate")
-                .hint("Export it with `gpg --export --armor KEY`."));
+            return Err(Failure::spec(format!(
+                "{SETTINGS}: signing.openpgpCertificate is no armoured OpenPGP public key"
+            ))
+            .field("signing.openpgpCertificate")
+            .hint("Export it with `gpg --export --armor KEY`."));
         }
         Ok(Some(armour))
     }
@@ -116,7 +128,8 @@ impl Workspace {
             None => self.private_keys(&trust, passphrase)?,
         };
         // The short form trusts its own key, also where the public half does not lie beside it.
-        let trust = match all.first().filter(|s| signing.keys.is_empty() && trust.find(s.public()).is_none()) {
+        let trust = match all.first().filter(|s| signing.keys.is_empty() && trust.find(s.public()).is_none())
+        {
             Some(own) => trust.with_key(TrustedKey::of(own.public().clone())),
             None => trust,
         };

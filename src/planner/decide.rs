@@ -292,8 +292,11 @@ impl Image<'_> {
         let first = |(i, reason): &(usize, &Reason)| !reasons[..*i].contains(reason);
         let reasons = reasons.iter().enumerate().filter(first).map(|(_, r)| r.clone()).collect();
         let action = Action::Resign { versions };
-        matches!(&action, Action::Resign { versions } if !versions.is_empty())
-            .then_some(Candidate { action, reasons, held: None })
+        matches!(&action, Action::Resign { versions } if !versions.is_empty()).then_some(Candidate {
+            action,
+            reasons,
+            held: None,
+        })
     }
 
     fn build(

@@ -61,10 +61,13 @@ mod tests {
 
     #[test]
     fn signatures_are_told_by_their_names() {
-        for name in ["SHA256SUMS.sig", "SHA256SUMS.0123456789abcdef.sig", "manifest.json.sig", "SHA256SUMS.asc"] {
+        for name in
+            ["SHA256SUMS.sig", "SHA256SUMS.0123456789abcdef.sig", "manifest.json.sig", "SHA256SUMS.asc"]
+        {
             assert!(is_unlisted(name), "{name}");
         }
-        for name in ["x.sig", "SHA256SUMS.0123.sig", "SHA256SUMS.0123456789ABCDEF.sig", "SHA256SUMS..sig", "x.asc"]
+        for name in
+            ["x.sig", "SHA256SUMS.0123.sig", "SHA256SUMS.0123456789ABCDEF.sig", "SHA256SUMS..sig", "x.asc"]
         {
             assert!(!is_unlisted(name), "{name}");
         }

@@ -92,7 +92,10 @@ fn a_key_is_rotated_and_retired_and_the_store_follows() {
     let a = signers(&catalog.dir.join("keys"), "a.key").key;
     assert!(catalog.says(&["plan", "--exit-code"], 0).contains("1 up to date"));
     let list = catalog.json(&["key", "list"]);
-    assert_eq!((list["keys"][0]["term"].as_str(), list["keys"][0]["here"].as_bool()), (Some("active"), Some(true)));
+    assert_eq!(
+        (list["keys"][0]["term"].as_str(), list["keys"][0]["here"].as_bool()),
+        (Some("active"), Some(true))
+    );
     // The last valid key stays.
     let refused = catalog.says(&["key", "retire", "a"], 2);
     assert!(refused.contains("the last valid signing key is retired"), "{refused}");
@@ -107,7 +110,12 @@ fn a_key_is_rotated_and_retired_and_the_store_follows() {
     catalog.says(&["check"], 0);
     let list = catalog.says(&["key", "list"], 0);
     assert_eq!(list.matches("active").count(), 2, "{list}");
-    assert!(catalog.says(&["plan", "--exit-code"], 0).contains("1 up to date"), "in the overlap nothing is wrong");
+    let plan = catalog.says(&["plan", "--exit-code"], 3);
+    assert!(
+        plan.contains("is not signed by a key that goes on: a (") && plan.contains("1 to sign again"),
+        "{plan}"
+    );
+    catalog.says(&["release", "verify", "demo"], 0);
     assert!(catalog.says(&["key", "rotate", "b"], 2).contains("already"));
     assert!(catalog.says(&["key", "rotate", "c"], 2).contains("several keys are active"));
     let retire = catalog.says(&["key", "retire", "a"], 0);
@@ -150,13 +158,14 @@ fn a_key_is_rotated_and_retired_and_the_store_follows() {
         let words = catalog.says(&[command], 2);
         assert!(words.contains("the last valid signing key is retired"), "{command}: {words}");
     }
-    assert!(catalog.says(&["check"], 2).contains("bootwright.yaml:6:"), "with its place");
+    assert!(catalog.says(&["check"], 2).contains("bootwright.yaml:5:"), "with its place");
 }
 
 #[test]
 fn settings_that_cannot_hold_are_refused_with_their_place() {
     let catalog = Catalog::published();
-    let (a, b) = (signers(&catalog.dir.join("keys"), "a.key").key, signers(&catalog.dir.join("keys"), "b.key").key);
+    let (a, b) =
+        (signers(&catalog.dir.join("keys"), "a.key").key, signers(&catalog.dir.join("keys"), "b.key").key);
     let entry = |name: &str, more: &str| {
         let key = if name == "b" { b.public() } else { a.public() };
         catalog.entry(name, key, more)
@@ -164,15 +173,27 @@ fn settings_that_cannot_hold_are_refused_with_their_place() {
     for (entries, more, words) in [
         (vec![entry("a", ""), entry("a", "")], "", "two keys are called a"),
         (vec![entry("a", ""), entry("twin", "")], "", "stands in the list twice"),
-        (vec![entry("a", "      from: 2025-01-01\n      until: 2024-01-01\n"), entry("b", "")], "", "before it begins"),
+        (
+            vec![entry("a", "      from: 2025-01-01\n      until: 2024-01-01\n"), entry("b", "")],
+            "",
+            "before it begins",
+        ),
         (vec![entry("a", "      until: tomorrow\n")], "", "is not a date"),
         (vec![entry("a", "")], "  threshold: 2\n", "2 keys must have signed, and the catalog has 1"),
-        (vec![entry("a", ""), entry("b", "      until: 2024-01-01\n")], "  threshold: 2\n", "greater than the number of active keys"),
+        (
+            vec![entry("a", ""), entry("b", "      until: 2024-01-01\n")],
+            "  threshold: 2\n",
+            "greater than the number of active keys",
+        ),
         (vec![entry("a", "")], "  threshold: 0\n", "out of range"),
         (vec![entry("a", "")], "  key: keys/a.key\n", "do not go together"),
         (vec![entry("a", "      from: 2099-01-01\n")], "", "no signing key is active"),
         (vec![entry("a", "")], "  openpgpCertificate: x.asc\n", "nothing makes the signatures"),
-        (vec![entry("a", "")], "  keyless: {fulcioUrl: 'https://f.example', rekorUrl: 'https://r.example', identity: me}\n", "nothing reads this"),
+        (
+            vec![entry("a", "")],
+            "  keyless: {fulcioUrl: 'https://f.example', rekorUrl: 'https://r.example', identity: me}\n",
+            "nothing reads this",
+        ),
         (vec![entry("a", "")], "build: {builderId: me}\n", "is not a URI"),
     ] {
         catalog.settings(&[entries.concat(), more.to_owned()]);
@@ -211,6 +232,16 @@ fn the_short_form_becomes_the_long_one() {
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|k| k["term"] == "active" && k["here"] == true), "{list}");
     assert!(keys[0]["until"].is_string() && keys[1]["until"].is_null());
+    // Signed again in the overlap, it outlives the old key without a gap.
+    let done = catalog.says(&["reconcile"], 0);
+    assert!(done.contains("signed again demo"), "{done}");
+    assert!(catalog.says(&["plan", "--exit-code"], 0).contains("1 up to date"));
+    let until = keys[0]["until"].as_str().unwrap();
+    let text = std::fs::read_to_string(catalog.dir.join("bootwright.yaml")).unwrap();
+    assert_eq!(text.matches(until).count(), 1, "{until} in {text}");
+    std::fs::write(catalog.dir.join("bootwright.yaml"), text.replace(until, "2024-01-01")).unwrap();
+    assert!(catalog.says(&["plan", "--exit-code"], 0).contains("1 up to date"));
+    catalog.says(&["release", "verify", "demo"], 0);
 }
 
 /// A key that leaked is taken out: what it signed is a stranger's, and is not signed again.

@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-mod rotation;
 mod must_fail;
+mod rotation;
 
 fn time(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
@@ -260,7 +260,12 @@ impl Shop {
         self.store.verify(&image(), &manifest.version, &self.keys()).unwrap()
     }
 
-    async fn fetch(&self, source: &str, to: &Path, memory: Option<&Memory>) -> bootwright::model::Result<u64> {
+    async fn fetch(
+        &self,
+        source: &str,
+        to: &Path,
+        memory: Option<&Memory>,
+    ) -> bootwright::model::Result<u64> {
         let request = Fetch {
             source,
             image: &image(),

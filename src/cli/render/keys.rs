@@ -42,7 +42,8 @@ pub fn list(report: &KeyList, palette: Palette) -> String {
 pub fn change(report: &KeyChange, palette: Palette) -> String {
     let mut out = String::new();
     if let Some(key) = &report.made {
-        let lock = if key.encrypted { "protected by the passphrase" } else { "not protected by a passphrase" };
+        let lock =
+            if key.encrypted { "protected by the passphrase" } else { "not protected by a passphrase" };
         out.push_str(&format!(
             "private key: {} ({lock}; never commit it)\npublic key:  {}\n\n",
             clean(&key.private.display().to_string()),
@@ -50,7 +51,11 @@ pub fn change(report: &KeyChange, palette: Palette) -> String {
         ));
     }
     for edit in &report.edits {
-        out.push_str(&format!("{}\n\n{}\n", palette.strong(&format!("In bootwright.yaml, {}:", edit.place)), edit.lines));
+        out.push_str(&format!(
+            "{}\n\n{}\n",
+            palette.strong(&format!("In bootwright.yaml, {}:", edit.place)),
+            edit.lines
+        ));
     }
     out.push_str(&format!("{}\n", report.then));
     out

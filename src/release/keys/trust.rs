@@ -102,10 +102,8 @@ impl Standing {
     pub fn accept(&self) -> Result<()> {
         Err(match self {
             Self::Good { .. } => return Ok(()),
-            Self::Retired { by } => {
-                Failure::untrusted(format!("signed by a retired key: {}", by.join(", ")))
-                    .hint("Its publisher has to sign it again; `bootwright reconcile` does that.")
-            }
+            Self::Retired { by } => Failure::untrusted(format!("signed by a retired key: {}", by.join(", ")))
+                .hint("Its publisher has to sign it again; `bootwright reconcile` does that."),
             Self::TooFew { by, needed } => Failure::untrusted(format!(
                 "signed by {} of the {needed} keys that are needed: {}",
                 by.len(),
@@ -139,12 +137,14 @@ pub struct Trust {
     now: DateTime<Utc>,
     openpgp: Option<String>,
     keyless: Option<KeylessTrust>,
+    /// The keys that this host can sign with.
+    own: Vec<PublicKey>,
 }
 
 impl Trust {
     /// These keys, `threshold` of which must have signed, at the time `now`.
     pub fn new(keys: Vec<TrustedKey>, threshold: usize, now: DateTime<Utc>) -> Self {
-        Self { keys, threshold: threshold.max(1), now, openpgp: None, keyless: None }
+        Self { keys, threshold: threshold.max(1), now, openpgp: None, keyless: None, own: Vec::new() }
     }
 
     /// Keys without an end, any one of which is enough.
@@ -186,6 +186,29 @@ impl Trust {
         self
     }
 
+    /// As it is, on a host that can sign with these keys.
+    #[must_use]
+    pub fn with_own(mut self, own: Vec<PublicKey>) -> Self {
+        self.own = own;
+        self
+    }
+
+    /// The same keys at the last moment that this host can sign for today: when a key ends
+    /// and enough of its own that sign already go on. What does not hold then is signed again
+    /// while both are active, so that nobody ever meets a release without a valid signature.
+    pub fn ahead(&self) -> Option<Self> {
+        let active = |key: &&TrustedKey| self.term(key) == Term::Active;
+        let ends = self.keys.iter().filter(active).filter_map(|k| k.until);
+        let goes_on = |end: &DateTime<Utc>| {
+            let own = self.keys.iter().filter(active).filter(|k| self.own.contains(&k.key));
+            own.filter(|k| term(k, *end) == Term::Active).count() >= self.threshold
+        };
+        let end = ends.filter(goes_on).max()?;
+        // A key whose time has not come cannot have signed yet.
+        let keys = self.keys.iter().filter(|k| self.term(k) != Term::Ahead).cloned().collect();
+        Some(Self { now: end, keys, ..self.clone() })
+    }
+
     /// All keys that are known.
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
@@ -221,10 +244,12 @@ impl Trust {
         self.find(key).is_some_and(|k| self.term(k) == Term::Active)
     }
 
-    /// Whether what is published may need to be signed again: a key has retired, or more
-    /// than one must have signed.
+    /// Whether what is published may need to be signed again: a key has retired or ends, or
+    /// more than one must have signed.
     pub fn may_have_outlived(&self) -> bool {
-        self.threshold > 1 || self.keys.iter().any(|k| self.term(k) == Term::Retired)
+        self.threshold > 1
+            || self.ahead().is_some()
+            || self.keys.iter().any(|k| self.term(k) == Term::Retired)
     }
 
     /// Who signed `bytes`. A key counts once, however many signatures it made.
@@ -306,7 +331,9 @@ impl Trust {
                     "Move its `until` into the future, add a new key (`bootwright key rotate`), and let both sign for a while.",
                 ),
                 _ => (
-                    format!("{needed} keys must have signed and {now} can: the threshold is greater than the number of active keys"),
+                    format!(
+                        "{needed} keys must have signed and {now} can: the threshold is greater than the number of active keys"
+                    ),
                     "Lower `signing.threshold`, or add keys.",
                 ),
             };
@@ -393,7 +420,11 @@ mod tests {
         }
         let label = |s: &Signer, name: &str| format!("{name} ({})", s.public().id().short());
         let ended = format!("{}, until 1970-01-11T00:00:00Z", label(&old, "old"));
-        assert_eq!(judge(1, 10, &[&old]), Standing::Retired { by: vec![ended.clone()] }, "the end is the end");
+        assert_eq!(
+            judge(1, 10, &[&old]),
+            Standing::Retired { by: vec![ended.clone()] },
+            "the end is the end"
+        );
         assert_eq!(judge(2, 12, &[&old, &new]), Standing::Retired { by: vec![ended] });
         let too_few = Standing::TooFew { by: vec![label(&new, "new")], needed: 2 };
         assert_eq!(judge(2, 6, &[&new, &new, &new, &stranger]), too_few, "a key counts once");
@@ -408,7 +439,8 @@ mod tests {
     #[test]
     fn bad_lists_are_refused_with_their_place() {
         let (a, b) = (signer(), signer());
-        let list = |keys: Vec<TrustedKey>, threshold, day| Trust::new(keys, threshold, time(day)).problems("k");
+        let list =
+            |keys: Vec<TrustedKey>, threshold, day| Trust::new(keys, threshold, time(day)).problems("k");
         assert_eq!(list(vec![key("a", &a, None, None), key("b", &b, Some(5), None)], 1, 0), []);
         assert_eq!(list(vec![key("a", &a, None, Some(9)), key("b", &b, Some(5), None)], 1, 0), []);
         for (keys, threshold, field, words) in [
@@ -416,7 +448,12 @@ mod tests {
             (vec![key("a", &a, Some(9), None)], 1, "k", "no signing key is active"),
             (vec![key("a", &a, None, Some(7))], 1, "k", "the last valid signing key is retired: a"),
             (vec![key("a", &a, None, None)], 2, "signing.threshold", "greater than the number of active"),
-            (vec![key("a", &a, None, None), key("b", &b, None, Some(7))], 2, "signing.threshold", "2 keys must"),
+            (
+                vec![key("a", &a, None, None), key("b", &b, None, Some(7))],
+                2,
+                "signing.threshold",
+                "2 keys must",
+            ),
             (vec![key("a", &a, None, None), key("b", &a, None, None)], 1, "k[1]", "the same key"),
             (vec![key("a", &a, None, None), key("a", &b, None, None)], 1, "k[1]", "two keys are called a"),
             (vec![key("a", &a, None, None), key("b", &b, Some(9), Some(9))], 1, "k[1]", "before it begins"),

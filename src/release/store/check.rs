@@ -324,8 +324,25 @@ pub(super) fn further(
     Ok(Some(Vouched { file, what: "sigstore-bundle", by: format!("{identity} of {issuer}") }))
 }
 
-/// What has to be signed again at a release whose bytes are not looked at here.
+/// What has to be signed again at a release whose bytes are not looked at here: by now, or
+/// before a key ends.
 pub(super) fn outlived(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+    let now = signature_defects(folder, trust)?;
+    if !now.is_empty() {
+        return Ok(now);
+    }
+    ending(folder, trust)
+}
+
+/// What has to be signed again before a key ends.
+pub(super) fn ending(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+    let Some(ahead) = trust.ahead() else { return Ok(Vec::new()) };
+    let defects = signature_defects(folder, &ahead)?;
+    Ok(defects.into_iter().map(signatures::before_the_end).collect())
+}
+
+/// The defects of a release's signatures, if signing again mends all of them.
+fn signature_defects(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
     let mut defects = Vec::new();
     for file in path::SIGNED {
         if let Plain::Bytes(bytes) = read_plain(&folder.join(file), TEXT_LIMIT)?

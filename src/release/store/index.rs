@@ -52,7 +52,7 @@ pub(super) fn read_outlived(
     match &standing {
         Standing::Good { .. } | Standing::Unknown => {
             let index = sealed.open().and_then(|payload| of_payload(&payload)).map_err(on)?;
-            return Ok(Some((index, None)));
+            return Ok(Some((index, ending(&bytes, trust)?)));
         }
         Standing::Retired { .. } | Standing::TooFew { .. } => {}
     }
@@ -71,6 +71,14 @@ pub(super) fn read_outlived(
     }
     let defect = signatures::judged(ENVELOPE.to_owned(), standing).err();
     Ok(Some((index, defect)))
+}
+
+/// Whether the index has to be signed again before a key ends.
+fn ending(envelope: &[u8], trust: &Trust) -> Result<Option<Defect>> {
+    let Some(ahead) = trust.ahead() else { return Ok(None) };
+    let standing = Sealed::read(PAYLOAD_TYPE, envelope, &ahead)?.standing().clone();
+    let defect = signatures::judged(ENVELOPE.to_owned(), standing).err();
+    Ok(defect.map(signatures::before_the_end).filter(Defect::is_outlived))
 }
 
 /// Opens an envelope and reads the index in it.
@@ -119,7 +127,8 @@ pub(super) fn write_copies(store: &Path, index: &Index, signers: &Signers) -> Re
     let copy = store.join(COPY);
     let there = read_if_exists(&copy, LIMIT)?.is_some_and(|there| there == bytes);
     let made_by = signers.all();
-    let wanted: Vec<String> = signatures::names(COPY, &Trust::of(made_by[1..].iter().map(|s| s.public().clone())));
+    let wanted: Vec<String> =
+        signatures::names(COPY, &Trust::of(made_by[1..].iter().map(|s| s.public().clone())));
     let mut signed = there;
     for (name, signer) in wanted.iter().zip(&made_by) {
         signed &= read_if_exists(&store.join(name), signatures::LIMIT)?

@@ -39,12 +39,7 @@ impl Store {
         Ok(observed)
     }
 
-    fn observe_image(
-        &self,
-        name: &ImageName,
-        image: &IndexedImage,
-        trust: &Trust,
-    ) -> Result<ObservedImage> {
+    fn observe_image(&self, name: &ImageName, image: &IndexedImage, trust: &Trust) -> Result<ObservedImage> {
         let mut observed = ObservedImage::default();
         // Several channels often point to one release: it is looked at once.
         let mut heads = BTreeMap::new();
@@ -55,11 +50,12 @@ impl Store {
             }
             observed.channels.insert(channel.clone(), heads[version].clone());
         }
+        let may_have_outlived = trust.may_have_outlived();
         // Oldest first, so that the newest release of a recipe stays.
         for listed in image.releases.iter().rev() {
             if self.can_be_promoted(name, listed) {
                 observed.by_recipe.insert(listed.recipe, listed.version.clone());
-                if trust.may_have_outlived() && !heads.contains_key(&listed.version) {
+                if may_have_outlived && !heads.contains_key(&listed.version) {
                     let defects = check::outlived(&self.folder(name, &listed.version), trust)?;
                     if !defects.is_empty() {
                         observed.outlived.insert(listed.version.clone(), defects);
@@ -81,6 +77,9 @@ impl Store {
             check::Expected { image: name, version: &listed.version, manifest: Some(listed.manifest) };
         let checked = check::release(&folder, Some(&expected), trust, check::Depth::Sizes)?;
         let mut defects = checked.defects;
+        if defects.is_empty() {
+            defects = check::ending(&folder, trust)?;
+        }
         let (mut recipe, mut lock) = (None, None);
         if let Some(manifest) = &checked.manifest {
             recipe = read_role(&folder, manifest, FileRole::Recipe, &mut defects)?

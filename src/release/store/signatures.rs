@@ -89,3 +89,13 @@ pub(super) fn judged(file: String, standing: Standing) -> std::result::Result<Ve
         Standing::Unknown => Err(Defect::BadSignature { file }),
     }
 }
+
+/// The same defect, found before it is one.
+pub(super) fn before_the_end(defect: Defect) -> Defect {
+    match defect {
+        Defect::RetiredKey { file, keys } | Defect::TooFewKeys { file, keys, .. } => {
+            Defect::EndingKey { file, keys }
+        }
+        other => other,
+    }
+}

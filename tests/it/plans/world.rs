@@ -207,11 +207,7 @@ impl World {
         ObservedImage {
             channels: text.channels.iter().map(|(name, r)| (name.parse().unwrap(), release(r))).collect(),
             by_recipe: text.others.iter().map(other).collect(),
-            outlived: text
-                .outlived
-                .iter()
-                .map(|(date, recipe)| outlived(other((date, recipe)).1))
-                .collect(),
+            outlived: text.outlived.iter().map(|(date, recipe)| outlived(other((date, recipe)).1)).collect(),
         }
     }
 

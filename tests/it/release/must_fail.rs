@@ -2,8 +2,8 @@
 //! what else vouches for it. The number of cases is printed.
 
 use super::*;
-use bootwright::release::keys::{KeylessTrust, TrustedKey};
 use bootwright::release::keyless;
+use bootwright::release::keys::{KeylessTrust, TrustedKey};
 
 /// The cases that were tried, and those that wrongly passed.
 #[derive(Default)]
@@ -105,7 +105,8 @@ fn tampering_with_each_file_in_turn() {
         table.case(format!("{name} altered"), flipped);
         let cut = |path: &Path, good: Vec<u8>| std::fs::write(path, &good[..good.len() / 2]).unwrap();
         table.case(format!("{name} truncated"), with(&path, cut, found));
-        let longer = |path: &Path, good: Vec<u8>| std::fs::write(path, [good, vec![b'A'; 9]].concat()).unwrap();
+        let longer =
+            |path: &Path, good: Vec<u8>| std::fs::write(path, [good, vec![b'A'; 9]].concat()).unwrap();
         table.case(format!("{name} made longer"), with(&path, longer, found));
         let removed = with(&path, |path, _| std::fs::remove_file(path).unwrap(), everywhere);
         table.case(format!("{name} removed"), removed);
@@ -151,8 +152,11 @@ fn walk(folder: &Path, prefix: &str) -> Vec<String> {
 fn keys_that_do_not_count_or_are_too_few() {
     let mut table = Table::default();
     let mut shop = Shop::new();
-    let (one, two, third) =
-        (signers(shop.dir.path(), "one.key").key, signers(shop.dir.path(), "two.key").key, signers(shop.dir.path(), "three.key").key);
+    let (one, two, third) = (
+        signers(shop.dir.path(), "one.key").key,
+        signers(shop.dir.path(), "two.key").key,
+        signers(shop.dir.path(), "three.key").key,
+    );
     shop.signers.further.push(signers(shop.dir.path(), "two.key").key);
     shop.signers.trust = trust(&[(&one, None, None), (&two, None, None)], 2, 0);
     let manifest = shop.publish("1", 0);
@@ -162,9 +166,9 @@ fn keys_that_do_not_count_or_are_too_few() {
         let (_, defects) = verify_folder(&folder, reader).unwrap();
         let bad = |name: &str| {
             defects.iter().any(|d| match d {
-                Defect::BadSignature { file } | Defect::RetiredKey { file, .. } | Defect::TooFewKeys { file, .. } => {
-                    file == name
-                }
+                Defect::BadSignature { file }
+                | Defect::RetiredKey { file, .. }
+                | Defect::TooFewKeys { file, .. } => file == name,
                 _ => false,
             })
         };
@@ -184,8 +188,14 @@ fn keys_that_do_not_count_or_are_too_few() {
     for (what, reader) in [
         ("no key", Trust::of([])),
         ("a stranger's key", trust(&[(&third, None, None)], 1, 0)),
-        ("retired keys", trust(&[(&one, None, Some(10)), (&two, None, Some(10)), (&third, None, None)], 1, 10)),
-        ("one of two keys retired", trust(&[(&one, None, Some(10)), (&two, None, None), (&third, None, None)], 2, 10)),
+        (
+            "retired keys",
+            trust(&[(&one, None, Some(10)), (&two, None, Some(10)), (&third, None, None)], 1, 10),
+        ),
+        (
+            "one of two keys retired",
+            trust(&[(&one, None, Some(10)), (&two, None, None), (&third, None, None)], 2, 10),
+        ),
         ("keys whose time has not come", trust(&[(&one, Some(10), None), (&two, Some(10), None)], 1, 9)),
         ("three keys needed", trust(&[(&one, None, None), (&two, None, None), (&third, None, None)], 3, 0)),
         ("one known key, two needed", trust(&[(&one, None, None), (&third, None, None)], 2, 0)),
@@ -277,7 +287,9 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
     let good = read(index.clone());
     let text = String::from_utf8(good.clone()).unwrap();
     let payload = serde_json::to_vec(&shop.store.index(&keys).unwrap()).unwrap();
-    let seal = |payload_type: &str, payload: &[u8], signer: &Signer| dsse::seal(payload_type, payload, &[signer]).unwrap();
+    let seal = |payload_type: &str, payload: &[u8], signer: &Signer| {
+        dsse::seal(payload_type, payload, &[signer]).unwrap()
+    };
     let key = &shop.signers.key;
     let mut envelope: serde_json::Value = serde_json::from_slice(&good).unwrap();
     envelope["signatures"] = serde_json::json!([]);
@@ -291,7 +303,10 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
         ("without signatures", no_signature),
         ("payload type changed", text.replace(INDEX_TYPE, "application/vnd.in-toto+json")),
         ("signed as something else", seal("application/vnd.in-toto+json", &payload, key)),
-        ("signed as something else, type put right", seal("text/plain", &payload, key).replace("text/plain", INDEX_TYPE)),
+        (
+            "signed as something else, type put right",
+            seal("text/plain", &payload, key).replace("text/plain", INDEX_TYPE),
+        ),
         ("no index inside", seal(INDEX_TYPE, b"[]", key)),
         ("of a format of the future", seal(INDEX_TYPE, format.as_bytes(), key)),
         ("by a stranger", seal(INDEX_TYPE, &payload, &stranger)),
@@ -311,15 +326,24 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
     let memory = Memory::new(&shop.dir.path().join("state"), &shop.path());
     fetched(Some(&memory)).unwrap();
     let replayed = with(&index, write(&old_index), || fetched(Some(&memory)));
-    table.case("index: replayed", replayed.is_err_and(|f| f.code == ErrorCode::Untrusted && f.message.contains("old state")));
+    table.case(
+        "index: replayed",
+        replayed.is_err_and(|f| f.code == ErrorCode::Untrusted && f.message.contains("old state")),
+    );
     let remembering = shop.store.clone().with_memory(&shop.dir.path().join("state"));
-    table.untrusted("index: replayed to its publisher", with(&index, write(&old_index), || remembering.index(&keys)));
+    table.untrusted(
+        "index: replayed to its publisher",
+        with(&index, write(&old_index), || remembering.index(&keys)),
+    );
     let publish_on_it = || remembering.publish(publication(shop.dir.path(), "3", 172_800), &shop.signers);
     table.untrusted("index: replayed, published on", with(&index, write(&old_index), publish_on_it));
     let mut other = shop.store.index(&keys).unwrap();
     other.updated = time(1);
     let other = seal(INDEX_TYPE, &serde_json::to_vec(&other).unwrap(), key);
-    table.untrusted("index: another one of the same serial", with(&index, write(other), || fetched(Some(&memory))));
+    table.untrusted(
+        "index: another one of the same serial",
+        with(&index, write(other), || fetched(Some(&memory))),
+    );
     fetched(Some(&memory)).unwrap();
 
     // The provenance by itself.
@@ -328,12 +352,16 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
     for (what, text) in [
         ("payload type changed", statement.replace(provenance::PAYLOAD_TYPE, INDEX_TYPE)),
         ("the index", text),
-        ("by a stranger", seal(provenance::PAYLOAD_TYPE, b"{\"_type\":\"https://in-toto.io/Statement/v1\"}", &stranger)),
+        (
+            "by a stranger",
+            seal(provenance::PAYLOAD_TYPE, b"{\"_type\":\"https://in-toto.io/Statement/v1\"}", &stranger),
+        ),
         ("no statement", seal(provenance::PAYLOAD_TYPE, b"{}", key)),
         ("cut", statement[..statement.len() / 2].to_owned()),
     ] {
         table.untrusted(format!("provenance: {what}"), provenance::read(text.as_bytes(), &keys));
-        table.untrusted(format!("listed provenance: {what}"), provenance::read_listed(text.as_bytes(), &keys));
+        table
+            .untrusted(format!("listed provenance: {what}"), provenance::read_listed(text.as_bytes(), &keys));
     }
     table.done("signatures and envelopes");
 }
@@ -355,15 +383,29 @@ fn sigstore_bundles_that_do_not_hold() {
         let result = keyless::verify(b"sums", BUNDLE, ROOT, identity, issuer);
         table.untrusted(format!("of another identity: {identity:?}"), result);
     }
-    for other in ["https://other.example", "https://issuer.example/", "http://issuer.example", "issuer.example", ""] {
-        table.untrusted(format!("by another issuer: {other:?}"), keyless::verify(b"sums", BUNDLE, ROOT, me, other));
+    for other in
+        ["https://other.example", "https://issuer.example/", "http://issuer.example", "issuer.example", ""]
+    {
+        table.untrusted(
+            format!("by another issuer: {other:?}"),
+            keyless::verify(b"sums", BUNDLE, ROOT, me, other),
+        );
     }
     for bytes in ["sumz", "sums\n", ""] {
-        table.untrusted(format!("of other bytes: {bytes:?}"), keyless::verify(bytes.as_bytes(), BUNDLE, ROOT, me, issuer));
+        table.untrusted(
+            format!("of other bytes: {bytes:?}"),
+            keyless::verify(bytes.as_bytes(), BUNDLE, ROOT, me, issuer),
+        );
     }
     // Every value of the bundle in turn.
     let bundle: serde_json::Value = serde_json::from_str(BUNDLE).unwrap();
-    for pointer in ["/messageSignature/signature", "/messageSignature/messageDigest/digest", "/verificationMaterial/certificate/rawBytes", "/verificationMaterial/tlogEntries", "/verificationMaterial"] {
+    for pointer in [
+        "/messageSignature/signature",
+        "/messageSignature/messageDigest/digest",
+        "/verificationMaterial/certificate/rawBytes",
+        "/verificationMaterial/tlogEntries",
+        "/verificationMaterial",
+    ] {
         let mut other = bundle.clone();
         let value = other.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}"));
         *value = match value {
@@ -375,18 +417,25 @@ fn sigstore_bundles_that_do_not_hold() {
             serde_json::Value::Array(_) => serde_json::json!([]),
             _ => serde_json::json!({}),
         };
-        table.untrusted(format!("{pointer} changed"), keyless::verify(b"sums", &other.to_string(), ROOT, me, issuer));
+        table.untrusted(
+            format!("{pointer} changed"),
+            keyless::verify(b"sums", &other.to_string(), ROOT, me, issuer),
+        );
     }
     // A catalog that asks for bundles takes no release without one, or with another's.
     let mut shop = Shop::new();
     let manifest = shop.publish("1", 0);
-    let keyless = KeylessTrust { trusted_root: ROOT.to_owned(), identity: me.to_owned(), issuer: issuer.to_owned() };
+    let keyless =
+        KeylessTrust { trusted_root: ROOT.to_owned(), identity: me.to_owned(), issuer: issuer.to_owned() };
     shop.signers.trust = shop.keys().with_keyless(Some(keyless));
     let path = shop.folder(&manifest).join(keyless::FILE_NAME);
     let runtime = runtime();
     let mut look = |what: &str| {
         let to = tempfile::tempdir().unwrap();
-        table.untrusted(format!("fetched: {what}"), runtime.block_on(shop.fetch(&shop.path(), to.path(), None)));
+        table.untrusted(
+            format!("fetched: {what}"),
+            runtime.block_on(shop.fetch(&shop.path(), to.path(), None)),
+        );
         table.case(what, !shop.defects(&manifest).is_empty());
     };
     look("no bundle");
@@ -423,7 +472,10 @@ fn openpgp_signatures_that_do_not_hold() {
     ] {
         table.case(what, with(&asc, write(text), || !shop.defects(&manifest).is_empty()));
     }
-    table.case("missing", with(&asc, |path, _| std::fs::remove_file(path).unwrap(), || !shop.defects(&manifest).is_empty()));
+    table.case(
+        "missing",
+        with(&asc, |path, _| std::fs::remove_file(path).unwrap(), || !shop.defects(&manifest).is_empty()),
+    );
     table.done("OpenPGP signatures");
 }
 
@@ -432,7 +484,8 @@ fn openpgp_key(user: &str) -> openpgp::SecretKey {
     let home = tempfile::Builder::new().prefix("g").tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let homedir = home.path().to_str().unwrap();
-    let base = ["--batch", "--quiet", "--homedir", homedir, "--pinentry-mode", "loopback", "--passphrase", ""];
+    let base =
+        ["--batch", "--quiet", "--homedir", homedir, "--pinentry-mode", "loopback", "--passphrase", ""];
     let gpg = |args: &[&str]| {
         let output = run(home.path(), "gpg", &[&base[..], args].concat());
         assert!(output.status.success(), "{}", output.tail());

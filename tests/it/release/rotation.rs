@@ -30,7 +30,10 @@ impl Rotation {
     fn signers(&self, now: i64) -> Signers {
         let load = |name: &str| signers(self.shop.dir.path(), name).key;
         let (old, new) = (now < END, now >= 500);
-        let mut all = [(old, "one.key"), (new, "two.key")].into_iter().filter(|(on, _)| *on).map(|(_, name)| load(name));
+        let mut all = [(old, "one.key"), (new, "two.key")]
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| load(name));
         let key = all.next().unwrap();
         Signers { key, further: all.collect(), openpgp: None, trust: self.trust(now) }
     }
@@ -66,7 +69,15 @@ impl Rotation {
         let der = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
         std::fs::write(dir.join("sig.der"), der).unwrap();
         let (key, file) = (self.shop.store.path().join(key), self.folder(manifest).join(file));
-        let args = ["dgst", "-sha256", "-verify", key.to_str().unwrap(), "-signature", "sig.der", file.to_str().unwrap()];
+        let args = [
+            "dgst",
+            "-sha256",
+            "-verify",
+            key.to_str().unwrap(),
+            "-signature",
+            "sig.der",
+            file.to_str().unwrap(),
+        ];
         run(dir, "openssl", &args).text().contains("Verified OK")
     }
 }
@@ -85,8 +96,10 @@ fn keys_overlap_end_and_what_they_signed_is_signed_again() {
         assert!(!life.openssl(&second, file, &format!("{file}.{tag}.sig"), "bootwright.pub"));
     }
     let envelope: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(life.shop.store.path().join("index.dsse.json")).unwrap()).unwrap();
-    let ids: Vec<_> = envelope["signatures"].as_array().unwrap().iter().map(|s| s["keyid"].as_str().unwrap()).collect();
+        serde_json::from_slice(&std::fs::read(life.shop.store.path().join("index.dsse.json")).unwrap())
+            .unwrap();
+    let ids: Vec<_> =
+        envelope["signatures"].as_array().unwrap().iter().map(|s| s["keyid"].as_str().unwrap()).collect();
     assert_eq!(ids, [life.old.public().id().hex(), life.new.public().id().hex()]);
     for now in [0, 600] {
         assert_eq!((life.verify(&first, now), life.verify(&second, now)), (vec![], vec![]), "{now}");
@@ -101,16 +114,31 @@ fn keys_overlap_end_and_what_they_signed_is_signed_again() {
     assert_eq!(observed.channels[&edge()].defects, []);
     assert_eq!(observed.outlived.keys().collect::<Vec<_>>(), [&first.version]);
     // Signed again: only signatures change, and the serial.
-    let kept = [life.read(&first, "manifest.json"), life.read(&first, "SHA256SUMS"), life.read(&first, provenance::FILE_NAME)];
+    let kept = [
+        life.read(&first, "manifest.json"),
+        life.read(&first, "SHA256SUMS"),
+        life.read(&first, provenance::FILE_NAME),
+    ];
     let serial = life.shop.store.index(&life.trust(END)).unwrap().serial;
-    assert_eq!(life.resign(&[&first, &second], END + 1).unwrap(), [first.version.clone()], "the other one is in order");
+    assert_eq!(
+        life.resign(&[&first, &second], END + 1).unwrap(),
+        [first.version.clone()],
+        "the other one is in order"
+    );
     assert_eq!(life.shop.store.index(&life.trust(END)).unwrap().serial, serial + 1);
     assert_eq!(
-        [life.read(&first, "manifest.json"), life.read(&first, "SHA256SUMS"), life.read(&first, provenance::FILE_NAME)],
+        [
+            life.read(&first, "manifest.json"),
+            life.read(&first, "SHA256SUMS"),
+            life.read(&first, provenance::FILE_NAME)
+        ],
         kept
     );
     assert_eq!((life.verify(&first, END), life.observe(END).outlived.len()), (vec![], 0));
-    assert!(life.openssl(&first, "SHA256SUMS", "SHA256SUMS.sig", "bootwright.pub"), "the new key is the first one now");
+    assert!(
+        life.openssl(&first, "SHA256SUMS", "SHA256SUMS.sig", "bootwright.pub"),
+        "the new key is the first one now"
+    );
     assert!(!life.shop.store.path().join(format!("bootwright.{tag}.pub")).exists());
     assert!(!life.shop.store.path().join(format!("index.json.{tag}.sig")).exists());
     // Whoever knows only the new key is content, but for what the old one alone had sealed.
@@ -130,12 +158,55 @@ fn an_index_that_outlived_its_only_key_is_read_by_its_publisher_alone() {
     assert_eq!(failure.code, ErrorCode::Untrusted);
     assert!(failure.message.contains("retired key: key-0"), "{failure}");
     let defects = life.observe(END).channels[&edge()].defects.clone();
-    let of = |name: &str| defects.iter().any(|d| matches!(d, Defect::RetiredKey { file, .. } if file == name));
-    assert!(of("index.dsse.json") && of("manifest.json") && of("SHA256SUMS") && defects.len() == 3, "{defects:?}");
+    let of =
+        |name: &str| defects.iter().any(|d| matches!(d, Defect::RetiredKey { file, .. } if file == name));
+    assert!(
+        of("index.dsse.json") && of("manifest.json") && of("SHA256SUMS") && defects.len() == 3,
+        "{defects:?}"
+    );
     life.resign(&[&first], END).unwrap();
     assert_eq!(life.observe(END).channels[&edge()].defects, []);
     assert_eq!(life.verify(&first, END), []);
     assert_eq!(life.shop.store.index(&life.trust(END)).unwrap().serial, 2);
+}
+
+#[test]
+fn signed_again_in_the_overlap_it_outlives_its_key_without_a_gap() {
+    let mut life = Rotation::new();
+    let first = life.publish("1", 0);
+    let second = life.publish("2", 10);
+    let with_own =
+        |own: &[&Signer], now| life.trust(now).with_own(own.iter().map(|s| s.public().clone()).collect());
+    let observe =
+        |trust: &Trust| life.shop.store.observe(trust, &[image()]).unwrap().images.remove(&image()).unwrap();
+    // Before its time, and on a host that has only the old key, nothing can be done.
+    for trust in [with_own(&[&life.old, &life.new], 499), with_own(&[&life.old], 500), with_own(&[], 500)] {
+        let observed = observe(&trust);
+        assert!(observed.outlived.is_empty() && observed.channels[&edge()].defects.is_empty());
+    }
+    let both = with_own(&[&life.old, &life.new], 500);
+    let observed = observe(&both);
+    let ending = |d: &Defect| matches!(d, Defect::EndingKey { .. });
+    let head = &observed.channels[&edge()].defects;
+    assert!(head.len() == 3 && head.iter().all(ending), "{head:?}");
+    assert_eq!(observed.outlived.keys().collect::<Vec<_>>(), [&first.version]);
+    let signers = Signers { trust: both.clone(), ..life.signers(500) };
+    let versions = [first.version.clone(), second.version.clone()];
+    let done = life.shop.store.resign(&image(), &versions, &signers, time(500)).unwrap();
+    assert_eq!(done, versions);
+    let observed = observe(&both);
+    assert!(observed.outlived.is_empty() && observed.channels[&edge()].defects.is_empty());
+    assert_eq!(
+        life.shop.store.resign(&image(), &versions, &signers, time(500)).unwrap(),
+        [],
+        "once is enough"
+    );
+    for now in [500, END - 1, END, END + 1] {
+        assert_eq!((life.verify(&first, now), life.verify(&second, now)), (vec![], vec![]), "{now}");
+    }
+    // Who knows only the old key still reads it.
+    life.shop.signers.trust = Trust::of([life.old.public().clone()]);
+    assert_eq!(life.shop.defects(&first), []);
 }
 
 #[test]
@@ -197,7 +268,10 @@ fn a_raised_threshold_is_met_by_signing_again() {
     // The host that published remembers what it published.
     let observed = store.observe(&both, &[image()]).unwrap();
     let defects = &observed.images[&image()].channels[&edge()].defects;
-    assert!(defects.len() == 3 && defects.iter().all(|d| matches!(d, Defect::TooFewKeys { needed: 2, .. })), "{defects:?}");
+    assert!(
+        defects.len() == 3 && defects.iter().all(|d| matches!(d, Defect::TooFewKeys { needed: 2, .. })),
+        "{defects:?}"
+    );
     let signers = Signers { trust: both.clone(), ..life.signers(600) };
     // One that does not remember cannot know whether one key was ever enough.
     let stranger = Store::open(store.path());
