@@ -146,6 +146,23 @@ impl FileLock {
         taken.ok_or_else(|| Failure::bug(format!("waiting for {} did not wait", path.display())))
     }
 
+    /// Whether somebody holds the lock at `path`; nothing is made there.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be opened.
+    pub fn is_held(path: &Path) -> Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(Failure::io(format!("opening {}", path.display()), &e)),
+        };
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(e) => Err(Failure::io(format!("looking at the lock {}", path.display()), &e.into())),
+        }
+    }
+
     fn take_with(path: &Path, how: rustix::fs::FlockOperation) -> Result<Option<Self>> {
         std::fs::create_dir_all(parent(path)).during(|| format!("making {}", parent(path).display()))?;
         let file = OpenOptions::new()
@@ -246,6 +263,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn looking_at_a_lock_neither_makes_nor_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!FileLock::is_held(&path).unwrap() && !path.exists());
+        let lock = FileLock::take(&path).unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        drop(lock);
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_take(&path).unwrap().is_some());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `release list|show|verify|fetch|promote`.
+//! `release list|show|verify|fetch|promote`; `prune` is in `pruning`.
 
 use super::reconciling::publishing;
 use super::workspace::{Workspace, read_key, runtime};
@@ -12,6 +12,7 @@ use crate::model::ArtifactKind;
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
+use crate::release::notices::Notices;
 use crate::release::store::{check, fetch};
 use crate::release::{PublicKey, Store};
 use std::path::{Path, PathBuf};
@@ -66,32 +67,34 @@ pub fn release_list(context: &Context, request: ReleaseListRequest) -> Result<Re
     let opened = open(context, &request.catalog, request.store.as_deref(), &[])?;
     let index = opened.store.index(&opened.keys)?;
     let wanted = |name: &ImageName| request.image.as_ref().is_none_or(|image| image == name);
+    let notices = opened.store.notices()?;
     let images = index
         .images
         .iter()
         .filter(|(name, _)| wanted(name))
-        .map(|(name, image)| listed(&opened, name, image))
-        .collect();
+        .map(|(name, image)| listed(&opened, name, image, &notices))
+        .collect::<Result<_>>()?;
     Ok(ReleaseList { store: opened.source, serial: index.serial, images })
 }
 
-fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage) -> ListedImage {
-    let releases = image
-        .releases
-        .iter()
-        .map(|release| {
-            // A release whose manifest does not verify is listed by what the index says.
-            let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
-            ListedRelease {
-                version: release.version.clone(),
-                published: release.published,
-                recipe: release.recipe,
-                size: manifest.as_ref().map(artifact_bytes),
-                commit: manifest.and_then(|m| m.commit).map(|c| c.id),
-            }
-        })
-        .collect();
-    ListedImage { image: name.clone(), channels: image.channels.clone(), releases }
+fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage, notices: &Notices) -> Result<ListedImage> {
+    let mut releases = Vec::new();
+    for release in &image.releases {
+        // A release whose manifest does not verify is listed by what the index says.
+        let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
+        let said = notices.get(name).into_iter().flatten().map(|(_, notice)| notice);
+        let stale = said.filter(|n| n.version == release.version).filter_map(|n| n.stale.as_ref());
+        let defects = opened.store.glance(name, release)?;
+        releases.push(ListedRelease {
+            version: release.version.clone(),
+            published: release.published,
+            recipe: release.recipe,
+            size: manifest.as_ref().map(artifact_bytes),
+            commit: manifest.and_then(|m| m.commit).map(|c| c.id),
+            notes: defects.iter().map(ToString::to_string).chain(stale.map(ToString::to_string)).collect(),
+        });
+    }
+    Ok(ListedImage { image: name.clone(), channels: image.channels.clone(), releases })
 }
 
 fn artifact_bytes(manifest: &Manifest) -> u64 {
@@ -215,14 +218,12 @@ pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<Verif
 
 /// One check for every file, and one for every defect of something that is no listed file.
 fn checks(manifest: Option<&Manifest>, defects: &[Defect]) -> Vec<TrustCheck> {
-    let file_of = |defect: &Defect| match defect {
-        Defect::Missing { file }
-        | Defect::Altered { file, .. }
-        | Defect::Unsigned { file }
-        | Defect::BadSignature { file } => file.clone(),
-    };
+    let file_of = |defect: &Defect| defect.file().unwrap_or("manifest.json").to_owned();
     let what_of = |defect: &Defect| match defect {
-        Defect::Missing { .. } | Defect::Altered { .. } => "digest",
+        Defect::NoFolder | Defect::Missing { .. } | Defect::Altered { .. } | Defect::Truncated { .. } => {
+            "digest"
+        }
+        Defect::Orphaned { .. } => "listed",
         Defect::Unsigned { .. } | Defect::BadSignature { .. } => "signature",
     };
     let mut checks: Vec<TrustCheck> = defects

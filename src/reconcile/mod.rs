@@ -7,7 +7,10 @@
 
 mod desired;
 mod evidence;
+mod looking;
 mod run;
+
+pub use looking::Looking;
 
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
@@ -43,6 +46,8 @@ pub struct World<'a> {
     pub mirrors: Vec<Mirror>,
     /// What happened before; none when nothing ever did and nothing may be written.
     pub state: Option<State>,
+    /// How deep the store is looked into.
+    pub looking: Looking,
     /// Runs what is asynchronous.
     pub runtime: tokio::runtime::Handle,
     /// Where progress goes.
@@ -82,10 +87,20 @@ pub struct Decided {
 pub struct Outcome {
     /// Releases that are on their channels now.
     pub published: Vec<(ImageName, Version, ChannelName)>,
+    /// Damaged releases that are whole again.
+    pub repaired: Vec<(ImageName, Version)>,
     /// Images that failed.
     pub failed: Vec<(ImageName, Failure)>,
     /// Steps that were not taken, because somebody asked to stop.
     pub remaining: Vec<Step>,
+}
+
+/// What came of one step.
+enum Done {
+    Published(Version, ChannelName),
+    Repaired(Vec<Version>),
+    /// It was left to another process, or taken before.
+    Nothing,
 }
 
 impl World<'_> {
@@ -95,8 +110,7 @@ impl World<'_> {
     /// If the store or the state cannot be read; an image that cannot be resolved is in
     /// [`Decided::failed`].
     pub fn plan(&self) -> Result<Decided> {
-        let names: Vec<ImageName> = self.selected.iter().cloned().collect();
-        let observed = self.store.observe(&self.keys, &names)?;
+        let observed = self.observe()?;
         let made = self.made_locks()?;
         let gathered = desired::gather(self, &observed, &made);
         let now = self.clock.now();
@@ -194,6 +208,10 @@ impl World<'_> {
     pub fn carry_out(&self, decided: &Decided, publishing: &Publishing, jobs: usize) -> Result<Outcome> {
         let steps: Vec<&Step> =
             decided.planned.plan.steps.iter().filter(|s| !matches!(s.action, Action::Lock)).collect();
+        self.announce(&decided.planned, true)?;
+        if !decided.planned.plan.store.is_empty() {
+            self.store.tidy(&decided.planned.plan.store, &publishing.signers, self.clock.now())?;
+        }
         let next = std::sync::atomic::AtomicUsize::new(0);
         let outcome = Mutex::new(Outcome { failed: decided.failed.clone(), ..Outcome::default() });
         let work = || {
@@ -201,8 +219,13 @@ impl World<'_> {
                 let result = self.cancel.check().and_then(|()| self.take(step, decided, publishing));
                 let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match result {
-                    Ok(Some(done)) => outcome.published.push(done),
-                    Ok(None) => {}
+                    Ok(Done::Published(version, channel)) => {
+                        outcome.published.push((step.image.clone(), version, channel));
+                    }
+                    Ok(Done::Repaired(versions)) => {
+                        outcome.repaired.extend(versions.into_iter().map(|v| (step.image.clone(), v)));
+                    }
+                    Ok(Done::Nothing) => {}
                     Err(f) if f.class == FailureClass::Cancelled => outcome.remaining.push((*step).clone()),
                     Err(failure) => {
                         self.events
@@ -220,22 +243,25 @@ impl World<'_> {
         });
         let mut outcome = outcome.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         outcome.published.sort();
+        outcome.repaired.sort();
         Ok(outcome)
     }
 
-    fn take(
-        &self,
-        step: &Step,
-        decided: &Decided,
-        publishing: &Publishing,
-    ) -> Result<Option<(ImageName, Version, ChannelName)>> {
+    fn take(&self, step: &Step, decided: &Decided, publishing: &Publishing) -> Result<Done> {
         let image = &step.image;
         match &step.action {
-            Action::Lock => Ok(None),
+            Action::Lock => Ok(Done::Nothing),
+            Action::Repair { releases } => {
+                for release in releases {
+                    let (version, mends) = (&release.version, &release.mends);
+                    self.store.repair(image, version, mends, &publishing.signers, self.clock.now())?;
+                }
+                Ok(Done::Repaired(releases.iter().map(|r| r.version.clone()).collect()))
+            }
             Action::Promote { version, channel } => {
                 self.store.promote(image, version, channel, &publishing.signers, self.clock.now())?;
                 self.events.emit(Event::Published { image: image.clone(), version: version.clone() });
-                Ok(Some((image.clone(), version.clone(), channel.clone())))
+                Ok(Done::Published(version.clone(), channel.clone()))
             }
             Action::Build { version, channel, .. } => {
                 let resolved = decided
@@ -243,7 +269,7 @@ impl World<'_> {
                     .get(image)
                     .ok_or_else(|| Failure::bug(format!("the plan builds {image} and has no recipe")))?;
                 let done = run::drive(self, resolved, step, version, channel, publishing)?;
-                Ok(done.then(|| (image.clone(), version.clone(), channel.clone())))
+                Ok(if done { Done::Published(version.clone(), channel.clone()) } else { Done::Nothing })
             }
         }
     }

@@ -13,6 +13,7 @@
 mod checks;
 mod errors;
 mod leases;
+mod looks;
 mod migrations;
 mod open;
 mod process;
@@ -20,6 +21,7 @@ mod runs;
 mod tables;
 
 pub use leases::{Acquired, Holder, Lease, image_lease};
+pub use looks::Look;
 
 use crate::model::{Failure, Result};
 use chrono::{DateTime, Utc};

@@ -112,7 +112,7 @@ fn lint_finds_what_is_wrong() {
     };
     let observed = ObservedImage {
         channels: BTreeMap::from([("stable".parse().unwrap(), release)]),
-        by_recipe: BTreeMap::new(),
+        ..ObservedImage::default()
     };
     published.observed.images.insert(image_name("edge"), observed);
     let wrong = planner::lint(&sound, &published);
@@ -169,7 +169,7 @@ fn every_field_that_changes_a_recipe_gives_its_own_reason() {
                 defects: Vec::new(),
             };
             let channels = BTreeMap::from([("stable".parse().unwrap(), release)]);
-            let observed = ObservedImage { channels, by_recipe: BTreeMap::new() };
+            let observed = ObservedImage { channels, ..ObservedImage::default() };
             inputs.observed.images.insert(image_name("edge"), observed);
             let planned = planner::plan(&inputs);
             assert_eq!(planner::lint(&planned, &inputs), Vec::<String>::new(), "{path}");

@@ -367,7 +367,7 @@ fn one_wrong_byte_anywhere_is_found() {
         assert_eq!(shop.defects(&manifest), [], "{name} restored");
     }
     std::fs::write(folder.join("extra.iso"), "x").unwrap();
-    assert_eq!(shop.defects(&manifest), [Defect::Unsigned { file: "extra.iso".into() }]);
+    assert_eq!(shop.defects(&manifest), [Defect::Orphaned { file: "extra.iso".into() }]);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::path::Path;
 /// The signed index: payload and signature in one file.
 pub(super) const ENVELOPE: &str = "index.dsse.json";
 /// The same payload for people.
-const COPY: &str = "index.json";
+pub(super) const COPY: &str = "index.json";
 /// A detached signature of the copy, in cosign's form.
-const COPY_SIGNATURE: &str = "index.json.sig";
+pub(super) const COPY_SIGNATURE: &str = "index.json.sig";
 /// What the envelope says it holds.
 const PAYLOAD_TYPE: &str = "application/vnd.bootwright.index+json";
 /// No index is larger, in bytes.

@@ -8,7 +8,9 @@
 //! IMAGE/VERSION/manifest.json      every file with size and digest; .sig beside it
 //! IMAGE/VERSION/SHA256SUMS         for sha256sum; .sig, and .asc or .sigstore.json where asked for
 //! IMAGE/VERSION/…                  artifacts, block map, SBOM, provenance, changelog, evidence
+//! status.json                      what the pages say of stale and damaged releases; for people
 //! .staging/                        releases that are being written
+//! .quarantine/DATE/                what did not belong where it was
 //! .lock                            held by the one writer
 //! ```
 //!
@@ -17,15 +19,19 @@
 //! a reader that opens two files between two renames would see a pair that does not match;
 //! `index.json` and its `.sig` are two files and written after it, so they are for people only.
 
+mod announce;
 pub mod check;
 pub mod fetch;
 mod index;
-mod observe;
+pub mod observe;
+pub mod prune;
 mod publish;
+mod repair;
 mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
+pub use observe::{Look, Memory};
 pub use publish::{Publication, Staged};
 
 use super::keys::{PublicKey, Signer};
@@ -204,7 +210,7 @@ impl Store {
 struct Writer<'a> {
     store: &'a Store,
     signers: &'a Signers,
-    _lock: FileLock,
+    lock: FileLock,
     /// As it was read.
     before: Index,
     /// As it will be.
@@ -217,18 +223,28 @@ impl<'a> Writer<'a> {
         let lock = FileLock::take(&store.path.join(".lock"))?;
         crate::effects::files::WorkFolder::sweep(&store.staging())?;
         let before = store.index(&signers.keys())?;
-        Ok(Self { store, signers, _lock: lock, index: before.clone(), before })
+        Ok(Self { store, signers, lock, index: before.clone(), before })
     }
 
     /// Writes the pages and then the index, if it changed. `image` is the one that was
     /// worked on.
     fn finish(mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
+        self.write(image, now)
+    }
+
+    /// As [`Writer::finish`], and gives the lock to whoever has more to do.
+    fn finish_and_hold(mut self, now: DateTime<Utc>) -> Result<FileLock> {
+        self.write(None, now)?;
+        Ok(self.lock)
+    }
+
+    fn write(&mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
         let changed = self.index != self.before;
         if changed {
             self.index.serial = self.before.serial + 1;
             self.index.updated = now;
         }
-        site::write(self.store, &self.index, image, self.signers.key.public())?;
+        site::write(self.store, &self.index, image, &self.store.notices()?, self.signers.key.public())?;
         if changed {
             index::write(&self.store.path, &self.index, &self.signers.key)?;
         }

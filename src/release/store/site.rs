@@ -6,6 +6,7 @@ use crate::model::Result;
 use crate::model::name::ImageName;
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
 use crate::release::keys::PublicKey;
+use crate::release::notices::Notices;
 use crate::release::pages::{self, ImageView};
 use std::path::Path;
 
@@ -17,24 +18,49 @@ pub(super) fn write(
     store: &Store,
     index: &Index,
     changed: Option<&ImageName>,
+    notices: &Notices,
     key: &PublicKey,
 ) -> Result<()> {
     put(&store.path.join("style.css"), pages::STYLE)?;
     put(&store.path.join(PUBLIC_KEY), key.pem())?;
     let mut views = Vec::new();
     for (name, image) in &index.images {
-        let view = view(store, name, image, changed == Some(name));
+        let view = view(store, name, image, notices, changed == Some(name));
         if changed == Some(name) {
-            put(&store.path.join(name.as_str()).join("index.html"), &pages::image(&view, key)?)?;
+            put_image(store, &view, key)?;
         }
         views.push(view);
     }
     put(&store.path.join("index.html"), &pages::store(&views, store.url.as_deref(), key)?)
 }
 
+/// Writes the page of one image, if it differs.
+pub(super) fn write_image(
+    store: &Store,
+    index: &Index,
+    name: &ImageName,
+    notices: &Notices,
+    key: &PublicKey,
+) -> Result<()> {
+    match index.images.get(name) {
+        Some(image) => put_image(store, &view(store, name, image, notices, true), key),
+        None => Ok(()),
+    }
+}
+
+fn put_image(store: &Store, view: &ImageView<'_>, key: &PublicKey) -> Result<()> {
+    put(&store.path.join(view.name.as_str()).join("index.html"), &pages::image(view, key)?)
+}
+
 /// An image with the manifests that its pages need: all, or those of its channels. A
 /// manifest that cannot be read leaves a gap in the page, not a publisher that fails.
-fn view<'a>(store: &Store, name: &'a ImageName, image: &'a IndexedImage, all: bool) -> ImageView<'a> {
+fn view<'a>(
+    store: &Store,
+    name: &'a ImageName,
+    image: &'a IndexedImage,
+    notices: &'a Notices,
+    all: bool,
+) -> ImageView<'a> {
     let read = |listed: &IndexedRelease| {
         check::read_manifest(&store.folder(name, &listed.version), name, listed).ok()
     };
@@ -46,7 +72,7 @@ fn view<'a>(store: &Store, name: &'a ImageName, image: &'a IndexedImage, all: bo
             (listed, if wanted { read(listed) } else { None })
         })
         .collect();
-    ImageView { name, channels: &image.channels, releases }
+    ImageView { name, channels: &image.channels, releases, notices: notices.get(name) }
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {

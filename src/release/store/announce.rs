@@ -1,0 +1,62 @@
+//! Telling people on the download pages that a release is stale or damaged.
+
+use super::{PUBLIC_KEY, Store, index, site};
+use crate::effects::files::{FileLock, read_if_exists, write_atomic};
+use crate::model::Result;
+use crate::model::name::ImageName;
+use crate::release::keys::PublicKey;
+use crate::release::notices::{self, Notices};
+
+impl Store {
+    /// What the pages say now.
+    ///
+    /// # Errors
+    /// Class *host* if the file is there and cannot be read.
+    pub fn notices(&self) -> Result<Notices> {
+        let bytes = read_if_exists(&self.path().join(notices::FILE_NAME), notices::LIMIT)?;
+        Ok(bytes.map(|bytes| notices::parse(&bytes)).unwrap_or_default())
+    }
+
+    /// Has the pages of the images in `about` say what `said` has of them and nothing else;
+    /// says whether anything was written. Images that are not in `about` keep what is said.
+    ///
+    /// # Errors
+    /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
+    /// written.
+    pub fn announce(&self, about: &[ImageName], said: &Notices, keys: &[PublicKey]) -> Result<bool> {
+        let there = self.notices()?;
+        if self.changed(&there, about, said).is_empty() {
+            return Ok(false);
+        }
+        let Some(key) = self.page_key(keys)? else { return Ok(false) };
+        let _lock = FileLock::take(&self.path().join(".lock"))?;
+        let index = index::read(self.path(), keys)?;
+        let there = self.notices()?;
+        let changed = self.changed(&there, about, said);
+        let mut notices = there;
+        for image in &changed {
+            match said.get(*image).filter(|_| index.images.contains_key(*image)) {
+                Some(of_image) => notices.insert((*image).clone(), of_image.clone()),
+                None => notices.remove(*image),
+            };
+        }
+        for image in &changed {
+            site::write_image(self, &index, image, &notices, &key)?;
+        }
+        site::write(self, &index, None, &notices, &key)?;
+        // Last: whoever is killed before this finds the difference again.
+        write_atomic(&self.path().join(notices::FILE_NAME), &notices::write(&notices)?, 0o644)?;
+        Ok(true)
+    }
+
+    fn changed<'i>(&self, there: &Notices, about: &'i [ImageName], said: &Notices) -> Vec<&'i ImageName> {
+        about.iter().filter(|image| there.get(*image) != said.get(*image)).collect()
+    }
+
+    /// The key that the pages name: the one beside them, if it is trusted.
+    fn page_key(&self, keys: &[PublicKey]) -> Result<Option<PublicKey>> {
+        let pem = read_if_exists(&self.path().join(PUBLIC_KEY), 64 << 10)?;
+        let there = pem.and_then(|pem| PublicKey::parse(&String::from_utf8_lossy(&pem)).ok());
+        Ok(there.filter(|key| keys.contains(key)).or_else(|| keys.last().cloned()))
+    }
+}
