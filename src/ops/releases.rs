@@ -84,7 +84,7 @@ fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage, notices: &Not
         let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
         let said = notices.get(name).into_iter().flatten().map(|(_, notice)| notice);
         let stale = said.filter(|n| n.version == release.version).filter_map(|n| n.stale.as_ref());
-        let defects = opened.store.glance(name, release)?;
+        let defects = opened.store.defects_by_size(name, release)?;
         releases.push(ListedRelease {
             version: release.version.clone(),
             published: release.published,

@@ -11,7 +11,7 @@ use crate::model::plan::{
 };
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::{Digest, ErrorCode, FailureClass, Lock, Version};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
 /// Something that should be done, and what earlier failures say about doing it now.
@@ -67,11 +67,14 @@ impl Image<'_> {
             return Err(Status::Paused);
         }
         let mut candidates = self.candidates()?;
-        if candidates.is_empty() {
+        if candidates.is_empty() && !self.is_mendable() {
             return Err(Status::UpToDate);
         }
         if let Some(holder) = self.history.and_then(|h| h.leased_by.as_ref()) {
             return Err(Status::Waiting { on: format!("another process is working on it ({holder})") });
+        }
+        if candidates.is_empty() {
+            return Err(Status::UpToDate);
         }
         if self.forced {
             candidates[0].held = None;
@@ -156,12 +159,16 @@ impl Image<'_> {
         Some(Candidate { action: Action::Lock, reasons: vec![Reason::NoLock], held })
     }
 
-    /// The release is too old, and no schedule says when to look for newer packages.
+    /// The release is too old, and no schedule says when to look for newer packages: that is
+    /// done once in the days that the spec allows.
     fn lock_of_stale(&self, resolved: &ResolvedRecipe) -> Option<Candidate> {
-        if self.desired.lock_pinned || self.desired.schedule.is_some() {
+        let (days, max_age_days) = self.overdue()?;
+        let looked = self.history.and_then(|h| h.last_checked_upstream);
+        let again = looked.map(|looked| looked + TimeDelta::days(i64::from(max_age_days)));
+        let looks = !self.desired.lock_pinned && self.desired.schedule.is_none();
+        if !looks || again.is_some_and(|again| self.inputs.now < again) {
             return None;
         }
-        let (days, max_age_days) = self.overdue()?;
         let held = self.lock_hold(&resolved.lock.request, None);
         let reasons = vec![Reason::Stale { days, max_age_days }];
         Some(Candidate { action: Action::Lock, reasons, held })
@@ -211,7 +218,9 @@ impl Image<'_> {
                 lock: current.lock.as_ref(),
             };
             let mut reasons = changes::differences(&published, resolved);
-            reasons.extend(defects(&current.defects));
+            if !self.needs_no_build(&current.version, &current.defects) {
+                reasons.extend(defects(&current.defects));
+            }
             reasons
         });
         let moved = Reason::Channel { channel: channel.clone() };
@@ -240,6 +249,10 @@ impl Image<'_> {
     /// Whether nothing is wrong with a release that its repair does not cure.
     fn needs_no_build(&self, version: &Version, defects: &[Defect]) -> bool {
         defects.is_empty() || self.observed.is_some_and(|o| o.mends.contains_key(version))
+    }
+
+    fn is_mendable(&self) -> bool {
+        self.observed.is_some_and(|o| !o.mends.is_empty())
     }
 
     /// What makes the image's damaged releases whole, as far as that needs no build.
@@ -272,7 +285,12 @@ impl Image<'_> {
     /// What is wrong with the current release, if a download of it may be wrong.
     fn damaged(&self) -> Option<Damaged> {
         let current = self.current?;
-        let harm: Vec<Defect> = current.defects.iter().filter(|d| d.harms()).cloned().collect();
+        let mut harm: Vec<Defect> = Vec::new();
+        for defect in current.defects.iter().filter(|d| d.harms()) {
+            if !harm.contains(defect) {
+                harm.push(defect.clone());
+            }
+        }
         let older = |(_, published): &&(Version, DateTime<Utc>)| *published <= current.published;
         let whole = self.observed?.whole.iter().find(older).map(|(version, _)| version.clone());
         (!harm.is_empty()).then_some(Damaged { defects: harm, whole })

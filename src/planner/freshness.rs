@@ -58,6 +58,6 @@ fn idle(desired: &Desired, now: DateTime<Utc>) -> String {
         Some(next) => {
             format!("it waits for its schedule, due {}", next.format("%Y-%m-%dT%H:%M:%SZ"))
         }
-        None => "its schedule never comes due again".to_owned(),
+        None => "no look for newer packages is due".to_owned(),
     }
 }

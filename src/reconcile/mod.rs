@@ -17,6 +17,7 @@ use crate::build::registry::Credentials;
 use crate::effects::{Cancel, Clock};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::observed::StoreFinding;
 use crate::model::plan::{Action, Planned, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
@@ -209,13 +210,14 @@ impl World<'_> {
         let steps: Vec<&Step> =
             decided.planned.plan.steps.iter().filter(|s| !matches!(s.action, Action::Lock)).collect();
         self.announce(&decided.planned, true)?;
-        if !decided.planned.plan.store.is_empty() {
-            self.store.tidy(&decided.planned.plan.store, &publishing.signers, self.clock.now())?;
-        }
+        self.tidy(&decided.planned.plan.store, publishing);
+        // The steps of one image are taken one after the other.
+        let images: Vec<&[&Step]> = steps.chunk_by(|a, b| a.image == b.image).collect();
         let next = std::sync::atomic::AtomicUsize::new(0);
         let outcome = Mutex::new(Outcome { failed: decided.failed.clone(), ..Outcome::default() });
         let work = || {
-            while let Some(step) = steps.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+            let next = || images.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+            for step in std::iter::from_fn(next).copied().flatten() {
                 let result = self.cancel.check().and_then(|()| self.take(step, decided, publishing));
                 let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match result {
@@ -236,7 +238,7 @@ impl World<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..jobs.clamp(1, steps.len().max(1)) {
+            for _ in 1..jobs.clamp(1, images.len().max(1)) {
                 scope.spawn(work);
             }
             work();
@@ -245,6 +247,16 @@ impl World<'_> {
         outcome.published.sort();
         outcome.repaired.sort();
         Ok(outcome)
+    }
+
+    /// Puts the store itself right; what cannot be moved keeps nobody from publishing.
+    fn tidy(&self, findings: &[StoreFinding], publishing: &Publishing) {
+        if findings.is_empty() {
+            return;
+        }
+        if let Err(failure) = self.store.tidy(findings, &publishing.signers, self.clock.now()) {
+            self.events.warn(format!("putting the store right: {failure}"));
+        }
     }
 
     fn take(&self, step: &Step, decided: &Decided, publishing: &Publishing) -> Result<Done> {

@@ -3,6 +3,7 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod observe;
 mod outputs;
 mod pipeline;
 mod plans;

@@ -120,7 +120,7 @@ fn recipe(lock: &Lock) -> Recipe {
     }
 }
 
-fn witness(dir: &Path, kind: ArtifactKind, bytes: &[u8]) -> (Artifact, VerifiedArtifact) {
+pub(super) fn witness(dir: &Path, kind: ArtifactKind, bytes: &[u8]) -> (Artifact, VerifiedArtifact) {
     let path = dir.join(format!("built.{}", kind.suffix()));
     std::fs::write(&path, bytes).unwrap();
     let artifact = Artifact { kind, path, digest: Digest::of(bytes), size: bytes.len() as u64 };

@@ -123,7 +123,8 @@ impl Store {
         }
         let mut fates = Vec::new();
         for (name, image) in &index.images {
-            let good = |r: &IndexedRelease| self.glance(name, r).is_ok_and(|defects| defects.is_empty());
+            let good =
+                |r: &IndexedRelease| self.defects_by_size(name, r).is_ok_and(|defects| defects.is_empty());
             let kept = choose(name, image, retention, now, &good);
             for release in &image.releases {
                 fates.push(Fate {

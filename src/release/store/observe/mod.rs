@@ -70,9 +70,26 @@ impl Store {
     /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
     /// read. What is wrong with a release is part of the answer.
     pub fn observe(&self, keys: &[PublicKey], wanted: &[ImageName]) -> Result<Observed> {
+        let index = index::read(self.path(), keys)?;
+        let mut observed = Observed::default();
+        for name in wanted {
+            if let Some(image) = index.images.get(name) {
+                observed.images.insert(name.clone(), self.observe_image(name, image, keys)?);
+            }
+        }
+        Ok(observed)
+    }
+
+    /// The published state of one image, by sizes and signatures.
+    pub(super) fn observe_image(
+        &self,
+        name: &ImageName,
+        image: &IndexedImage,
+        keys: &[PublicKey],
+    ) -> Result<ObservedImage> {
         let look = Look {
             keys,
-            wanted,
+            wanted: &[],
             whole_store: false,
             hash_older_than: None,
             copies: &|_| Vec::new(),
@@ -80,7 +97,7 @@ impl Store {
             events: &Emitter::default(),
             cancel: &Cancel::default(),
         };
-        self.look(&look, &mut Memory::default())
+        self.look_at_image(&look, name, image, &mut Memory::default())
     }
 
     /// The published state of the wanted images, as far as `look` says; what was hashed is
@@ -237,7 +254,7 @@ impl Store {
     ///
     /// # Errors
     /// Class *host* if something cannot be read.
-    pub fn glance(&self, image: &ImageName, listed: &IndexedRelease) -> Result<Vec<Defect>> {
+    pub fn defects_by_size(&self, image: &ImageName, listed: &IndexedRelease) -> Result<Vec<Defect>> {
         let (folder, version) = (self.folder(image, &listed.version), &listed.version);
         let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
         Ok(check::sizes(&folder, &expected)?.defects)
