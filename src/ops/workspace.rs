@@ -212,7 +212,7 @@ impl Workspace {
             mirrors: self.mirrors(),
             cache,
             state,
-            looking: Looking::new(deep, writes, self.deep_check()?),
+            looking: Looking::new(only.is_empty(), deep, writes, self.deep_check()?),
             runtime: runtime.handle().clone(),
             events: context.events.clone(),
             cancel: context.cancel.clone(),

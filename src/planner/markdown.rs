@@ -150,6 +150,7 @@ mod tests {
             .iter()
             .map(|s| ImageReport {
                 image: s.image.clone(),
+                channel: "edge".parse().unwrap(),
                 current: None,
                 status: Status::Planned,
                 stale: None,

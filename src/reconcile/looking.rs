@@ -7,6 +7,7 @@ use crate::model::plan::{Action, Planned};
 use crate::model::{Digest, Result};
 use crate::planner::Schedule;
 use crate::release::notices::{Notice, Notices};
+use crate::release::store::observe::memory::News;
 use crate::release::{Look, Memory};
 use crate::state;
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How deep the store is looked into, and what is known from earlier looks.
 pub struct Looking {
+    whole_store: bool,
     deep: bool,
     records: bool,
     schedule: Option<Schedule>,
@@ -29,10 +31,11 @@ struct Seen {
 }
 
 impl Looking {
-    /// With `deep` every byte is hashed, once. With `records` what was hashed is remembered
-    /// for the next time; only then every byte is hashed when `schedule` says so too.
-    pub fn new(deep: bool, records: bool, schedule: Option<Schedule>) -> Self {
-        Self { deep, records, schedule, seen: Mutex::default() }
+    /// With `whole_store` also what belongs to no selected image is looked at. With `deep`
+    /// every byte is hashed, once. With `records` what was hashed is remembered for the next
+    /// time; only then every byte is hashed when `schedule` says so too.
+    pub fn new(whole_store: bool, deep: bool, records: bool, schedule: Option<Schedule>) -> Self {
+        Self { whole_store, deep, records, schedule, seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -62,7 +65,7 @@ impl World<'_> {
         let look = Look {
             keys: &self.keys,
             wanted: &names,
-            whole_store: self.selected.len() == self.catalog.images.len(),
+            whole_store: self.looking.whole_store,
             hash_older_than: self.looking.hash_older_than(now, done),
             copies: &|recipe| self.copies(recipe),
             now,
@@ -99,9 +102,11 @@ impl World<'_> {
 
     fn record(&self, memory: &mut Memory) -> Result<()> {
         let Some(state) = self.state.as_ref().filter(|_| self.looking.records) else { return Ok(()) };
-        let look =
-            |((image, version), (checked, files)): (_, _)| state::Look { image, version, checked, files };
-        let looks: Vec<state::Look> = memory.take_changes().into_iter().map(look).collect();
+        let look = |news: News| {
+            let (image, version) = news.release;
+            state::Look { image, version, checked: news.checked, files: news.text }
+        };
+        let looks: Vec<state::Look> = memory.take_news().into_iter().map(look).collect();
         self.runtime.block_on(state.record_looks(&looks))
     }
 
@@ -130,8 +135,7 @@ impl World<'_> {
             if repaired_next && is_repaired {
                 notice.damaged = None;
             }
-            let document = self.catalog.images.get(&report.image);
-            let Some(channel) = document.map(|d| d.spec.spec.channel.clone()) else { continue };
+            let channel = report.channel.clone();
             if notice.stale.is_some() || notice.damaged.is_some() {
                 said.entry(report.image.clone()).or_default().insert(channel, notice);
             }

@@ -1,6 +1,6 @@
 //! Telling people on the download pages that a release is stale or damaged.
 
-use super::{PUBLIC_KEY, Store, index, site};
+use super::{PUBLIC_KEY, Store, site};
 use crate::effects::files::{FileLock, read_if_exists, write_atomic};
 use crate::model::Result;
 use crate::model::name::ImageName;
@@ -30,7 +30,7 @@ impl Store {
         }
         let Some(key) = self.page_key(keys)? else { return Ok(false) };
         let _lock = FileLock::take(&self.path().join(".lock"))?;
-        let index = index::read(self.path(), keys)?;
+        let index = self.index(keys)?;
         let there = self.notices()?;
         let changed = self.changed(&there, about, said);
         let mut notices = there;

@@ -21,7 +21,7 @@ use crate::release::changelog::{self, Changes};
 use crate::release::{pages, sums};
 use chrono::{DateTime, Utc};
 use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where everything goes that does not belong where it was.
@@ -298,7 +298,12 @@ fn quarantine(store: &Store, from: &Path, place: &Path, now: DateTime<Utc>) -> R
         .map_err(|_| Failure::bug(format!("{} is not in the store", place.display())))?;
     let wanted = store.path().join(QUARANTINE).join(now.format("%Y-%m-%d").to_string()).join(below);
     let folder = parent(&wanted);
-    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    // A web server that shows the store shall not show this.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .during(|| format!("making {}", folder.display()))?;
     let name = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let numbered = (1..).map(|n| wanted.with_file_name(format!("{name}.{n}")));
     let free = std::iter::once(wanted.clone()).chain(numbered).find(|p| p.symlink_metadata().is_err());

@@ -12,6 +12,7 @@ use bootwright::planner;
 use bootwright::release::keys;
 use bootwright::release::{Look, Signer};
 use shop::{Shop, edge, flip, image, name_of, noon};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What the plan says must hold the words, in text, JSON and Markdown.
@@ -180,7 +181,9 @@ fn damage_that_needs_no_build_is_named_and_cured_once() {
         assert!(!shop.page("demo/index.html").contains("notice"), "{what}");
         let _ = std::fs::remove_dir_all(shop.dir.path().join(".bootwright/artifacts"));
     }
-    // What was replaced or did not belong there is kept.
+    // What was replaced or did not belong there is kept, and served to nobody.
+    let mode = shop.store.path().join(".quarantine").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     let kept = shop.quarantined();
     for name in ["extra.iso", "lock.yaml", "lock.yaml.1", "SHA256SUMS", "evidence/..hidden \n"] {
         assert!(

@@ -17,20 +17,18 @@ pub(super) struct Job {
     pub size: u64,
 }
 
-/// The digests of files in the order of `jobs`; a text where the medium gives no bytes.
+/// The digest of one file, or a text where the medium gives no bytes.
+pub(super) type Hashed = Result<Digest, String>;
+
+/// The digests of files in the order of `jobs`.
 ///
 /// # Errors
 /// If a file may not be read, or somebody asked to stop.
-pub(super) fn digests(
-    jobs: &[Job],
-    label: &str,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<Vec<Result<Digest, String>>> {
+pub(super) fn digests(jobs: &[Job], label: &str, events: &Emitter, cancel: &Cancel) -> Result<Vec<Hashed>> {
     let total: u64 = jobs.iter().map(|job| job.size).sum();
     let task = Task::with_total(events, label, Some(total), Unit::Bytes);
     let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Result<Result<Digest, String>>)>> = Mutex::new(Vec::new());
+    let found: Mutex<Vec<(usize, Result<Hashed>)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some((at, job)) = {
             let at = next.fetch_add(1, Ordering::SeqCst);
@@ -54,7 +52,7 @@ pub(super) fn digests(
     Ok(digests)
 }
 
-fn digest(job: &Job, task: &Task, cancel: &Cancel) -> Result<Result<Digest, String>> {
+fn digest(job: &Job, task: &Task, cancel: &Cancel) -> Result<Hashed> {
     let reading = || format!("reading {}", job.path.display());
     let file = match File::open(&job.path) {
         Err(e) if is_medium(&e) => return Ok(Err(e.to_string())),

@@ -23,6 +23,17 @@ pub struct Memory {
     changed: BTreeSet<ReleaseId>,
 }
 
+/// Something new to be kept of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The release.
+    pub release: ReleaseId,
+    /// When every byte of it was last hashed.
+    pub checked: Option<DateTime<Utc>>,
+    /// The rest.
+    pub text: String,
+}
+
 /// What is remembered of one release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
@@ -84,15 +95,14 @@ impl Memory {
         }
     }
 
-    /// The releases of which something new is remembered since the last call: when every byte
-    /// was hashed, and the rest as a text.
-    pub fn take_changes(&mut self) -> Vec<(ReleaseId, (Option<DateTime<Utc>>, String))> {
+    /// What is new since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
         let changed = std::mem::take(&mut self.changed);
-        let entry = |id: ReleaseId| {
-            let remembered = self.releases.get(&id)?;
-            Some((id, (remembered.checked, remembered.text())))
+        let news = |release: ReleaseId| {
+            let remembered = self.releases.get(&release)?;
+            Some(News { release, checked: remembered.checked, text: remembered.text() })
         };
-        changed.into_iter().filter_map(entry).collect()
+        changed.into_iter().filter_map(news).collect()
     }
 
     /// When every byte of a release was last hashed.
@@ -202,9 +212,9 @@ mod tests {
         memory.learn(&release(), manifest, "a", stamp(), None);
         memory.learn(&release(), manifest, "evidence/b", stamp(), Some(other));
         memory.learn_checked(&release(), manifest, DateTime::UNIX_EPOCH);
-        let changes = memory.take_changes();
-        assert!(memory.take_changes().is_empty(), "told once");
-        let [(id, (checked, text))] = changes.as_slice() else { panic!("{changes:?}") };
+        let news = memory.take_news();
+        assert!(memory.take_news().is_empty(), "told once");
+        let [News { release: id, checked, text }] = news.as_slice() else { panic!("{news:?}") };
 
         let mut again = Memory::default();
         again.insert(id.clone(), *checked, text);
@@ -214,7 +224,7 @@ mod tests {
         assert_eq!(again.recall(&release(), manifest, "c", stamp()), Recall::Touched);
         assert_eq!(again.recall(&release(), other, "a", stamp()), Recall::Nothing, "another manifest");
         again.learn(&release(), manifest, "a", stamp(), None);
-        assert!(again.take_changes().is_empty(), "nothing new");
+        assert!(again.take_news().is_empty(), "nothing new");
 
         // The same size and modification time: the time of change gives it away.
         let old = stamp();

@@ -70,7 +70,7 @@ impl Store {
     /// *Untrusted* if no trusted key signed the index; class *host* if something cannot be
     /// read. What is wrong with a release is part of the answer.
     pub fn observe(&self, keys: &[PublicKey], wanted: &[ImageName]) -> Result<Observed> {
-        let index = index::read(self.path(), keys)?;
+        let index = self.index(keys)?;
         let mut observed = Observed::default();
         for name in wanted {
             if let Some(image) = index.images.get(name) {
@@ -106,7 +106,7 @@ impl Store {
     /// # Errors
     /// As [`Store::observe`]; also if somebody asked to stop.
     pub fn look(&self, look: &Look<'_>, memory: &mut Memory) -> Result<Observed> {
-        let index = index::read(self.path(), look.keys)?;
+        let index = self.index(look.keys)?;
         let only = (!look.whole_store).then_some(look.wanted);
         let mut observed = Observed { store: strays::find(self, &index, only)?, ..Observed::default() };
         for name in look.wanted {
@@ -271,7 +271,7 @@ impl Store {
         image: &ImageName,
         version: &Version,
     ) -> Result<Option<Vec<Mend>>> {
-        let index = index::read(self.path(), look.keys)?;
+        let index = self.index(look.keys)?;
         let Some(of_image) = index.images.get(image) else { return Ok(None) };
         let Ok(listed) = index::find(&index, image, version) else { return Ok(None) };
         let mut release = self.find(look, image, listed, true)?;
@@ -296,7 +296,7 @@ impl Store {
         now: DateTime<Utc>,
         memory: &mut Memory,
     ) -> Result<()> {
-        let index = index::read(self.path(), keys)?;
+        let index = self.index(keys)?;
         let listed = index::find(&index, image, version)?;
         let folder = self.folder(image, version);
         let manifest = check::read_manifest(&folder, image, listed)?;
