@@ -174,6 +174,9 @@ pub struct PlanArgs {
     /// Plan to build these although nothing changed
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub force: Vec<ImageName>,
+    /// Hash every published byte
+    #[arg(long)]
+    pub deep: bool,
     /// Markdown, fit for a pull request
     #[arg(long)]
     pub markdown: bool,
@@ -194,6 +197,9 @@ pub struct ReconcileArgs {
     /// How many images to build at once
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Hash every published byte
+    #[arg(long)]
+    pub deep: bool,
     /// Plan and stop
     #[arg(long, conflicts_with = "watch")]
     pub dry_run: bool,
@@ -255,6 +261,8 @@ pub enum ReleaseCommand {
     Fetch(ReleaseFetchArgs),
     /// Point a channel to a release
     Promote(ReleasePromoteArgs),
+    /// Show which old releases may go, and remove them when told --yes
+    Prune(ReleasePruneArgs),
 }
 
 /// Another store than the catalog's.
@@ -341,6 +349,29 @@ pub struct ReleasePromoteArgs {
     /// The channel that shall point to it
     #[arg(value_name = "CHANNEL")]
     pub channel: ChannelName,
+}
+
+/// Arguments of `release prune`.
+#[derive(Clone, Debug, Args)]
+pub struct ReleasePruneArgs {
+    /// Keep the newest N releases of each image; the catalog's number without it
+    #[arg(long, value_name = "N")]
+    pub keep: Option<u32>,
+    /// Remove only what is older, in days: 30d; the catalog's number without it
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub older_than: Option<u32>,
+    /// Remove nothing, only show; the same as without --yes
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Remove what is shown
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `30d` → 30.
+fn days(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('d').and_then(|number| number.parse().ok());
+    number.filter(|days| *days <= 36_500).ok_or_else(|| "write a number of days, as 30d".to_owned())
 }
 
 /// What to do with the cache.
@@ -528,6 +559,9 @@ mod tests {
             "bootwright key new 2027 --from 2027-01-01 --until 2028-01-01T12:00:00Z",
             "bootwright key rotate 2027 --old 2026 --overlap 60",
             "bootwright key retire 2026 --at 2027-02-01",
+            "bootwright release prune --keep 3 --older-than 30d --yes",
+            "bootwright release prune --dry-run",
+            "bootwright plan --deep",
             "bootwright doctor --install",
             "bootwright completions bash",
             "bootwright man release verify",
@@ -548,6 +582,11 @@ mod tests {
             "bootwright boot gw --memory 1",
             "bootwright release promote ./folder stable",
             "bootwright release show GW",
+            "bootwright release prune --yes --dry-run",
+            "bootwright release prune --older-than 30",
+            "bootwright release prune --older-than -1d",
+            "bootwright release prune --older-than 99999d",
+            "bootwright release prune --keep x",
             "bootwright reconcile --jobs 0",
             "bootwright reconcile --watch --dry-run",
             "bootwright reconcile --interval 5",

@@ -16,8 +16,8 @@ use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
     KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
-    RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest,
-    WatchRequest,
+    PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
+    VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -124,7 +124,8 @@ fn lock(args: LockArgs, global: &GlobalArgs, context: &Context, answers: &Answer
 }
 
 fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
-    let request = PlanRequest { catalog: catalog(global), only: args.only, force: args.force };
+    let request =
+        PlanRequest { catalog: catalog(global), only: args.only, force: args.force, deep: args.deep };
     let report = ops::plan(context, request)?;
     let markdown = args.markdown;
     answers.give(
@@ -134,7 +135,7 @@ fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answer
         },
     )?;
     let refused = report.planned.report.iter().any(|r| matches!(r.status, Status::Refused { .. }));
-    let pending = args.exit_code && !report.planned.plan.steps.is_empty();
+    let pending = args.exit_code && !report.planned.plan.is_empty();
     Ok(match (refused, pending) {
         (true, _) => Exit::Spec,
         (false, true) => Exit::Pending,
@@ -149,6 +150,7 @@ fn reconcile(args: ReconcileArgs, global: &GlobalArgs, context: &Context, answer
         force: args.force,
         jobs: args.jobs,
         dry_run: args.dry_run,
+        deep: args.deep,
     };
     if args.watch {
         let interval = Duration::from_secs(args.interval);
@@ -264,6 +266,11 @@ fn release(
             let request = PromoteRequest { catalog, release: args.release, channel: args.channel };
             answers.give(&ops::release_promote(context, request)?, render::release::promote)?;
         }
+        ReleaseCommand::Prune(args) => {
+            let request =
+                PruneRequest { catalog, keep: args.keep, older_than_days: args.older_than, remove: args.yes };
+            answers.give(&ops::release_prune(context, request)?, render::release::prune)?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -335,11 +342,12 @@ mod tests {
 
     fn report(failures: Vec<Failure>, interrupted: bool) -> ReconcileReport {
         let source = CatalogSource { location: ".".into(), commit: None };
-        let plan = Plan { source, made: chrono::DateTime::UNIX_EPOCH, steps: Vec::new() };
+        let plan = Plan { source, made: chrono::DateTime::UNIX_EPOCH, store: Vec::new(), steps: Vec::new() };
         let failed = failures.into_iter();
         ReconcileReport {
             planned: Planned { plan, report: Vec::new(), findings: Vec::new() },
             published: Vec::new(),
+            repaired: Vec::new(),
             failed: failed.map(|failure| FailedImage { image: "gw".parse().unwrap(), failure }).collect(),
             remaining: Vec::new(),
             interrupted,

@@ -152,6 +152,15 @@ impl FileLock {
         Self::lock_existing(path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Whether somebody holds the lock at `path`; nothing is made there.
+    ///
+    /// # Errors
+    /// If the file is there and cannot be opened.
+    pub fn is_held(path: &Path) -> Result<bool> {
+        let free = Self::lock_existing(path, FlockOperation::NonBlockingLockShared)?;
+        Ok(free.is_none() && path.exists())
+    }
+
     fn lock_existing(path: &Path, how: FlockOperation) -> Result<Option<Self>> {
         loop {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -296,6 +305,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn looking_at_a_lock_neither_makes_nor_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!FileLock::is_held(&path).unwrap() && !path.exists());
+        let lock = FileLock::take(&path).unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        drop(lock);
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_take(&path).unwrap().is_some());
     }
 
     #[test]

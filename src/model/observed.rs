@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct Observed {
     /// The images that have at least one release, by name.
     pub images: BTreeMap<ImageName, ObservedImage>,
+    /// What is wrong with the store itself, not with one of its releases.
+    pub store: Vec<StoreFinding>,
 }
 
 /// The published state of one image.
@@ -26,6 +28,21 @@ pub struct ObservedImage {
     pub by_recipe: BTreeMap<Digest, Version>,
     /// Releases that no channel points to and that have to be signed again, and why.
     pub outlived: BTreeMap<Version, Vec<Defect>>,
+    /// Releases that no channel points to and that are not what they should be.
+    pub damaged: BTreeMap<Version, Vec<Defect>>,
+    /// The damaged releases that become whole without a build, and how.
+    pub mends: BTreeMap<Version, Vec<Mend>>,
+    /// The releases that would give nobody wrong bytes, newest first, and when each was
+    /// published.
+    pub whole: Vec<(Version, DateTime<Utc>)>,
+}
+
+impl ObservedImage {
+    /// What is wrong with a release; nothing is known of one that is not here.
+    pub fn defects(&self, version: &Version) -> &[Defect] {
+        let head = self.channels.values().find(|r| &r.version == version).map(|r| &r.defects);
+        head.or_else(|| self.damaged.get(version)).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// One published release.
@@ -55,6 +72,22 @@ pub struct ObservedRelease {
 pub enum Defect {
     /// A file is not there.
     Missing {
+        /// Its name in the release.
+        file: String,
+    },
+    /// The whole folder of a release that the index lists is not there.
+    NoFolder,
+    /// A file ends too early.
+    Truncated {
+        /// Its name in the release.
+        file: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The size in bytes that the manifest says.
+        expected: u64,
+    },
+    /// A file lies in a release and nothing signed speaks of it.
+    Orphaned {
         /// Its name in the release.
         file: String,
     },
@@ -112,6 +145,13 @@ impl std::fmt::Display for Defect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing { file } => write!(f, "published file {file} is missing"),
+            Self::NoFolder => write!(f, "the folder of the published release is missing"),
+            Self::Truncated { file, size, expected } => {
+                write!(f, "published file {file} is cut off: it has {size} of {expected} bytes")
+            }
+            Self::Orphaned { file } => {
+                write!(f, "file {file} lies in the release and is not part of it")
+            }
             Self::Altered { file, how } => write!(f, "published file {file} was altered: {how}"),
             Self::Unsigned { file } => write!(f, "published file {file} has no signature"),
             Self::BadSignature { file } => {
@@ -129,6 +169,122 @@ impl std::fmt::Display for Defect {
                 keys.len(),
                 keys.join("; ")
             ),
+        }
+    }
+}
+
+impl Defect {
+    /// The file that it is about; none when it is about all of them.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::NoFolder => None,
+            Self::Missing { file }
+            | Self::Truncated { file, .. }
+            | Self::Orphaned { file }
+            | Self::Altered { file, .. }
+            | Self::Unsigned { file }
+            | Self::BadSignature { file }
+            | Self::RetiredKey { file, .. }
+            | Self::EndingKey { file, .. }
+            | Self::TooFewKeys { file, .. } => Some(file),
+        }
+    }
+
+    /// Whether a download may give wrong bytes or none: a stray file beside the release, or a
+    /// download page that is gone, harms nobody.
+    pub fn harms(&self) -> bool {
+        match self {
+            Self::Orphaned { .. } => false,
+            Self::Missing { file } => file != "index.html",
+            _ => !self.is_outlived(),
+        }
+    }
+}
+
+/// One thing that makes a damaged release whole again without a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "mend")]
+pub enum Mend {
+    /// Put bytes back that have the digest which the signed manifest names.
+    Restore {
+        /// The file's name in the release.
+        file: String,
+        /// Where a copy of the bytes is now.
+        from: String,
+    },
+    /// Write a file again that the manifest alone determines.
+    Rewrite {
+        /// The file's name in the release.
+        file: String,
+    },
+    /// Sign a file again whose bytes the signed index vouches for.
+    Sign {
+        /// The file that is signed.
+        file: String,
+    },
+    /// Move a file that is no part of the release out of it.
+    Quarantine {
+        /// The file's name in the release.
+        file: String,
+    },
+    /// Take the release out of the index: nothing of it is left.
+    Unlist,
+}
+
+impl std::fmt::Display for Mend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Restore { file, from } => write!(f, "restore {file} from {from}"),
+            Self::Rewrite { file } => write!(f, "write {file} again"),
+            Self::Sign { file } => write!(f, "sign {file} again"),
+            Self::Quarantine { file } => write!(f, "move {file} to quarantine"),
+            Self::Unlist => write!(f, "take it out of the index"),
+        }
+    }
+}
+
+/// Something wrong with a store that is no defect of one listed release.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "finding")]
+pub enum StoreFinding {
+    /// A release's folder that the index does not list.
+    UnlistedRelease {
+        /// The image.
+        image: ImageName,
+        /// The release.
+        version: Version,
+    },
+    /// What a killed writer left.
+    LeftStaging {
+        /// Its name below `.staging/`.
+        name: String,
+    },
+    /// A page or a copy of the index that is not there.
+    MissingPage {
+        /// Its path below the store.
+        file: String,
+    },
+}
+
+impl StoreFinding {
+    /// What is done about it: `move to quarantine`.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::UnlistedRelease { .. } => "move to quarantine",
+            Self::LeftStaging { .. } => "remove",
+            Self::MissingPage { .. } => "write again",
+        }
+    }
+}
+
+impl std::fmt::Display for StoreFinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::UnlistedRelease { image, version } => {
+                write!(f, "the index does not list the folder {image}/{version}")
+            }
+            Self::LeftStaging { name } => write!(f, "a killed writer left .staging/{name}"),
+            Self::MissingPage { file } => write!(f, "{file} is missing"),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::failure::FailureClass;
 use super::lock::PackageChange;
 use super::name::{ChannelName, ImageName, RuleName, Version};
-use super::observed::Defect;
+use super::observed::{Defect, Mend, StoreFinding};
 use super::policy::Finding;
 use super::recipe::LayerId;
 use chrono::{DateTime, Utc};
@@ -34,8 +34,18 @@ pub struct Plan {
     pub source: CatalogSource,
     /// When it was made.
     pub made: DateTime<Utc>,
+    /// What is put right in the store itself, before the steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub store: Vec<StoreFinding>,
     /// The steps.
     pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.store.is_empty()
+    }
 }
 
 /// One step.
@@ -68,6 +78,11 @@ pub enum Action {
         /// The layers from bottom to top.
         layers: Vec<LayerPlan>,
     },
+    /// Make damaged releases whole without a build. It comes before the image's other step.
+    Repair {
+        /// The releases, newest first.
+        releases: Vec<ReleaseRepair>,
+    },
     /// Point a channel to a release that is published already.
     #[serde(rename_all = "camelCase")]
     Promote {
@@ -83,6 +98,16 @@ pub enum Action {
         /// The releases.
         versions: Vec<Version>,
     },
+}
+
+/// What makes one damaged release whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseRepair {
+    /// The release.
+    pub version: Version,
+    /// What is done, in this order.
+    pub mends: Vec<Mend>,
 }
 
 /// One layer of a build.
@@ -122,6 +147,22 @@ pub enum Reason {
         /// What is wrong.
         defect: Defect,
     },
+    /// Published bytes of a release that the spec does not ask for any more.
+    OtherDefect {
+        /// The release.
+        version: Version,
+        /// What is wrong.
+        defect: Defect,
+    },
+    /// The release is older than the spec's `freshness` allows, and no schedule looks for
+    /// newer packages.
+    #[serde(rename_all = "camelCase")]
+    Stale {
+        /// Its age in days.
+        days: i64,
+        /// The days that the spec allows.
+        max_age_days: u32,
+    },
     /// The schedule says to look for upstream changes.
     Schedule {
         /// The time that had come.
@@ -150,10 +191,82 @@ pub enum Reason {
 pub struct ImageReport {
     /// The image.
     pub image: ImageName,
+    /// The channel that its spec names.
+    pub channel: ChannelName,
     /// The release on its channel now.
     pub current: Option<Version>,
     /// How it stands.
     pub status: Status,
+    /// Set if the current release is older than the spec's `freshness` allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+    /// Set if the current release would give wrong bytes or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Damaged>,
+    /// Older releases that are damaged and that nothing here can make whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
+}
+
+/// A release that is older than its spec allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stale {
+    /// Its age in days: since it was published, or since a look at the mirrors found nothing
+    /// newer.
+    pub days: i64,
+    /// The days that the spec allows.
+    pub max_age_days: u32,
+    /// Why there is no newer one.
+    pub because: String,
+}
+
+/// A release on a channel that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Damaged {
+    /// What is wrong.
+    pub defects: Vec<Defect>,
+    /// The newest older release that is whole.
+    pub whole: Option<Version>,
+}
+
+impl std::fmt::Display for Stale {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let days = if self.days == 1 { "day" } else { "days" };
+        write!(f, "stale, {} {days}, because {}", self.days, self.because)
+    }
+}
+
+impl Damaged {
+    /// The first thing that is wrong, and how many more there are.
+    pub fn what(&self) -> String {
+        let first = self.defects.first().map(ToString::to_string).unwrap_or_default();
+        match self.defects.len() {
+            0 | 1 => first,
+            n => format!("{first}, and {} more", n - 1),
+        }
+    }
+}
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "damaged: {}", self.what())?;
+        match &self.whole {
+            Some(version) => write!(f, "; the newest older release that is whole is {version}"),
+            None => write!(f, "; no older release is whole"),
+        }
+    }
+}
+
+/// A damaged release that is not asked for any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// The release.
+    pub version: Version,
+    /// What is wrong.
+    pub defects: Vec<Defect>,
 }
 
 /// How an image stands.

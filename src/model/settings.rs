@@ -73,6 +73,32 @@ pub struct StoreSettings {
     /// An OCI repository prefix (`registry.example/team`) that OCI images are pushed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
+    /// When `reconcile` hashes every published byte: five cron fields (minute, hour, day of month, month, day of week).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep_check: Option<String>,
+    /// The IANA time zone that `deepCheck` is read in; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep_check_time_zone: Option<String>,
+    /// Which releases `bootwright release prune` leaves alone.
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+/// Which releases `bootwright release prune` leaves alone, beside what a channel points to and
+/// the last good release before that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    /// So many of each image's newest releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u32>,
+    /// What is not older than so many days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 36_500))]
+    pub older_than_days: Option<u32>,
+    /// These, as `IMAGE/VERSION`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hold: Vec<String>,
 }
 
 fn default_store() -> String {
@@ -81,7 +107,14 @@ fn default_store() -> String {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { path: default_store(), url: None, registry: None }
+        Self {
+            path: default_store(),
+            url: None,
+            registry: None,
+            deep_check: None,
+            deep_check_time_zone: None,
+            retention: Retention::default(),
+        }
     }
 }
 

@@ -102,6 +102,9 @@ pub struct OsSpec {
     /// The IANA time zone that `schedule` is read in; UTC when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_time_zone: Option<String>,
+    /// How old a release may get.
+    #[serde(default)]
+    pub freshness: Freshness,
     /// What the image has to show before it is trusted.
     #[serde(default)]
     pub verify: Verify,
@@ -111,6 +114,17 @@ pub struct OsSpec {
     /// Sets the image aside: nothing is built, what is published stays.
     #[serde(default)]
     pub paused: bool,
+}
+
+/// How old a release may get before it is called stale, on its download page too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Freshness {
+    /// Days since it was published, or since a look at the mirrors found nothing newer. A
+    /// stale image without a `schedule` has its packages looked up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36_500))]
+    pub max_age_days: Option<u32>,
 }
 
 fn default_outputs() -> Vec<Output> {

@@ -107,7 +107,7 @@ pub fn cache_list(context: &Context, request: CacheListRequest) -> Result<CacheL
 pub fn cache_prune(context: &Context, request: CachePruneRequest) -> Result<CachePruneReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
     let runtime = runtime()?;
-    let world = workspace.world(context, &runtime, &[], &[], false)?;
+    let world = workspace.world(context, &runtime, &[], &[], false, false)?;
     let asked = Limits { size: request.max_size.map(Size::bytes), age: request.older_than.map(Age::delta) };
     let limits = if asked.any() { asked } else { require(world.cache_limits())? };
     let needs = world.needs()?;

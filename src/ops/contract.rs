@@ -12,6 +12,7 @@ use crate::model::rebuild::Rebuild;
 use crate::model::release::Manifest;
 use crate::model::spec::{Architecture, Base, BootMode, Output};
 use crate::model::{ChannelName, Digest, Failure, ImageName, Version};
+use crate::release::store::prune::Kept;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -355,6 +356,8 @@ pub struct PlanRequest {
     pub only: Vec<Selector>,
     /// Images that are built although nothing changed.
     pub force: Vec<ImageName>,
+    /// Whether every published byte is hashed.
+    pub deep: bool,
 }
 
 /// A plan, and the same as Markdown fit for a pull request.
@@ -381,6 +384,8 @@ pub struct ReconcileRequest {
     pub jobs: Option<NonZeroUsize>,
     /// Whether to stop after planning.
     pub dry_run: bool,
+    /// Whether every published byte is hashed.
+    pub deep: bool,
 }
 
 /// Reconcile again and again.
@@ -400,6 +405,8 @@ pub struct ReconcileReport {
     pub planned: Planned,
     /// Releases that are on their channel now, in the order of the plan.
     pub published: Vec<PublishedImage>,
+    /// Damaged releases that are whole again.
+    pub repaired: Vec<RepairedRelease>,
     /// Images that failed, in the order of the plan.
     pub failed: Vec<FailedImage>,
     /// Steps of the plan that were not taken, one sentence each: `edge-gateway: verify and publish`.
@@ -422,6 +429,16 @@ pub struct PublishedImage {
     pub channel: ChannelName,
     /// The release's folder or address.
     pub location: String,
+}
+
+/// One release that was damaged and is whole again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepairedRelease {
+    /// The image.
+    pub image: ImageName,
+    /// The release.
+    pub version: Version,
 }
 
 /// One image that failed.
@@ -514,6 +531,9 @@ pub struct ListedRelease {
     pub size: Option<u64>,
     /// The commit that asked for it.
     pub commit: Option<String>,
+    /// What is wrong with it as far as sizes show, and what its page says; one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Show a release.
@@ -706,6 +726,61 @@ pub struct PromoteReport {
     pub channel: ChannelName,
     /// What it pointed to before.
     pub previous: Option<Version>,
+}
+
+/// Let old releases go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PruneRequest {
+    /// The catalog, for its store, keys and rules.
+    pub catalog: CatalogRef,
+    /// So many of each image's newest releases stay; the catalog's number when absent.
+    pub keep: Option<u32>,
+    /// Only what is older than so many days goes; the catalog's number when absent.
+    pub older_than_days: Option<u32>,
+    /// Whether anything is removed, or only shown.
+    pub remove: bool,
+}
+
+/// What went and what stayed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PruneReport {
+    /// The store.
+    pub store: String,
+    /// Whether the releases in `removed` are gone; else they would go.
+    pub done: bool,
+    /// The releases that go, by image, newest first.
+    pub removed: Vec<PrunedRelease>,
+    /// The size of their files, in bytes.
+    pub bytes: u64,
+    /// The releases that stay, by image, newest first.
+    pub kept: Vec<KeptRelease>,
+}
+
+/// One release that goes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrunedRelease {
+    /// The image.
+    pub image: ImageName,
+    /// The release.
+    pub version: Version,
+    /// When it was published.
+    pub published: DateTime<Utc>,
+    /// The size of its files, in bytes.
+    pub bytes: u64,
+}
+
+/// One release that stays.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptRelease {
+    /// The image.
+    pub image: ImageName,
+    /// The release.
+    pub version: Version,
+    /// Why.
+    pub why: Kept,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod contract;
 pub mod doctor;
 mod judging;
 mod keys;
+mod pruning;
 mod rebuilding;
 mod reconciling;
 mod releases;
@@ -25,17 +26,19 @@ pub use context::{Context, Identity, Secret};
 pub use contract::{
     BootReport, BootRequest, BootTarget, CatalogRef, CheckReport, CheckRequest, CheckedImage, Complaint,
     ConfiguredMirror, FailedImage, FetchReport, FetchRequest, FetchedFile, InitReport, InitRequest,
-    ListedImage, ListedRelease, LockOutcome, LockReport, LockRequest, LockState, LockedImage, NewReport,
-    NewRequest, PlanReport, PlanRequest, PromoteReport, PromoteRequest, PublishedImage, RebuildReport,
-    RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseList, ReleaseListRequest, ReleaseRef,
-    ReleaseShow, ReleaseShowRequest, ReleaseWhich, Selector, SignatureFound, SigningKey, TrustCheck,
-    VerifyReport, VerifyRequest, VerifyTarget, WatchRequest,
+    KeptRelease, ListedImage, ListedRelease, LockOutcome, LockReport, LockRequest, LockState, LockedImage,
+    NewReport, NewRequest, PlanReport, PlanRequest, PromoteReport, PromoteRequest, PruneReport, PruneRequest,
+    PrunedRelease, PublishedImage, RebuildReport, RebuildRequest, ReconcileReport, ReconcileRequest,
+    ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest, ReleaseWhich,
+    RepairedRelease, Selector, SignatureFound, SigningKey, TrustCheck, VerifyReport, VerifyRequest,
+    VerifyTarget, WatchRequest,
 };
 pub use doctor::doctor;
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
 };
+pub use pruning::release_prune;
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};

@@ -3,7 +3,7 @@
 use super::workspace::{Workspace, locate_commit, runtime};
 use super::{
     Context, FailedImage, Identity, PlanReport, PlanRequest, PublishedImage, ReconcileReport,
-    ReconcileRequest, WatchRequest,
+    ReconcileRequest, RepairedRelease, WatchRequest,
 };
 use crate::build::registry::Credentials;
 use crate::effects::{Task, fetch};
@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub fn plan(context: &Context, request: PlanRequest) -> Result<PlanReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
     let runtime = runtime()?;
-    let world = workspace.world(context, &runtime, &request.only, &request.force, false)?;
+    let world = workspace.world(context, &runtime, &request.only, &request.force, false, request.deep)?;
     let decided = world.plan()?;
     // What a policy refuses is part of the plan; what cannot be resolved has none.
     if let Some((_, failure)) = decided.failed.iter().find(|(_, f)| f.code != ErrorCode::Policy) {
@@ -48,7 +48,8 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     let started = Instant::now();
     let workspace = Workspace::open_commit(context, &request.catalog)?;
     let runtime = runtime()?;
-    let world = workspace.world(context, &runtime, &request.only, &request.force, !request.dry_run)?;
+    let writes = !request.dry_run;
+    let world = workspace.world(context, &runtime, &request.only, &request.force, writes, request.deep)?;
     if request.dry_run {
         let decided = world.plan()?;
         return Ok(report(&world, decided, Outcome::default(), started));
@@ -58,7 +59,8 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     if world.store.needs_mending() {
         mend(context, &workspace, &world, &runtime);
     }
-    if first.planned.plan.steps.is_empty() {
+    if first.planned.plan.is_empty() {
+        world.announce(&first.planned, false)?;
         let outcome = Outcome { failed: first.failed.clone(), ..Outcome::default() };
         return Ok(report(&world, first, outcome, started));
     }
@@ -76,6 +78,10 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     let jobs = request.jobs.map_or(1, std::num::NonZeroUsize::get);
     let outcome = world.carry_out(&decided, &publishing, jobs)?;
     tidy(&world, &decided);
+    if !world.cancel.is_requested() {
+        // What is still stale or damaged after all this stands on the pages.
+        world.announce(&world.plan()?.planned, false)?;
+    }
     Ok(report(&world, decided, outcome, started))
 }
 
@@ -131,6 +137,11 @@ fn report(world: &World<'_>, decided: Decided, outcome: Outcome, started: Instan
                 channel,
             })
             .collect(),
+        repaired: outcome
+            .repaired
+            .into_iter()
+            .map(|(image, version)| RepairedRelease { image, version })
+            .collect(),
         failed: failed.into_iter().map(|(image, failure)| FailedImage { image, failure }).collect(),
         interrupted: world.cancel.is_requested(),
         remaining: outcome.remaining.iter().map(words).collect(),
@@ -142,6 +153,10 @@ fn words(step: &Step) -> String {
     match &step.action {
         Action::Lock => format!("resolve the packages of {}", step.image),
         Action::Build { version, .. } => format!("build and publish {} {version}", step.image),
+        Action::Repair { releases } => {
+            let versions: Vec<&str> = releases.iter().map(|r| r.version.as_str()).collect();
+            format!("repair {} {}", step.image, versions.join(", "))
+        }
         Action::Promote { version, channel } => {
             format!("point {channel} of {} to {version}", step.image)
         }
@@ -237,7 +252,7 @@ fn pause(interval: Duration, failures: u32) -> Duration {
 fn next_due(context: &Context, request: &WatchRequest) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
     let Ok(workspace) = Workspace::open_commit(context, &request.reconcile.catalog) else { return Ok(None) };
     let now = context.clock.now();
-    let mut next = None;
+    let mut next = workspace.deep_check()?.and_then(|schedule| schedule.next_after(now));
     for document in workspace.catalog.images.values() {
         let spec = &document.spec.spec;
         if let Some(text) = &spec.schedule {

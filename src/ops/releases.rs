@@ -1,4 +1,4 @@
-//! `release list|show|verify|fetch|promote`.
+//! `release list|show|verify|fetch|promote`; `prune` is in `pruning`.
 
 use super::reconciling::publishing;
 use super::trust::of_files;
@@ -14,7 +14,8 @@ use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::reconcile::may_be_promoted;
-use crate::release::store::{Memory, check, fetch};
+use crate::release::notices::Notices;
+use crate::release::store::{IndexMemory, check, fetch};
 use crate::release::{Store, Trust, rebuild};
 use std::path::{Path, PathBuf};
 
@@ -86,32 +87,34 @@ pub fn release_list(context: &Context, request: ReleaseListRequest) -> Result<Re
     let opened = open(context, &request.catalog, request.store.as_deref(), &Keys::default())?;
     let index = opened.store.index(&opened.keys)?;
     let wanted = |name: &ImageName| request.image.as_ref().is_none_or(|image| image == name);
+    let notices = opened.store.notices()?;
     let images = index
         .images
         .iter()
         .filter(|(name, _)| wanted(name))
-        .map(|(name, image)| listed(&opened, name, image))
-        .collect();
+        .map(|(name, image)| listed(&opened, name, image, &notices))
+        .collect::<Result<_>>()?;
     Ok(ReleaseList { store: opened.source, serial: index.serial, images })
 }
 
-fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage) -> ListedImage {
-    let releases = image
-        .releases
-        .iter()
-        .map(|release| {
-            // A release whose manifest does not verify is listed by what the index says.
-            let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
-            ListedRelease {
-                version: release.version.clone(),
-                published: release.published,
-                recipe: release.recipe,
-                size: manifest.as_ref().map(artifact_bytes),
-                commit: manifest.and_then(|m| m.commit).map(|c| c.id),
-            }
-        })
-        .collect();
-    ListedImage { image: name.clone(), channels: image.channels.clone(), releases }
+fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage, notices: &Notices) -> Result<ListedImage> {
+    let mut releases = Vec::new();
+    for release in &image.releases {
+        // A release whose manifest does not verify is listed by what the index says.
+        let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
+        let said = notices.get(name).into_iter().flatten().map(|(_, notice)| notice);
+        let stale = said.filter(|n| n.version == release.version).filter_map(|n| n.stale.as_ref());
+        let defects = opened.store.defects_by_size(name, release)?;
+        releases.push(ListedRelease {
+            version: release.version.clone(),
+            published: release.published,
+            recipe: release.recipe,
+            size: manifest.as_ref().map(artifact_bytes),
+            commit: manifest.and_then(|m| m.commit).map(|c| c.id),
+            notes: defects.iter().map(ToString::to_string).chain(stale.map(ToString::to_string)).collect(),
+        });
+    }
+    Ok(ListedImage { image: name.clone(), channels: image.channels.clone(), releases })
 }
 
 fn artifact_bytes(manifest: &Manifest) -> u64 {
@@ -230,15 +233,19 @@ pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<Verif
 /// listed file.
 fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
     let failed = |defect: &Defect| {
-        let (file, what) = match defect {
-            Defect::Missing { file } | Defect::Altered { file, .. } => (file, "digest"),
-            Defect::Unsigned { file }
-            | Defect::BadSignature { file }
-            | Defect::RetiredKey { file, .. }
-            | Defect::EndingKey { file, .. }
-            | Defect::TooFewKeys { file, .. } => (file, "signature"),
+        let what = match defect {
+            Defect::NoFolder | Defect::Missing { .. } | Defect::Altered { .. } | Defect::Truncated { .. } => {
+                "digest"
+            }
+            Defect::Orphaned { .. } => "listed",
+            Defect::Unsigned { .. }
+            | Defect::BadSignature { .. }
+            | Defect::RetiredKey { .. }
+            | Defect::EndingKey { .. }
+            | Defect::TooFewKeys { .. } => "signature",
         };
-        TrustCheck { file: file.clone(), what: what.to_owned(), passed: false, finding: defect.to_string() }
+        let file = defect.file().unwrap_or("manifest.json").to_owned();
+        TrustCheck { file, what: what.to_owned(), passed: false, finding: defect.to_string() }
     };
     let mut checks: Vec<TrustCheck> = checked.defects.iter().map(failed).collect();
     let bad: Vec<(String, String)> = checks.iter().map(|c| (c.file.clone(), c.what.clone())).collect();
@@ -281,7 +288,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
         Some(path) => context.cwd.join(path).display().to_string(),
         None => Workspace::open(context, &request.catalog)?.store().path().display().to_string(),
     };
-    let remembered = Memory::new(&state, &source);
+    let remembered = IndexMemory::new(&state, &source);
     let wanted = match &request.release.which {
         ReleaseWhich::Channel(channel) => fetch::Wanted::Channel(channel.clone()),
         ReleaseWhich::Version(version) => fetch::Wanted::Version(version.clone()),

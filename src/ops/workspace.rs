@@ -6,8 +6,9 @@ use crate::catalog::{self, Files, Location, Severity, diagnostic};
 use crate::model::catalog::Catalog;
 use crate::model::failure::IoContext;
 use crate::model::settings::{Mirror, Settings};
-use crate::model::{Failure, ImageName, Result};
-use crate::reconcile::World;
+use crate::model::{Failure, ImageName, Result, Version};
+use crate::planner::Schedule;
+use crate::reconcile::{Looking, World};
 use crate::release::{PublicKey, Store};
 use crate::state::State;
 use std::collections::BTreeSet;
@@ -109,6 +110,16 @@ impl Workspace {
             .with_memory(&self.cache_folder())
     }
 
+    /// When every published byte is hashed.
+    pub fn deep_check(&self) -> Result<Option<Schedule>> {
+        let store = &self.settings().store;
+        let parse = |text: &String| {
+            Schedule::parse(text, store.deep_check_time_zone.as_deref())
+                .map_err(|e| Failure::spec(format!("bootwright.yaml: store.deepCheck {text:?}: {e}")))
+        };
+        store.deep_check.as_ref().map(parse).transpose()
+    }
+
     /// Mirrors with their keyrings' places on this host.
     pub fn mirrors(&self) -> Vec<Mirror> {
         self.settings()
@@ -162,8 +173,17 @@ impl Workspace {
         .hint(format!("It has: {}.", names.join(", ")))
     }
 
+    /// Forgets what the state database, if there is one, knows of releases that are gone.
+    pub fn forget(&self, runtime: &tokio::runtime::Runtime, releases: &[(ImageName, Version)]) -> Result<()> {
+        let path = self.cache_folder().join(STATE);
+        if releases.is_empty() || !path.exists() {
+            return Ok(());
+        }
+        runtime.block_on(async { State::open(&path).await?.forget_looks(releases).await })
+    }
+
     /// Everything that reconciling needs. With `writes` the state database is made if it is
-    /// not there.
+    /// not there; with `deep` every published byte is hashed.
     pub fn world(
         &self,
         context: &Context,
@@ -171,6 +191,7 @@ impl Workspace {
         only: &[Selector],
         force: &[ImageName],
         writes: bool,
+        deep: bool,
     ) -> Result<World<'_>> {
         let cache = Cache::open(&self.cache_folder())?;
         let path = cache.root().join(STATE);
@@ -193,6 +214,7 @@ impl Workspace {
             mirrors: self.mirrors(),
             cache,
             state,
+            looking: Looking::new(only.is_empty(), deep, writes, self.deep_check()?),
             runtime: runtime.handle().clone(),
             events: context.events.clone(),
             cancel: context.cancel.clone(),

@@ -1,16 +1,20 @@
 //! One image: what should be done for it, and what keeps it from being done.
 
 use super::changes::{self, Published};
+use super::freshness;
 use super::inputs::{Desired, Failures, History, Inputs, Wanted, request_digest};
 use super::retry;
 use crate::model::lock::LockRequest;
 use crate::model::name::RuleName;
-use crate::model::observed::{Defect, ObservedImage, ObservedRelease};
-use crate::model::plan::{Action, ImageReport, LayerPlan, Reason, Status, Step};
+use crate::model::observed::{Defect, Mend, ObservedImage, ObservedRelease};
+use crate::model::plan::{
+    Action, Damaged, ImageReport, LayerPlan, Lost, Reason, ReleaseRepair, Status, Step,
+};
 use crate::model::policy::Finding;
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::{Digest, ErrorCode, FailureClass, Lock, Version};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
 
 /// Something that should be done, and what earlier failures say about doing it now.
 struct Candidate {
@@ -29,8 +33,8 @@ struct Image<'a> {
     forced: bool,
 }
 
-/// The step for one image, if there is one, and how it stands.
-pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Option<Step>, ImageReport) {
+/// The steps for one image, its repair first, and how it stands.
+pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Vec<Step>, ImageReport) {
     let observed = inputs.observed.images.get(&desired.image);
     let image = Image {
         inputs,
@@ -40,14 +44,23 @@ pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Option<Step>, Image
         history: inputs.history.get(&desired.image),
         forced: inputs.forced.contains(&desired.image),
     };
-    let (step, status) = match image.choose() {
-        Ok((action, reasons)) => {
-            (Some(Step { image: desired.image.clone(), action, reasons }), Status::Planned)
-        }
+    let chosen = image.choose();
+    let stale = image.overdue().map(|overdue| {
+        let chosen = chosen.as_ref().map(|(action, _)| action);
+        freshness::stale(overdue, desired, chosen, inputs.now)
+    });
+    let damaged = image.damaged();
+    let lost = image.lost(chosen.as_ref().ok().map(|(action, _)| action));
+    let (main, status) = match chosen {
+        Ok(main) => (Some(main), Status::Planned),
         Err(status) => (None, status),
     };
+    let step = |(action, reasons)| Step { image: desired.image.clone(), action, reasons };
+    let steps: Vec<Step> = image.repair().into_iter().chain(main).map(step).collect();
+    let status = if steps.is_empty() { status } else { Status::Planned };
     let current = image.current.map(|release| release.version.clone());
-    (step, ImageReport { image: desired.image.clone(), current, status })
+    let (image, channel) = (desired.image.clone(), desired.channel.clone());
+    (steps, ImageReport { image, channel, current, status, stale, damaged, lost })
 }
 
 impl Image<'_> {
@@ -60,11 +73,14 @@ impl Image<'_> {
             return Err(refused);
         }
         let mut candidates = self.candidates()?;
-        if candidates.is_empty() {
+        if candidates.is_empty() && !self.is_mendable() {
             return Err(Status::UpToDate);
         }
         if let Some(holder) = self.history.and_then(|h| h.leased_by.as_ref()) {
             return Err(Status::Waiting { on: format!("another process is working on it ({holder})") });
+        }
+        if candidates.is_empty() {
+            return Err(Status::UpToDate);
         }
         if self.forced {
             candidates[0].held = None;
@@ -111,7 +127,10 @@ impl Image<'_> {
             }
             Wanted::Recipe(resolved) => {
                 let digest = resolved.recipe.digest();
-                let looks = self.scheduled_lock(resolved).or_else(|| self.lock_again(resolved, &digest));
+                let looks = self
+                    .scheduled_lock(resolved)
+                    .or_else(|| self.lock_again(resolved, &digest))
+                    .or_else(|| self.lock_of_stale(resolved));
                 let work = self.publish(resolved, digest);
                 // What is built or promoted signs the index anew; the rest can wait for it.
                 Ok(looks.into_iter().chain(work).chain(self.resign()).collect())
@@ -177,6 +196,25 @@ impl Image<'_> {
         Some(Candidate { action: Action::Lock, reasons: vec![Reason::NoLock], held })
     }
 
+    /// The release is too old, and no schedule says when to look for newer packages: that is
+    /// done once in the days that the spec allows.
+    fn lock_of_stale(&self, resolved: &ResolvedRecipe) -> Option<Candidate> {
+        let (days, max_age_days) = self.overdue()?;
+        let looked = self.history.and_then(|h| h.last_checked_upstream);
+        let again = looked.map(|looked| looked + TimeDelta::days(i64::from(max_age_days)));
+        let looks = !self.desired.lock_pinned && self.desired.schedule.is_none();
+        if !looks || again.is_some_and(|again| self.inputs.now < again) {
+            return None;
+        }
+        let held = self.lock_hold(&resolved.lock.request, None);
+        let reasons = vec![Reason::Stale { days, max_age_days }];
+        Some(Candidate { action: Action::Lock, reasons, held })
+    }
+
+    fn overdue(&self) -> Option<(i64, u32)> {
+        freshness::overdue(self.desired, self.current, self.history, self.inputs.now)
+    }
+
     /// What earlier attempts to resolve say; with `since`, only attempts from then on count.
     fn lock_hold(&self, request: &LockRequest, since: Option<DateTime<Utc>>) -> Option<Status> {
         let failures = self.history.and_then(|h| h.lock.as_ref());
@@ -193,7 +231,7 @@ impl Image<'_> {
     fn publish(&self, resolved: &ResolvedRecipe, digest: Digest) -> Option<Candidate> {
         match self.current {
             Some(current) if current.recipe_digest == digest => {
-                if current.defects.iter().all(Defect::is_outlived) && !self.forced {
+                if self.needs_no_build(&current.version, &current.defects) && !self.forced {
                     return self.by_policy(resolved, digest, current);
                 }
                 let reasons = defects(&current.defects).collect();
@@ -239,13 +277,15 @@ impl Image<'_> {
                 lock: current.lock.as_ref(),
             };
             let mut reasons = changes::differences(&published, resolved);
-            reasons.extend(defects(&current.defects));
+            if !self.needs_no_build(&current.version, &current.defects) {
+                reasons.extend(defects(&current.defects));
+            }
             reasons
         });
         let moved = Reason::Channel { channel: channel.clone() };
         match self.elsewhere(&digest) {
             // Promoting signs again what outlived its keys.
-            Some((version, sound)) if sound.iter().all(Defect::is_outlived) => Candidate {
+            Some((version, defects)) if self.needs_no_build(version, defects) => Candidate {
                 action: Action::Promote { version: version.clone(), channel: channel.clone() },
                 reasons: std::iter::once(moved).chain(differences).collect(),
                 held: None,
@@ -264,6 +304,72 @@ impl Image<'_> {
                 self.build(resolved, digest, version, reasons)
             }
         }
+    }
+
+    /// Whether nothing is wrong with a release that neither its repair nor new signatures cure.
+    fn needs_no_build(&self, version: &Version, defects: &[Defect]) -> bool {
+        let is_mended = self.observed.is_some_and(|o| o.mends.contains_key(version));
+        is_mended || defects.iter().all(Defect::is_outlived)
+    }
+
+    fn is_mendable(&self) -> bool {
+        self.observed.is_some_and(|o| !o.mends.is_empty())
+    }
+
+    /// What makes the image's damaged releases whole, as far as that needs no build.
+    fn repair(&self) -> Option<(Action, Vec<Reason>)> {
+        let observed = self.observed.filter(|o| !o.mends.is_empty())?;
+        if self.history.is_some_and(|h| h.leased_by.is_some()) {
+            return None;
+        }
+        let repair = |(version, mends): (&Version, &Vec<Mend>)| ReleaseRepair {
+            version: version.clone(),
+            mends: mends.clone(),
+        };
+        let releases = observed.mends.iter().rev().map(repair).collect();
+        let mut reasons = Vec::new();
+        for version in observed.mends.keys().rev() {
+            let found = observed.defects(version);
+            match self.current.filter(|current| &current.version == version) {
+                Some(_) => reasons.extend(defects(found)),
+                None => reasons.extend(defects(found).filter_map(|reason| match reason {
+                    Reason::Defect { defect } => {
+                        Some(Reason::OtherDefect { version: version.clone(), defect })
+                    }
+                    _ => None,
+                })),
+            }
+        }
+        Some((Action::Repair { releases }, reasons))
+    }
+
+    /// What is wrong with the current release, if a download of it may be wrong.
+    fn damaged(&self) -> Option<Damaged> {
+        let current = self.current?;
+        let mut harm: Vec<Defect> = Vec::new();
+        for defect in current.defects.iter().filter(|d| d.harms()) {
+            if !harm.contains(defect) {
+                harm.push(defect.clone());
+            }
+        }
+        let older = |(_, published): &&(Version, DateTime<Utc>)| *published <= current.published;
+        let whole = self.observed?.whole.iter().find(older).map(|(version, _)| version.clone());
+        (!harm.is_empty()).then_some(Damaged { defects: harm, whole })
+    }
+
+    /// Damaged releases beside the current one that nothing planned makes whole.
+    fn lost(&self, planned: Option<&Action>) -> Vec<Lost> {
+        let Some(observed) = self.observed else { return Vec::new() };
+        let is_current = |version: &Version| self.current.is_some_and(|c| &c.version == version);
+        let is_built = |version: &Version| matches!(planned, Some(Action::Build { version: built, .. }) if built == version);
+        let heads = observed.channels.values().map(|r| (&r.version, &r.defects));
+        let mut lost: BTreeMap<&Version, &Vec<Defect>> = heads.chain(&observed.damaged).collect();
+        lost.retain(|version, defects| {
+            let mended = observed.mends.contains_key(version);
+            !defects.is_empty() && !mended && !is_current(version) && !is_built(version)
+        });
+        let lost = lost.into_iter().rev();
+        lost.map(|(version, defects)| Lost { version: version.clone(), defects: defects.clone() }).collect()
     }
 
     /// A release of the same recipe that this channel does not point to, and what is known

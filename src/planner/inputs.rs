@@ -42,6 +42,8 @@ pub struct Desired {
     pub paused: bool,
     /// When to look for upstream changes.
     pub schedule: Option<Schedule>,
+    /// How many days old its release may get.
+    pub max_age_days: Option<u32>,
     /// The catalog has a lock file for it, which only a commit may change.
     pub lock_pinned: bool,
     /// The date of the commit that asks for it: the date in its version.

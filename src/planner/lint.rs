@@ -1,7 +1,7 @@
 //! What holds for every plan, checked without using anything of how plans are made.
 
 use super::inputs::{Desired, Inputs, Wanted};
-use crate::model::observed::{Defect, ObservedImage};
+use crate::model::observed::{Defect, ObservedImage, ObservedRelease};
 use crate::model::plan::{Action, Planned, Reason, Status, Step};
 use crate::model::policy::Finding;
 use crate::model::recipe::ResolvedRecipe;
@@ -38,8 +38,14 @@ fn reports(planned: &Planned, inputs: &Inputs, wrong: &mut Vec<String>) {
         if (report.status == Status::Planned) != (steps > 0) {
             wrong.push(format!("{} has {steps} steps and stands as {:?}", report.image, report.status));
         }
-        if steps > 1 {
+        let is_repair = |s: &&Step| s.image == report.image && matches!(s.action, Action::Repair { .. });
+        let repairs = planned.plan.steps.iter().filter(is_repair).count();
+        if repairs > 1 || steps - repairs > 1 {
             wrong.push(format!("{} has {steps} steps", report.image));
+        }
+        let first = planned.plan.steps.iter().find(|s| s.image == report.image);
+        if repairs > 0 && !first.is_some_and(|s| matches!(s.action, Action::Repair { .. })) {
+            wrong.push(format!("{} is repaired after something else is done", report.image));
         }
     }
     for (image, count) in counts {
@@ -66,7 +72,7 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
     };
     let observed = inputs.observed.images.get(image);
     let current = observed.and_then(|o| o.channels.get(&desired.channel));
-    if desired.paused {
+    if desired.paused && !matches!(step.action, Action::Repair { .. }) {
         say("is paused and has a step");
     }
     if inputs.ruling.findings.get(image).is_some_and(|found| found.iter().any(Finding::refuses)) {
@@ -83,10 +89,21 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
         (Action::Lock, _) if desired.lock_pinned => say("its lock is pinned and would be made again"),
         (Action::Lock, _) => {}
         (Action::Resign { versions }, _) => resign(versions, observed, &mut say),
+        (Action::Repair { releases }, _) => {
+            for release in releases {
+                let mends = observed.and_then(|o| o.mends.get(&release.version));
+                if release.mends.is_empty() || mends != Some(&release.mends) {
+                    say("a release is repaired in another way than what was found to cure it");
+                }
+            }
+        }
         (_, Wanted::NeedsLock { .. }) => say("is built or promoted without a lock"),
         (Action::Build { .. }, Wanted::Recipe(resolved)) => {
+            let is_cured = |c: &ObservedRelease| {
+                c.defects.is_empty() || observed.is_some_and(|o| o.mends.contains_key(&c.version))
+            };
             let up_to_date =
-                current.is_some_and(|c| c.recipe_digest == resolved.recipe.digest() && c.defects.is_empty());
+                current.is_some_and(|c| c.recipe_digest == resolved.recipe.digest() && is_cured(c));
             let by_policy = inputs.ruling.findings.get(image).into_iter().flatten();
             let to_cure = by_policy.filter(|f| f.would_be_cured()).count() > 0;
             if up_to_date && !to_cure && !inputs.forced.contains(image) {

@@ -20,7 +20,13 @@ const MOST_REASONS: usize = 60;
 pub fn markdown(planned: &Planned) -> String {
     let mut out =
         format!("### Plan: {}\n\n{}\n", words::summary(planned), code(&words::source(&planned.plan.source)));
-    let busy: Vec<&ImageReport> = planned.report.iter().filter(|r| r.status != Status::UpToDate).collect();
+    if !planned.plan.store.is_empty() {
+        out.push_str("\nIn the store:\n\n");
+        let items = planned.plan.store.iter().map(|finding| format!("- {}\n", code(&words::store(finding))));
+        append(&mut out, items, "findings");
+    }
+    let is_idle = |r: &&ImageReport| r.status == Status::UpToDate && words::notes(r).is_empty();
+    let busy: Vec<&ImageReport> = planned.report.iter().filter(|r| !is_idle(r)).collect();
     if !busy.is_empty() {
         out.push_str("\n| Image | Released | What | Why |\n| --- | --- | --- | --- |\n");
         append(&mut out, busy.iter().map(|report| row(planned, report)), "table rows");
@@ -34,7 +40,7 @@ pub fn markdown(planned: &Planned) -> String {
         out.push('\n');
         append(&mut out, planned.plan.steps.iter().map(details), "steps' details");
     }
-    let idle: Vec<&ImageReport> = planned.report.iter().filter(|r| r.status == Status::UpToDate).collect();
+    let idle: Vec<&ImageReport> = planned.report.iter().filter(is_idle).collect();
     if !idle.is_empty() {
         let _ = write!(out, "\n<details><summary>{} up to date</summary>\n\n", idle.len());
         append(&mut out, idle.iter().map(|report| format!("- {}\n", named(report))), "images");
@@ -60,15 +66,19 @@ fn append(out: &mut String, parts: impl Iterator<Item = String>, what: &str) {
 
 fn row(planned: &Planned, report: &ImageReport) -> String {
     let released = report.current.as_ref().map_or_else(|| "–".to_owned(), |v| code(v.as_str()));
-    let step = planned.plan.steps.iter().find(|s| s.image == report.image);
-    let (what, why) = match step {
-        Some(step) => (code(&words::action(&step.action)), why(step)),
-        None => match words::status(&report.status).split_once(": ") {
-            Some((what, why)) => (what.to_owned(), code(why)),
-            None => (words::status(&report.status), String::new()),
+    let steps: Vec<&Step> = planned.plan.steps.iter().filter(|s| s.image == report.image).collect();
+    let (what, mut whys) = match steps.as_slice() {
+        [_, ..] => {
+            let each = |of: &dyn Fn(&Step) -> String| steps.iter().map(|s| of(s)).collect::<Vec<_>>();
+            (each(&|s| code(&words::action(&s.action))).join("<br>"), each(&why))
+        }
+        [] => match words::status(&report.status).split_once(": ") {
+            Some((what, why)) => (what.to_owned(), vec![code(why)]),
+            None => (words::status(&report.status), Vec::new()),
         },
     };
-    format!("| {} | {released} | {what} | {why} |\n", code(report.image.as_str()))
+    whys.extend(words::notes(report).iter().map(|note| code(note)));
+    format!("| {} | {released} | {what} | {} |\n", code(report.image.as_str()), whys.join("<br>"))
 }
 
 fn finding(finding: &Finding) -> String {
@@ -108,6 +118,9 @@ fn details(step: &Step) -> String {
     }
     if more > 0 {
         let _ = writeln!(out, "- and {more} reasons more");
+    }
+    for mend in words::mends(&step.action) {
+        let _ = writeln!(out, "- {}", code(&mend));
     }
     if let Action::Build { layers, .. } = &step.action {
         let _ = write!(out, "\nLayers: {}\n", code(&words::layers(layers)));
@@ -157,11 +170,20 @@ mod tests {
         let steps: Vec<Step> = names.map(step).collect();
         let report = steps
             .iter()
-            .map(|s| ImageReport { image: s.image.clone(), current: None, status: Status::Planned })
+            .map(|s| ImageReport {
+                image: s.image.clone(),
+                channel: "edge".parse().unwrap(),
+                current: None,
+                status: Status::Planned,
+                stale: None,
+                damaged: None,
+                lost: Vec::new(),
+            })
             .collect();
         let commit = Commit { id: "0".repeat(40), date: DateTime::UNIX_EPOCH, subject: subject.to_owned() };
         let source = CatalogSource { location: "catalog".to_owned(), commit: Some(commit) };
-        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report, findings: Vec::new() }
+        let plan = Plan { source, made: DateTime::UNIX_EPOCH, store: Vec::new(), steps };
+        Planned { plan, report, findings: Vec::new() }
     }
 
     #[test]
@@ -174,7 +196,7 @@ mod tests {
             "www.evil.example **b** _i_ ~~s~~ $x$ \u{202e}txt.exe \u{1b}[2J",
         ] {
             let text = markdown(&planned(hostile, 1, 2));
-            let own = ["code", "/code", "details", "/details", "summary", "/summary"];
+            let own = ["br", "code", "/code", "details", "/details", "summary", "/summary"];
             for tag in text.split('<').skip(1) {
                 let name = tag.split('>').next().unwrap();
                 assert!(own.contains(&name), "{hostile:?} made <{name}>");

@@ -6,6 +6,7 @@
 
 mod changes;
 mod decide;
+mod freshness;
 mod inputs;
 mod lint;
 mod markdown;
@@ -24,6 +25,7 @@ pub use schedule::Schedule;
 pub use text::text;
 pub use words::summary;
 
+use crate::model::observed::StoreFinding;
 use crate::model::plan::{Plan, Planned};
 
 /// The steps from published to desired in the order of the images' names, and how every
@@ -33,13 +35,34 @@ pub fn plan(inputs: &Inputs) -> Planned {
     images.sort_by(|a, b| a.image.cmp(&b.image));
     let (mut steps, mut report) = (Vec::new(), Vec::new());
     for desired in images {
-        let (step, stands) = decide::decide(inputs, desired);
-        steps.extend(step);
+        let (of_image, stands) = decide::decide(inputs, desired);
+        steps.extend(of_image);
         report.push(stands);
     }
     let findings = inputs.ruling.findings.values().flatten().cloned().collect();
-    let plan = Plan { source: inputs.source.clone(), made: inputs.now, steps };
+    let store = inputs.observed.store.iter().filter(|f| !is_awaited(f, inputs)).cloned().collect();
+    let plan = Plan { source: inputs.source.clone(), made: inputs.now, store, steps };
     let planned = Planned { plan, report, findings };
     debug_assert_eq!(lint(&planned, inputs), Vec::<String>::new());
     planned
+}
+
+/// Whether an unlisted release is what a publisher was killed over and a build will take up.
+fn is_awaited(finding: &StoreFinding, inputs: &Inputs) -> bool {
+    let StoreFinding::UnlistedRelease { image, version } = finding else { return false };
+    let Some(desired) = inputs.images.iter().find(|d| &d.image == image) else { return false };
+    if inputs.history.get(image).is_some_and(|h| h.leased_by.is_some()) {
+        return true;
+    }
+    match &desired.wanted {
+        // What it will be is not known yet.
+        Wanted::NeedsLock { .. } => true,
+        Wanted::Recipe(resolved) => {
+            let recipe = resolved.recipe.digest();
+            let observed = inputs.observed.images.get(image);
+            let current = observed.and_then(|o| o.channels.get(&desired.channel));
+            version.as_str().ends_with(&format!("-{}", recipe.short()))
+                && current.is_none_or(|c| c.recipe_digest != recipe)
+        }
+    }
 }

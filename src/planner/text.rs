@@ -12,6 +12,9 @@ const MOST_REASONS: usize = 40;
 pub fn text(planned: &Planned) -> String {
     let mut out = String::new();
     line(&mut out, "", &words::source(&planned.plan.source));
+    for finding in &planned.plan.store {
+        line(&mut out, "store: ", &words::store(finding));
+    }
     for report in &planned.report {
         let steps: Vec<&Step> = planned.plan.steps.iter().filter(|s| s.image == report.image).collect();
         if steps.is_empty() {
@@ -28,6 +31,9 @@ pub fn text(planned: &Planned) -> String {
             line(&mut out, "  policy  ", &finding.to_string());
             line(&mut out, "  fix     ", &finding.suggestion);
         }
+        for note in words::notes(report) {
+            line(&mut out, "  note    ", &note);
+        }
     }
     line(&mut out, "", &words::summary(planned));
     out
@@ -41,6 +47,9 @@ fn one_step(out: &mut String, report: &ImageReport, step: &Step) {
     }
     if more > 0 {
         line(out, "  because ", &format!("… and {more} reasons more"));
+    }
+    for mend in words::mends(&step.action) {
+        line(out, "  mend    ", &mend);
     }
     if let Action::Build { layers, .. } = &step.action {
         line(out, "  layers  ", &words::layers(layers));

@@ -2,7 +2,8 @@
 
 use crate::model::catalog::CatalogSource;
 use crate::model::name::RuleName;
-use crate::model::plan::{Action, LayerPlan, Planned, Reason, Status};
+use crate::model::observed::StoreFinding;
+use crate::model::plan::{Action, Damaged, ImageReport, LayerPlan, Planned, Reason, ReleaseRepair, Status};
 use std::fmt::Write;
 
 /// A text from outside, on one line: control and direction-changing characters, which could
@@ -33,6 +34,13 @@ pub(super) fn reason(reason: &Reason) -> String {
         Reason::ChangedField { field, from, to } => format!("{field}: {from} -> {to}"),
         Reason::ChangedPackage { change } => format!("package {change}"),
         Reason::Defect { defect } => defect.to_string(),
+        Reason::OtherDefect { version, defect } => format!("{version}: {defect}"),
+        Reason::Stale { days: 1, max_age_days } => {
+            format!("it is a day old, its spec allows {max_age_days}, and it has no schedule")
+        }
+        Reason::Stale { days, max_age_days } => {
+            format!("it is {days} days old, its spec allows {max_age_days}, and it has no schedule")
+        }
         Reason::Schedule { due } => {
             format!("scheduled look for upstream changes, due {}", due.format("%Y-%m-%dT%H:%M:%SZ"))
         }
@@ -50,12 +58,39 @@ pub(super) fn action(action: &Action) -> String {
     match action {
         Action::Lock => "resolve packages".to_owned(),
         Action::Build { version, channel, .. } => format!("build {version} for {channel}"),
+        Action::Repair { releases } => {
+            let versions: Vec<&str> = releases.iter().map(|r| r.version.as_str()).collect();
+            format!("repair {}", versions.join(", "))
+        }
         Action::Promote { version, channel } => format!("point {channel} to {version}"),
         Action::Resign { versions } => {
             let names: Vec<&str> = versions.iter().map(|v| v.as_str()).collect();
             format!("sign {} again", names.join(", "))
         }
     }
+}
+
+/// What a repair does, one line each, led by the release.
+pub(super) fn mends(action: &Action) -> Vec<String> {
+    let Action::Repair { releases } = action else { return Vec::new() };
+    let of = |r: &ReleaseRepair| r.mends.iter().map(|m| format!("{}: {m}", r.version)).collect::<Vec<_>>();
+    releases.iter().flat_map(of).collect()
+}
+
+/// What is put right in the store itself, one line.
+pub(super) fn store(finding: &StoreFinding) -> String {
+    format!("{}: {finding}", finding.cure())
+}
+
+/// What there is to say of an image beside its steps, one line each.
+pub(super) fn notes(report: &ImageReport) -> Vec<String> {
+    let mut notes: Vec<String> = report.stale.iter().map(ToString::to_string).collect();
+    notes.extend(report.damaged.iter().map(ToString::to_string));
+    for lost in &report.lost {
+        let what = Damaged { defects: lost.defects.clone(), whole: None }.what();
+        notes.push(format!("{} is damaged and no copy of its bytes is left: {what}", lost.version));
+    }
+    notes
 }
 
 /// How an image without a step stands.
@@ -110,15 +145,18 @@ pub fn summary(planned: &Planned) -> String {
         (steps(|a| matches!(a, Action::Lock)), "to resolve"),
         (steps(|a| matches!(a, Action::Promote { .. })), "to promote"),
         (steps(|a| matches!(a, Action::Resign { .. })), "to sign again"),
+        (steps(|a| matches!(a, Action::Repair { .. })), "to repair"),
+        (planned.plan.store.len(), "to put right in the store"),
         (stand(|s| matches!(s, Status::UpToDate)), "up to date"),
         (stand(|s| matches!(s, Status::Waiting { .. })), "waiting"),
         (stand(|s| matches!(s, Status::Stalled { .. })), "stalled"),
         (stand(|s| matches!(s, Status::Paused)), "paused"),
         (stand(|s| matches!(s, Status::Refused { .. })), "refused"),
+        (planned.report.iter().filter(|r| r.stale.is_some()).count(), "stale"),
     ];
     let counts: Vec<String> =
         counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let lead = if planned.plan.steps.is_empty() { "nothing to do" } else { "" };
+    let lead = if planned.plan.is_empty() { "nothing to do" } else { "" };
     match (lead, counts.join(", ")) {
         (lead, counts) if counts.is_empty() => lead.to_owned(),
         ("", counts) => counts,

@@ -57,6 +57,7 @@ fn desired(
         channel: spec.channel.clone(),
         paused: spec.paused,
         schedule,
+        max_age_days: spec.freshness.max_age_days,
         lock_pinned: document.lock.is_some(),
         commit_date: commit.map_or_else(|| world.clock.now(), |c| c.date),
         wanted: wanted(world, document, made, published)?,

@@ -9,6 +9,7 @@ mod desired;
 mod evidence;
 mod heartbeat;
 mod journal;
+mod looking;
 mod needs;
 mod policies;
 pub mod rebuild;
@@ -18,12 +19,15 @@ mod settle;
 
 pub use policies::may_be_promoted;
 
+pub use looking::Looking;
+
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
 use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
 use crate::model::catalog::Catalog;
 use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::observed::StoreFinding;
 use crate::model::plan::{Action, Planned, Status, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
@@ -54,6 +58,8 @@ pub struct World<'a> {
     pub mirrors: Vec<Mirror>,
     /// What happened before; none when nothing ever did and nothing may be written.
     pub state: Option<State>,
+    /// How deep the store is looked into.
+    pub looking: Looking,
     /// Runs what is asynchronous.
     pub runtime: tokio::runtime::Handle,
     /// Where progress goes.
@@ -97,10 +103,20 @@ pub struct Decided {
 pub struct Outcome {
     /// Releases that are on their channels now.
     pub published: Vec<(ImageName, Version, ChannelName)>,
+    /// Damaged releases that are whole again.
+    pub repaired: Vec<(ImageName, Version)>,
     /// Images that failed.
     pub failed: Vec<(ImageName, Failure)>,
     /// Steps that were not taken, because somebody asked to stop.
     pub remaining: Vec<Step>,
+}
+
+/// What came of one step.
+enum Done {
+    Published(Version, ChannelName),
+    Repaired(Vec<Version>),
+    /// It was left to another process, or taken before.
+    Nothing,
 }
 
 impl World<'_> {
@@ -110,8 +126,7 @@ impl World<'_> {
     /// If the store or the state cannot be read; an image that cannot be resolved is in
     /// [`Decided::failed`].
     pub fn plan(&self) -> Result<Decided> {
-        let names: Vec<ImageName> = self.selected.iter().cloned().collect();
-        let observed = self.store.observe(&self.keys, &names)?;
+        let observed = self.observe()?;
         let made = self.made_locks(&self.selected)?;
         let mut gathered = desired::gather(self, &self.selected, &observed, &made);
         let ruling = self.ruling(&gathered.desired, &gathered.failed, &observed);
@@ -228,19 +243,29 @@ impl World<'_> {
     /// # Errors
     /// Only what concerns no single image.
     pub fn carry_out(&self, decided: &Decided, publishing: &Publishing, jobs: usize) -> Result<Outcome> {
-        let mut steps: Vec<&Step> =
+        let steps: Vec<&Step> =
             decided.planned.plan.steps.iter().filter(|s| !matches!(s.action, Action::Lock)).collect();
+        self.announce(&decided.planned, true)?;
+        self.tidy(&decided.planned.plan.store, publishing);
+        // The steps of one image are taken one after the other.
+        let mut images: Vec<&[&Step]> = steps.chunk_by(|a, b| a.image == b.image).collect();
         // One that failed before may take its time to fail again; nobody waits for that.
-        steps.sort_by_key(|step| decided.failed_before.contains(&step.image));
+        images.sort_by_key(|steps| steps.first().is_some_and(|s| decided.failed_before.contains(&s.image)));
         let next = std::sync::atomic::AtomicUsize::new(0);
         let outcome = Mutex::new(Outcome { failed: decided.failed.clone(), ..Outcome::default() });
         let work = || {
-            while let Some(step) = steps.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+            let next = || images.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+            for step in std::iter::from_fn(next).copied().flatten() {
                 let result = self.cancel.check().and_then(|()| self.take(step, decided, publishing));
                 let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match result {
-                    Ok(Some(done)) => outcome.published.push(done),
-                    Ok(None) => {}
+                    Ok(Done::Published(version, channel)) => {
+                        outcome.published.push((step.image.clone(), version, channel));
+                    }
+                    Ok(Done::Repaired(versions)) => {
+                        outcome.repaired.extend(versions.into_iter().map(|v| (step.image.clone(), v)));
+                    }
+                    Ok(Done::Nothing) => {}
                     Err(f) if f.class == FailureClass::Cancelled => outcome.remaining.push((*step).clone()),
                     Err(failure) => {
                         self.events
@@ -251,36 +276,49 @@ impl World<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..jobs.clamp(1, steps.len().max(1)) {
+            for _ in 1..jobs.clamp(1, images.len().max(1)) {
                 scope.spawn(work);
             }
             work();
         });
         let mut outcome = outcome.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         outcome.published.sort();
+        outcome.repaired.sort();
         Ok(outcome)
     }
 
-    fn take(
-        &self,
-        step: &Step,
-        decided: &Decided,
-        publishing: &Publishing,
-    ) -> Result<Option<(ImageName, Version, ChannelName)>> {
+    /// Puts the store itself right; what cannot be moved keeps nobody from publishing.
+    fn tidy(&self, findings: &[StoreFinding], publishing: &Publishing) {
+        if findings.is_empty() {
+            return;
+        }
+        if let Err(failure) = self.store.tidy(findings, &publishing.signers, self.clock.now()) {
+            self.events.warn(format!("putting the store right: {failure}"));
+        }
+    }
+
+    fn take(&self, step: &Step, decided: &Decided, publishing: &Publishing) -> Result<Done> {
         let image = &step.image;
         match &step.action {
-            Action::Lock => Ok(None),
+            Action::Lock => Ok(Done::Nothing),
+            Action::Repair { releases } => {
+                for release in releases {
+                    let (version, mends) = (&release.version, &release.mends);
+                    self.store.repair(image, version, mends, &publishing.signers, self.clock.now())?;
+                }
+                Ok(Done::Repaired(releases.iter().map(|r| r.version.clone()).collect()))
+            }
             Action::Promote { version, channel } => {
                 let manifest = self.store.manifest(image, version, &self.keys)?;
                 let signers = &publishing.signers;
                 policies::may_be_promoted(self.catalog, self.files, &self.events, &manifest, signers)?;
                 self.store.promote(image, version, channel, &publishing.signers, self.clock.now())?;
                 self.events.emit(Event::Published { image: image.clone(), version: version.clone() });
-                Ok(Some((image.clone(), version.clone(), channel.clone())))
+                Ok(Done::Published(version.clone(), channel.clone()))
             }
             Action::Resign { versions } => {
                 self.store.resign(image, versions, &publishing.signers, self.clock.now())?;
-                Ok(None)
+                Ok(Done::Nothing)
             }
             Action::Build { version, channel, .. } => {
                 let resolved = decided
@@ -288,7 +326,7 @@ impl World<'_> {
                     .get(image)
                     .ok_or_else(|| Failure::bug(format!("the plan builds {image} and has no recipe")))?;
                 let done = run::drive(self, resolved, step, version, channel, publishing)?;
-                Ok(done.then(|| (image.clone(), version.clone(), channel.clone())))
+                Ok(if done { Done::Published(version.clone(), channel.clone()) } else { Done::Nothing })
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::model::run::{Run, RunState};
 use crate::model::{
     Artifact, ArtifactKind, Digest, Emitter, Event, Failure, FailureClass, Result, VerifiedArtifact,
 };
-use crate::release::{Publication, changelog};
+use crate::release::{Look, Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
 use std::path::Path;
@@ -149,6 +149,9 @@ impl Steps<'_, '_> {
 
         world.may_be_verified(&step.image, &built)?;
 
+        if self.restore(resolved, channel, publishing)? {
+            return remove_tree(&folder);
+        }
         self.enter(RunState::Verifying)?;
         let artifacts = self.verify(resolved, &built, &session)?;
 
@@ -184,12 +187,44 @@ impl Steps<'_, '_> {
             ))?,
             None => world.store.publish(publication, &publishing.signers)?,
         };
+        world.remember(&self.run.image, &self.run.version)?;
         // Published: the copies that were verified are not needed any more.
         remove_tree(&folder)?;
         point(Point::ArtifactsRemoved)?;
         let (image, version) = (self.run.image.clone(), self.run.version.clone());
         self.events().emit(Event::Published { image, version });
         Ok(())
+    }
+
+    /// Makes a damaged release of this very recipe whole with what was just built. That needs
+    /// no new proof: the signed manifest has the evidence of the same bytes. `false` if there
+    /// is no such release, or the bytes are others: then a new one takes its place.
+    fn restore(
+        &mut self,
+        resolved: &ResolvedRecipe,
+        channel: &ChannelName,
+        publishing: &Publishing,
+    ) -> Result<bool> {
+        let world = self.world;
+        let (image, version, now) = (self.run.image.clone(), self.run.version.clone(), world.clock.now());
+        let look = Look {
+            keys: &publishing.signers.keys(),
+            wanted: &[],
+            whole_store: false,
+            hash_older_than: None,
+            copies: &|_| world.copies(&resolved.recipe.digest()),
+            now,
+            events: &world.events,
+            cancel: &world.cancel,
+        };
+        let Some(mends) = world.store.mends_from(&look, &image, &version)? else { return Ok(false) };
+        self.enter(RunState::Verifying)?;
+        self.enter(RunState::Publishing)?;
+        world.store.repair(&image, &version, &mends, &publishing.signers, now)?;
+        world.store.promote(&image, &version, channel, &publishing.signers, now)?;
+        world.remember(&image, &version)?;
+        world.events.emit(Event::Published { image, version });
+        Ok(true)
     }
 
     /// The evidence is held by `session` until the release is published.

@@ -11,6 +11,7 @@ pub mod dsse;
 pub mod inputs;
 pub mod keyless;
 pub mod keys;
+pub mod notices;
 pub mod openpgp;
 pub mod pages;
 pub mod path;
@@ -22,7 +23,7 @@ pub mod store;
 pub mod sums;
 
 pub use keys::{PublicKey, Signer, Trust};
-pub use store::{Publication, Signers, Store};
+pub use store::{Look, Memory, Publication, Signers, Store};
 
 /// This program and its version, as manifests and documents name it.
 pub const TOOL: &str = concat!("bootwright ", env!("CARGO_PKG_VERSION"));

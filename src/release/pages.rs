@@ -4,6 +4,7 @@
 //! what they say can be checked with what they link to.
 
 use super::changelog::Changes;
+use super::notices::Notice;
 use crate::model::ArtifactKind;
 use crate::model::artifact::InstalledPackage;
 use crate::model::evidence::{Check, Evidence, Verdict};
@@ -58,11 +59,25 @@ pub struct ImageView<'a> {
     pub channels: &'a BTreeMap<ChannelName, Version>,
     /// Its releases, newest first; without a manifest where that cannot be read.
     pub releases: Vec<(&'a IndexedRelease, Option<Manifest>)>,
+    /// What is said of the releases on its channels.
+    pub notices: Option<&'a BTreeMap<ChannelName, Notice>>,
 }
 
 impl ImageView<'_> {
     fn newest(&self) -> Option<&Manifest> {
         self.releases.iter().find_map(|(_, manifest)| manifest.as_ref())
+    }
+
+    /// What is said of a release, unless the channel has come to another one since.
+    fn notices_of(&self, channel: &ChannelName, version: &Version) -> Vec<NoticeRow> {
+        let notice = self.notices.and_then(|n| n.get(channel)).filter(|n| &n.version == version);
+        let Some(Notice { stale, damaged, .. }) = notice else { return Vec::new() };
+        let stale = stale.iter().map(|s| NoticeRow { text: format!("This release is {s}."), instead: None });
+        let damaged = damaged.iter().map(|d| NoticeRow {
+            text: format!("Do not use this release: {}.", d.what()),
+            instead: d.whole.as_ref().map(ToString::to_string),
+        });
+        damaged.chain(stale).collect()
     }
 
     fn channel_rows(&self) -> Vec<ChannelRow> {
@@ -74,13 +89,21 @@ impl ImageView<'_> {
                 date: date(listed.published),
                 sizes: manifest.as_ref().map(sizes).unwrap_or_default(),
                 files: manifest.as_ref().map(artifact_rows).unwrap_or_default(),
+                notices: self.notices_of(name, version),
             })
         };
         self.channels.iter().filter_map(row).collect()
     }
 }
 
+struct NoticeRow {
+    text: String,
+    /// A release to take instead.
+    instead: Option<String>,
+}
+
 struct ChannelRow {
+    notices: Vec<NoticeRow>,
     name: String,
     version: String,
     date: String,

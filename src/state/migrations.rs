@@ -4,17 +4,17 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, IntoIden, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-use super::tables::{check, event, lease, made_lock, run};
+use super::tables::{check, event, lease, look, made_lock, run};
 
 /// The number of steps, which is the version of a database.
-pub(super) const COUNT: i32 = 1;
+pub(super) const COUNT: i32 = 2;
 
 pub(super) struct Migrator;
 
 #[sea_orm_migration::async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Looks)]
     }
 }
 
@@ -35,6 +35,27 @@ impl MigrationTrait for First {
         leases(manager).await?;
         checks(manager).await?;
         made_locks(manager).await
+    }
+}
+
+/// What published files looked like when they were last hashed.
+struct Looks;
+
+impl MigrationName for Looks {
+    fn name(&self) -> &'static str {
+        "0002-looks"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for Looks {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use look::{Column, Entity};
+        let mut table = Table::create();
+        table.table(Entity).col(text(Column::Image)).col(text(Column::Version)).col(text(Column::Files));
+        table.col(maybe(number(Column::Checked)));
+        table.primary_key(Index::create().col(Column::Image).col(Column::Version));
+        manager.create_table(table).await
     }
 }
 

@@ -13,6 +13,7 @@
 mod checks;
 mod errors;
 mod leases;
+mod looks;
 mod migrations;
 mod open;
 mod process;
@@ -21,6 +22,7 @@ mod runs;
 mod tables;
 
 pub use leases::{Acquired, Holder, Lease, image_lease};
+pub use looks::Look;
 pub use prune::{LONGEST_MEMORY, RUNS_KEPT};
 pub use runs::EVENTS_KEPT;
 

@@ -121,3 +121,25 @@ pub(super) mod made_lock {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// What the files of a published release looked like when they were last hashed.
+pub(super) mod look {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "looks")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub image: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub version: String,
+        /// When every byte was last hashed.
+        pub checked: Option<i64>,
+        pub files: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod double_build;
 mod keys;
+mod observe;
 mod outputs;
 mod pipeline;
 mod plans;

@@ -17,7 +17,7 @@ use bootwright::model::spec::{Architecture, Base, BootMode, Limits, Output as Wa
 use bootwright::model::{ArtifactKind, Digest, ErrorCode, FailureClass};
 use bootwright::release::changelog::{CommitLine, Inputs};
 use bootwright::release::store::check::{verify_file, verify_folder};
-use bootwright::release::store::{Fetch, Memory, Wanted};
+use bootwright::release::store::{Fetch, IndexMemory, Wanted};
 use bootwright::release::{Publication, Signer, Signers, Store, Trust, dsse, openpgp, provenance};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ fn recipe(lock: &Lock) -> Recipe {
     }
 }
 
-fn witness(dir: &Path, kind: ArtifactKind, bytes: &[u8]) -> (Artifact, VerifiedArtifact) {
+pub(super) fn witness(dir: &Path, kind: ArtifactKind, bytes: &[u8]) -> (Artifact, VerifiedArtifact) {
     let path = dir.join(format!("built.{}", kind.suffix()));
     std::fs::write(&path, bytes).unwrap();
     let artifact = Artifact { kind, path, digest: Digest::of(bytes), size: bytes.len() as u64 };
@@ -264,7 +264,7 @@ impl Shop {
         &self,
         source: &str,
         to: &Path,
-        memory: Option<&Memory>,
+        memory: Option<&IndexMemory>,
     ) -> bootwright::model::Result<u64> {
         let request = Fetch {
             source,
@@ -381,7 +381,7 @@ fn one_wrong_byte_anywhere_is_found() {
         assert_eq!(shop.defects(&manifest), [], "{name} restored");
     }
     std::fs::write(folder.join("extra.iso"), "x").unwrap();
-    assert_eq!(shop.defects(&manifest), [Defect::Unsigned { file: "extra.iso".into() }]);
+    assert_eq!(shop.defects(&manifest), [Defect::Orphaned { file: "extra.iso".into() }]);
 }
 
 #[test]
@@ -632,7 +632,7 @@ async fn a_store_that_lies_is_refused() {
     // An old, rightly signed index.
     let index = shop.store.path().join("index.dsse.json");
     let good_index = std::fs::read(&index).unwrap();
-    let memory = Memory::new(shop.dir.path(), &source);
+    let memory = IndexMemory::new(shop.dir.path(), &source);
     memory.keep(&shop.store.index(&shop.keys()).unwrap()).unwrap();
     std::fs::write(&index, &old_index).unwrap();
     assert_eq!(code(shop.fetch(&source, to.path(), Some(&memory)).await), ErrorCode::Untrusted);

@@ -1,8 +1,9 @@
 //! `bootwright.yaml`.
 
 use super::{Report, doubled, signing};
-use crate::model::settings::{Mirror, Settings};
+use crate::model::settings::{Mirror, Settings, StoreSettings};
 use crate::model::spec::Base;
+use crate::model::{ImageName, Version};
 
 pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (field, path) in [("store.path", &settings.store.path), ("cache.path", &settings.cache.path)] {
@@ -20,6 +21,8 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
             "Write it as registry.example/team, without https:// and without a tag.",
         );
     }
+    deep_check(report, &settings.store);
+    held(report, &settings.store.retention.hold);
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         check_mirror(report, &format!("mirrors[{index}]"), mirror);
     }
@@ -32,6 +35,45 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
         );
     }
     doubled(report, "channels", &settings.channels);
+}
+
+fn deep_check(report: &mut Report<'_>, store: &StoreSettings) {
+    if let Some(text) = &store.deep_check
+        && let Err(why) = super::schedule::check_schedule(text)
+    {
+        report.error(
+            "store.deepCheck",
+            format!("{text:?} is not a schedule: {why}"),
+            "Write minute, hour, day of month, month and day of week: \"0 4 * * 0\" is Sundays at 4:00.",
+        );
+    }
+    if let Some(zone) = &store.deep_check_time_zone {
+        super::accounts::time_zone(report, "store.deepCheckTimeZone", zone);
+        if store.deep_check.is_none() {
+            report.error(
+                "store.deepCheckTimeZone",
+                "nothing reads this: there is no schedule",
+                "Add `deepCheck`, or take this away.",
+            );
+        }
+    }
+}
+
+fn held(report: &mut Report<'_>, hold: &[String]) {
+    for (index, text) in hold.iter().enumerate() {
+        let parts = text.split_once('/');
+        let good = |(image, version): (&str, &str)| {
+            image.parse::<ImageName>().is_ok() && version.parse::<Version>().is_ok()
+        };
+        if !parts.is_some_and(good) {
+            report.error(
+                &format!("store.retention.hold[{index}]"),
+                format!("{text:?} is not a release"),
+                "Write IMAGE/VERSION, as `bootwright release list` shows them.",
+            );
+        }
+    }
+    doubled(report, "store.retention.hold", hold);
 }
 
 pub(super) fn path_is_sane(report: &mut Report<'_>, field: &str, path: &str) {

@@ -46,6 +46,13 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
         let image = palette.strong(image.as_str());
         out.push_str(&format!("{} {image} {}\n", palette.good("signed again"), versions.join(", ")));
     }
+    for repaired in &report.repaired {
+        let image = palette.strong(repaired.image.as_str());
+        out.push_str(&format!("{} {image} {}\n", palette.good("repaired"), repaired.version));
+    }
+    for finding in &report.planned.plan.store {
+        out.push_str(&format!("store: {}\n", clean(&finding.to_string())));
+    }
     for failed in &report.failed {
         let image = palette.strong(failed.image.as_str());
         out.push_str(&format!("{} {image}: {}\n", palette.bad("failed"), error::one_line(&failed.failure)));
@@ -65,6 +72,12 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
         ));
         out.push_str(&format!("  {} {}\n", palette.good("fix:"), clean(&finding.suggestion)));
     }
+    for image in &report.planned.report {
+        if let Some(stale) = &image.stale {
+            let name = palette.strong(image.image.as_str());
+            out.push_str(&format!("{name}: {}\n", palette.poor(&clean(&stale.to_string()))));
+        }
+    }
     if report.interrupted {
         out.push_str(&format!("{}; what remains:\n", palette.poor("stopped on request")));
     } else if !report.remaining.is_empty() {
@@ -74,12 +87,16 @@ pub fn reconcile(report: &ReconcileReport, palette: Palette) -> String {
         out.push_str(&format!("  {}\n", clean(step)));
     }
     let time = duration(report.elapsed_ms);
-    if report.planned.plan.steps.is_empty() {
+    if report.planned.plan.is_empty() {
         out.push_str(&format!("{} ({time})\n", planner::summary(&report.planned).trim_end_matches('.')));
     } else {
         let (done, failed) = (report.published.len(), report.failed.len());
         let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-        out.push_str(&format!("{done} published{failed} ({time})\n"));
+        let repaired = match report.repaired.len() {
+            0 => String::new(),
+            n => format!(", {n} repaired"),
+        };
+        out.push_str(&format!("{done} published{repaired}{failed} ({time})\n"));
     }
     out
 }
@@ -111,7 +128,8 @@ mod tests {
 
     fn planned(steps: Vec<Step>, report: Vec<ImageReport>) -> Planned {
         let source = CatalogSource { location: "demo".to_owned(), commit: None };
-        Planned { plan: Plan { source, made: DateTime::UNIX_EPOCH, steps }, report, findings: Vec::new() }
+        let plan = Plan { source, made: DateTime::UNIX_EPOCH, store: Vec::new(), steps };
+        Planned { plan, report, findings: Vec::new() }
     }
 
     fn build() -> Step {
@@ -128,13 +146,22 @@ mod tests {
     }
 
     fn status(name: &str, status: Status) -> ImageReport {
-        ImageReport { image: name.parse().unwrap(), current: None, status }
+        ImageReport {
+            image: name.parse().unwrap(),
+            channel: "edge".parse().unwrap(),
+            current: None,
+            status,
+            stale: None,
+            damaged: None,
+            lost: Vec::new(),
+        }
     }
 
     fn report() -> ReconcileReport {
         ReconcileReport {
             planned: planned(vec![build()], vec![status("gw", Status::Planned)]),
             published: Vec::new(),
+            repaired: Vec::new(),
             failed: Vec::new(),
             remaining: Vec::new(),
             interrupted: false,

@@ -5,8 +5,8 @@ use crate::cli::terminal::{Palette, clean, clean_lines, duration};
 use crate::model::evidence::{Evidence, Verdict};
 use crate::model::rebuild::RebuiltFile;
 use crate::ops::{
-    BootReport, FetchReport, ListedImage, PromoteReport, RebuildReport, ReleaseList, ReleaseShow,
-    VerifyReport,
+    BootReport, FetchReport, ListedImage, PromoteReport, PruneReport, RebuildReport, ReleaseList,
+    ReleaseShow, VerifyReport,
 };
 
 pub fn list(report: &ReleaseList, palette: Palette) -> String {
@@ -26,7 +26,16 @@ pub fn list(report: &ReleaseList, palette: Palette) -> String {
             ]);
         }
     }
-    table.text(|row, _, cell| if row == 0 { palette.faint(&cell) } else { cell })
+    let mut out = table.text(|row, _, cell| if row == 0 { palette.faint(&cell) } else { cell });
+    for image in &report.images {
+        for release in &image.releases {
+            for note in &release.notes {
+                let note = palette.poor(&clean(note));
+                out.push_str(&format!("{} {}: {note}\n", image.image, release.version));
+            }
+        }
+    }
+    out
 }
 
 fn channels_of(image: &ListedImage, version: &crate::model::Version) -> Vec<String> {
@@ -195,6 +204,34 @@ fn rebuilt(file: &RebuiltFile, palette: Palette) -> String {
     out
 }
 
+pub fn prune(report: &PruneReport, palette: Palette) -> String {
+    let mut table = Table::new(["image", "version", "published", "size", "why"]);
+    for release in &report.removed {
+        let what = if report.done { "removed" } else { "would go" };
+        table.row([
+            release.image.to_string(),
+            release.version.to_string(),
+            moment(release.published),
+            bytes(release.bytes),
+            what.to_owned(),
+        ]);
+    }
+    let mut out = String::new();
+    if !report.removed.is_empty() {
+        out = table.text(|row, _, cell| if row == 0 { palette.faint(&cell) } else { cell });
+    }
+    let (goes, stays) = (count(report.removed.len(), "release"), report.kept.len());
+    out.push_str(&match (report.done, report.removed.is_empty()) {
+        (_, true) => format!("nothing goes, {stays} stay\n"),
+        (true, _) => format!("removed {goes}, {}; {stays} stay\n", bytes(report.bytes)),
+        (false, _) => format!(
+            "{goes}, {} would go, {stays} would stay; nothing was removed: add --yes\n",
+            bytes(report.bytes)
+        ),
+    });
+    out
+}
+
 pub fn boot(report: &BootReport, _palette: Palette) -> String {
     format!(
         "{} ran for {} ({}, {})\n",
@@ -243,6 +280,7 @@ mod tests {
             recipe: crate::model::Digest::of("r"),
             size: None,
             commit: Some("0123456789abcdef".to_owned()),
+            notes: vec!["published file gw.iso is missing".to_owned()],
         };
         let image = ListedImage {
             image: "gw".parse().unwrap(),
@@ -254,5 +292,6 @@ mod tests {
             list(&ReleaseList { store: "s".to_owned(), serial: 1, images: vec![image] }, Palette::default());
         let row = list.lines().nth(1).unwrap();
         assert_eq!(row, "gw     20240101-0123abcd  edge stable  1970-01-01 00:00 UTC  unreadable  01234567");
+        assert_eq!(list.lines().last(), Some("gw 20240101-0123abcd: published file gw.iso is missing"));
     }
 }

@@ -174,7 +174,7 @@ pub(super) fn release(
     let unreadable = |defect| Ok(Checked { manifest: None, defects: vec![defect], vouched: Vec::new() });
     let altered = |how: &str| Defect::Altered { file: MANIFEST.to_owned(), how: how.to_owned() };
     let bytes = match read_plain(&folder.join(MANIFEST), TEXT_LIMIT)? {
-        Plain::Missing => return unreadable(Defect::Missing { file: MANIFEST.to_owned() }),
+        Plain::Missing => return unreadable(no_manifest(folder)),
         Plain::Other(how) => return unreadable(altered(how)),
         Plain::Bytes(bytes) => bytes,
     };
@@ -192,6 +192,33 @@ pub(super) fn release(
         findings.defects.extend(strangers(folder, &manifest)?);
     }
     Ok(Checked { manifest: Some(manifest), defects: findings.defects, vouched: findings.vouched })
+}
+
+/// Checks a release that no channel points to: its manifest against the index, its files by
+/// size. Signatures are for the deep look.
+pub(super) fn sizes(folder: &Path, expected: &Expected<'_>) -> Result<Checked> {
+    let Some(bytes) = read_if_exists(&folder.join(MANIFEST), TEXT_LIMIT)? else {
+        return Ok(Checked { manifest: None, defects: vec![no_manifest(folder)], vouched: Vec::new() });
+    };
+    let manifest = match manifest_of(&bytes, Some(expected)) {
+        Ok(manifest) => manifest,
+        Err(how) => {
+            let defect = Defect::Altered { file: MANIFEST.to_owned(), how };
+            return Ok(Checked { manifest: None, defects: vec![defect], vouched: Vec::new() });
+        }
+    };
+    let mut defects = Vec::new();
+    for file in &manifest.files {
+        defects.extend(check_file(folder, file, &Trust::of([]), Depth::Sizes)?);
+    }
+    Ok(Checked { manifest: Some(manifest), defects, vouched: Vec::new() })
+}
+
+fn no_manifest(folder: &Path) -> Defect {
+    match folder.symlink_metadata() {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Defect::NoFolder,
+        _ => Defect::Missing { file: MANIFEST.to_owned() },
+    }
 }
 
 fn manifest_of(bytes: &[u8], expected: Option<&Expected<'_>>) -> Result<Manifest, String> {
@@ -373,6 +400,9 @@ fn check_file(folder: &Path, file: &ReleaseFile, trust: &Trust, depth: Depth) ->
     if !metadata.is_file() {
         return altered("it is no plain file".to_owned());
     }
+    if metadata.len() < file.size {
+        return Ok(Some(Defect::Truncated { file: name, size: metadata.len(), expected: file.size }));
+    }
     if metadata.len() != file.size {
         return altered(format!("it has {} bytes, the manifest says {}", metadata.len(), file.size));
     }
@@ -392,7 +422,7 @@ fn check_file(folder: &Path, file: &ReleaseFile, trust: &Trust, depth: Depth) ->
 }
 
 /// Files in the folder that nothing signed speaks of.
-fn strangers(folder: &Path, manifest: &Manifest) -> Result<Vec<Defect>> {
+pub(super) fn strangers(folder: &Path, manifest: &Manifest) -> Result<Vec<Defect>> {
     let known: BTreeSet<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
     let mut found = BTreeSet::new();
     let mut open = vec![(folder.to_owned(), String::new())];
@@ -408,5 +438,5 @@ fn strangers(folder: &Path, manifest: &Manifest) -> Result<Vec<Defect>> {
             }
         }
     }
-    Ok(found.into_iter().map(|file| Defect::Unsigned { file }).collect())
+    Ok(found.into_iter().map(|file| Defect::Orphaned { file }).collect())
 }

@@ -2,7 +2,7 @@
 //! the signed ones.
 
 use super::check::{self, TEXT_LIMIT};
-use super::{MANIFEST, Memory, index, signatures};
+use super::{MANIFEST, IndexMemory, index, signatures};
 use crate::effects::fetch::{Download, chain, client, fetch_all};
 use crate::effects::files::{digest_file, read_if_exists, write_atomic};
 use crate::effects::{Cancel, Task};
@@ -33,7 +33,7 @@ pub struct Fetch<'a> {
     pub keys: &'a Trust,
     /// What is remembered of this store: an index that is older than one seen before is
     /// refused, so that nobody can play an old release as the newest.
-    pub memory: Option<&'a Memory>,
+    pub memory: Option<&'a IndexMemory>,
 }
 
 /// Which release of an image.
@@ -204,7 +204,7 @@ impl Source {
 
     async fn index(&self, request: &Fetch<'_>) -> Result<Index> {
         // What was seen is read first: an index that comes in between is newer.
-        let seen = request.memory.map_or(Ok(None), Memory::recall)?;
+        let seen = request.memory.map_or(Ok(None), IndexMemory::recall)?;
         let bytes = self.read(index::ENVELOPE, index::LIMIT).await?.ok_or_else(|| {
             Failure::not_found(format!("{} is no release store", request.source))
                 .hint(format!("It has no {}.", index::ENVELOPE))

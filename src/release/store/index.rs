@@ -17,7 +17,9 @@ use std::path::Path;
 /// The signed index: payload and signatures in one file.
 pub(super) const ENVELOPE: &str = "index.dsse.json";
 /// The same payload for people.
-const COPY: &str = "index.json";
+pub(super) const COPY: &str = "index.json";
+/// A detached signature of the copy, in cosign's form.
+pub(super) const COPY_SIGNATURE: &str = "index.json.sig";
 /// What the envelope says it holds.
 const PAYLOAD_TYPE: &str = "application/vnd.bootwright.index+json";
 /// No index is larger, in bytes.
@@ -161,7 +163,7 @@ fn drop_signatures(store: &Path, wanted: &[String]) -> Result<()> {
 pub(super) fn copies_are_older(store: &Path) -> bool {
     let written = |name: &str| std::fs::metadata(store.join(name)).and_then(|meta| meta.modified()).ok();
     let Some(index) = written(ENVELOPE) else { return false };
-    let (copy, signature) = (written(COPY), written(&format!("{COPY}.sig")));
+    let (copy, signature) = (written(COPY), written(COPY_SIGNATURE));
     copy.is_none_or(|copy| copy < index) || signature < copy
 }
 

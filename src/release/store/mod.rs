@@ -9,7 +9,9 @@
 //! IMAGE/VERSION/manifest.json      every file with size and digest; .sig beside it
 //! IMAGE/VERSION/SHA256SUMS         for sha256sum; .sig, and .asc or .sigstore.json where asked for
 //! IMAGE/VERSION/…                  artifacts, block map, SBOM, provenance, changelog, evidence
+//! status.json                      what the pages say of stale and damaged releases; for people
 //! .staging/                        releases that are being written
+//! .quarantine/DATE/                what did not belong where it was
 //! .lock                            held by the one writer
 //! ```
 //!
@@ -18,13 +20,16 @@
 //! a reader that opens two files between two renames would see a pair that does not match;
 //! `index.json` and its `.sig` are two files and written after it, so they are for people only.
 
+mod announce;
 pub mod check;
 pub mod fetch;
 mod index;
 pub mod inputs;
 mod mend;
-mod observe;
+pub mod observe;
+pub mod prune;
 mod publish;
+mod repair;
 mod resign;
 mod seen;
 mod signatures;
@@ -32,8 +37,9 @@ mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
+pub use observe::{Look, Memory};
 pub use publish::{Publication, Staged};
-pub use seen::{Memory, SeenIndex};
+pub use seen::{IndexMemory, SeenIndex};
 
 use super::keys::{Signer, Trust};
 use super::{openpgp, rebuild};
@@ -60,7 +66,7 @@ pub struct Store {
     url: Option<String>,
     /// The highest serial of the index that was read so far. Clones share it.
     seen: Arc<AtomicU64>,
-    memory: Option<Memory>,
+    memory: Option<IndexMemory>,
 }
 
 /// Who signs, and whose signatures count.
@@ -146,7 +152,7 @@ impl Store {
     /// older than one seen before is refused.
     #[must_use]
     pub fn with_memory(mut self, state: &Path) -> Self {
-        self.memory = Some(Memory::new(state, &self.path.to_string_lossy()));
+        self.memory = Some(IndexMemory::new(state, &self.path.to_string_lossy()));
         self
     }
 
@@ -188,7 +194,7 @@ impl Store {
     }
 
     fn recall(&self) -> Result<Option<SeenIndex>> {
-        self.memory.as_ref().map_or(Ok(None), Memory::recall)
+        self.memory.as_ref().map_or(Ok(None), IndexMemory::recall)
     }
 
     fn is_new_enough(&self, index: Index, seen: Option<&SeenIndex>) -> Result<Index> {
@@ -299,7 +305,7 @@ fn after(seen: Option<&SeenIndex>) -> Index {
 struct Writer<'a> {
     store: &'a Store,
     signers: &'a Signers,
-    _lock: FileLock,
+    lock: FileLock,
     /// Device and inode of the store's folder.
     place: (u64, u64),
     /// As it was read.
@@ -327,7 +333,7 @@ impl<'a> Writer<'a> {
         let (before, outlived) = store.index_outlived(signers.keys())?;
         let again = outlived.is_some();
         point(Point::StoreLocked)?;
-        Ok(Self { store, signers, _lock: lock, place, index: before.clone(), before, again })
+        Ok(Self { store, signers, lock, place, index: before.clone(), before, again })
     }
 
     /// # Errors
@@ -343,6 +349,16 @@ impl<'a> Writer<'a> {
     /// Writes the pages and then the index, if it changed. `image` is the one that was
     /// worked on.
     fn finish(mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
+        self.write(image, now)
+    }
+
+    /// As [`Writer::finish`], and gives the lock to whoever has more to do.
+    fn finish_and_hold(mut self, now: DateTime<Utc>) -> Result<FileLock> {
+        self.write(None, now)?;
+        Ok(self.lock)
+    }
+
+    fn write(&mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
         let changed = self.again || self.index != self.before;
         if changed {
             self.index.serial = self.before.serial + 1;
@@ -350,7 +366,9 @@ impl<'a> Writer<'a> {
             self.index.updated = now.max(self.before.updated);
         }
         self.check_place()?;
-        site::write(self.store, &self.index, image, &self.signers.all())?;
+        let signers = self.signers.all();
+        let keys: Vec<_> = signers.iter().map(|signer| signer.public()).collect();
+        site::write(self.store, &self.index, image, &self.store.notices()?, &keys)?;
         point(Point::PagesPut)?;
         if changed {
             self.check_place()?;

@@ -30,12 +30,12 @@ pub struct SeenIndex {
 
 /// The place of the memory of one store.
 #[derive(Clone, Debug)]
-pub struct Memory {
+pub struct IndexMemory {
     state: PathBuf,
     source: String,
 }
 
-impl Memory {
+impl IndexMemory {
     /// The memory of the store at `source` (a folder or an address), below the folder of
     /// caches and state. Nothing is touched.
     pub fn new(state: &Path, source: &str) -> Self {
@@ -126,13 +126,13 @@ mod tests {
     #[test]
     fn an_older_or_another_index_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let memory = Memory::new(dir.path(), "https://example.org/store/");
+        let memory = IndexMemory::new(dir.path(), "https://example.org/store/");
         assert_eq!(memory.recall().unwrap(), None);
         memory.keep(&index(0, 0)).unwrap();
         assert_eq!(memory.recall().unwrap(), None, "no index is nothing to remember");
         memory.keep(&index(5, 0)).unwrap();
         memory.keep(&index(3, 0)).unwrap();
-        let seen = Memory::new(dir.path(), "https://example.org/store").recall().unwrap();
+        let seen = IndexMemory::new(dir.path(), "https://example.org/store").recall().unwrap();
         assert_eq!(seen.as_ref().map(|s| s.serial), Some(5));
         for good in [index(5, 0), index(6, 1)] {
             memory.check(&good, seen.as_ref()).unwrap();
@@ -152,7 +152,7 @@ mod tests {
         let store = dir.path().join("store");
         std::fs::create_dir(&store).unwrap();
         std::os::unix::fs::symlink("store", dir.path().join("link")).unwrap();
-        let of = |source: String| Memory::new(dir.path(), &source).path();
+        let of = |source: String| IndexMemory::new(dir.path(), &source).path();
         let path = of(store.display().to_string());
         for same in [
             format!("{}/", store.display()),

@@ -7,7 +7,8 @@ use crate::model::Result;
 use crate::model::failure::IoContext;
 use crate::model::name::ImageName;
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
-use crate::release::keys::Signer;
+use crate::release::keys::PublicKey;
+use crate::release::notices::Notices;
 use crate::release::pages::{self, ImageView, KeyRow};
 use std::path::Path;
 
@@ -19,15 +20,16 @@ pub(super) fn write(
     store: &Store,
     index: &Index,
     changed: Option<&ImageName>,
-    signers: &[&Signer],
+    notices: &Notices,
+    keys: &[&PublicKey],
 ) -> Result<()> {
     put(&store.path.join("style.css"), pages::STYLE)?;
-    let keys = public_keys(store, signers)?;
+    let keys = public_keys(store, keys)?;
     let mut views = Vec::new();
     for (name, image) in &index.images {
-        let view = view(store, name, image, changed == Some(name));
+        let view = view(store, name, image, notices, changed == Some(name));
         if changed == Some(name) {
-            put(&store.path.join(name.as_str()).join("index.html"), &pages::image(&view)?)?;
+            put_image(store, &view)?;
         }
         views.push(view);
     }
@@ -35,10 +37,9 @@ pub(super) fn write(
 }
 
 /// Writes the signers' public keys, and takes those of keys that sign no more away.
-fn public_keys(store: &Store, signers: &[&Signer]) -> Result<Vec<KeyRow>> {
+fn public_keys(store: &Store, keys: &[&PublicKey]) -> Result<Vec<KeyRow>> {
     let mut rows = Vec::new();
-    for (at, signer) in signers.iter().enumerate() {
-        let key = signer.public();
+    for (at, key) in keys.iter().enumerate() {
         let file = if at == 0 { PUBLIC_KEY.to_owned() } else { format!("bootwright.{}.pub", key.tag()) };
         put(&store.path.join(&file), key.pem())?;
         rows.push(KeyRow { file, short: key.id().short(), id: key.id().hex() });
@@ -54,9 +55,32 @@ fn public_keys(store: &Store, signers: &[&Signer]) -> Result<Vec<KeyRow>> {
     Ok(rows)
 }
 
+/// Writes the page of one image, if it differs.
+pub(super) fn write_image(
+    store: &Store,
+    index: &Index,
+    name: &ImageName,
+    notices: &Notices,
+) -> Result<()> {
+    match index.images.get(name) {
+        Some(image) => put_image(store, &view(store, name, image, notices, true)),
+        None => Ok(()),
+    }
+}
+
+fn put_image(store: &Store, view: &ImageView<'_>) -> Result<()> {
+    put(&store.path.join(view.name.as_str()).join("index.html"), &pages::image(view)?)
+}
+
 /// An image with the manifests that its pages need: all, or those of its channels. A
 /// manifest that cannot be read leaves a gap in the page, not a publisher that fails.
-fn view<'a>(store: &Store, name: &'a ImageName, image: &'a IndexedImage, all: bool) -> ImageView<'a> {
+fn view<'a>(
+    store: &Store,
+    name: &'a ImageName,
+    image: &'a IndexedImage,
+    notices: &'a Notices,
+    all: bool,
+) -> ImageView<'a> {
     let read = |listed: &IndexedRelease| {
         check::read_manifest(&store.folder(name, &listed.version), name, listed).ok()
     };
@@ -68,7 +92,7 @@ fn view<'a>(store: &Store, name: &'a ImageName, image: &'a IndexedImage, all: bo
             (listed, if wanted { read(listed) } else { None })
         })
         .collect();
-    ImageView { name, channels: &image.channels, releases }
+    ImageView { name, channels: &image.channels, releases, notices: notices.get(name) }
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use bootwright::model::catalog::{CatalogSource, Commit};
 use bootwright::model::lock::{LOCK_VERSION, LayerRequest, Lock, LockRequest, LockedIndex, LockedPackage};
-use bootwright::model::observed::{Defect, Observed, ObservedImage, ObservedRelease};
+use bootwright::model::observed::{Defect, Mend, Observed, ObservedImage, ObservedRelease, StoreFinding};
 use bootwright::model::recipe::{
     BUILD_FORMAT, BootMenu, Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe,
     ScriptRecipe,
@@ -33,6 +33,17 @@ pub(super) struct World {
     forced: Vec<String>,
     #[serde(default)]
     subject: Option<String>,
+    #[serde(default)]
+    store: Vec<StoreText>,
+}
+
+/// Something wrong with the store; an unlisted release by its date and recipe.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum StoreText {
+    Unlisted { image: String, date: NaiveDate, recipe: String },
+    Staging { name: String },
+    Page { file: String },
 }
 
 /// A recipe in few words; `like` takes what is not said from another one.
@@ -72,6 +83,7 @@ struct ImageText {
     pinned: bool,
     schedule: Option<String>,
     time_zone: Option<String>,
+    max_age_days: Option<u32>,
     #[serde(default = "commit_date")]
     commit: NaiveDate,
 }
@@ -95,6 +107,9 @@ struct PublishedText {
     /// Those that only a retired key signed: recipe by date.
     #[serde(default)]
     outlived: BTreeMap<NaiveDate, String>,
+    /// Damaged ones of these.
+    #[serde(default)]
+    damaged: Vec<ReleaseText>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +123,9 @@ struct ReleaseText {
     lock_unreadable: bool,
     #[serde(default)]
     defects: Vec<Defect>,
+    /// What cures all of them.
+    #[serde(default)]
+    mends: Vec<Mend>,
 }
 
 #[derive(Deserialize)]
@@ -152,12 +170,24 @@ impl World {
             now: self.now,
             source: CatalogSource { location: "catalog.git".to_owned(), commit },
             images,
-            observed: Observed { images: published.collect() },
+            observed: Observed { images: published.collect(), store: self.findings() },
             cached_layers: self.cached.iter().flat_map(|c| self.layers(c)).collect(),
             history: history.collect(),
             forced: self.forced.iter().map(|name| image_name(name)).collect(),
             ruling: Ruling::default(),
         }
+    }
+
+    fn findings(&self) -> Vec<StoreFinding> {
+        let finding = |text: &StoreText| match text {
+            StoreText::Unlisted { image, date, recipe } => StoreFinding::UnlistedRelease {
+                image: image_name(image),
+                version: Version::of(midnight(*date), &self.resolved(image, recipe).recipe.digest()),
+            },
+            StoreText::Staging { name } => StoreFinding::LeftStaging { name: name.clone() },
+            StoreText::Page { file } => StoreFinding::MissingPage { file: file.clone() },
+        };
+        self.store.iter().map(finding).collect()
     }
 
     fn desired(&self, text: &ImageText) -> Desired {
@@ -175,6 +205,7 @@ impl World {
             channel: text.channel.parse().unwrap(),
             paused: text.paused,
             schedule: text.schedule.as_ref().map(|s| Schedule::parse(s, zone).unwrap()),
+            max_age_days: text.max_age_days,
             lock_pinned: text.pinned,
             commit_date: midnight(text.commit),
             wanted,
@@ -204,10 +235,28 @@ impl World {
             let digest = self.resolved(image, recipe).recipe.digest();
             (digest, Version::of(midnight(*date), &digest))
         };
+        let version =
+            |r: &ReleaseText| Version::of(midnight(r.date), &self.resolved(image, &r.recipe).recipe.digest());
+        let all = || text.channels.values().chain(&text.damaged);
+        let mends = all().filter(|r| !r.mends.is_empty()).map(|r| (version(r), r.mends.clone()));
+        let sound = all().filter(|r| !r.defects.iter().any(Defect::harms));
+        let whole = sound.map(|r| (version(r), midnight(r.date)));
+        let whole = whole.chain(
+            text.others
+                .iter()
+                .map(other)
+                .zip(text.others.keys())
+                .map(|((_, version), date)| (version, midnight(*date))),
+        );
+        let mut whole: Vec<_> = whole.collect();
+        whole.sort_by_key(|(_, date)| std::cmp::Reverse(*date));
         ObservedImage {
             channels: text.channels.iter().map(|(name, r)| (name.parse().unwrap(), release(r))).collect(),
             by_recipe: text.others.iter().map(other).collect(),
             outlived: text.outlived.iter().map(|(date, recipe)| outlived(other((date, recipe)).1)).collect(),
+            damaged: text.damaged.iter().map(|r| (version(r), r.defects.clone())).collect(),
+            mends: mends.collect(),
+            whole,
         }
     }
 

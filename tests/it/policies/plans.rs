@@ -42,6 +42,7 @@ impl World {
                 image: image.clone(),
                 channel: "edge".parse().unwrap(),
                 paused: false,
+                max_age_days: None,
                 schedule: None,
                 lock_pinned: true,
                 commit_date: now(),

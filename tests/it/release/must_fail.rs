@@ -272,7 +272,7 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
     table.case("manifest of another release, in the store", found());
     table.case("manifest of another release, offline", !verify_folder(&folder, &keys).unwrap().1.is_empty());
     let runtime = runtime();
-    let fetched = |memory: Option<&Memory>| {
+    let fetched = |memory: Option<&IndexMemory>| {
         let to = tempfile::tempdir().unwrap();
         runtime.block_on(shop.fetch(&shop.path(), to.path(), memory))
     };
@@ -323,7 +323,7 @@ fn signatures_and_envelopes_that_are_not_what_they_seem() {
     table.untrusted("index: points to another manifest", with(&index, write(lying), || fetched(None)));
 
     // Played again.
-    let memory = Memory::new(&shop.dir.path().join("state"), &shop.path());
+    let memory = IndexMemory::new(&shop.dir.path().join("state"), &shop.path());
     fetched(Some(&memory)).unwrap();
     let replayed = with(&index, write(&old_index), || fetched(Some(&memory)));
     table.case(

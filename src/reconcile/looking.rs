@@ -1,0 +1,146 @@
+//! How the store is looked at: what is hashed, and what is remembered of it.
+
+use super::World;
+use crate::model::name::{ImageName, Version};
+use crate::model::observed::Observed;
+use crate::model::plan::{Action, Planned};
+use crate::model::{Digest, Result};
+use crate::planner::Schedule;
+use crate::release::notices::{Notice, Notices};
+use crate::release::store::observe::memory::News;
+use crate::release::{Look, Memory};
+use crate::state;
+use chrono::{DateTime, Utc};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How deep the store is looked into, and what is known from earlier looks.
+pub struct Looking {
+    whole_store: bool,
+    deep: bool,
+    records: bool,
+    schedule: Option<Schedule>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// None before the first look.
+    memory: Option<Memory>,
+    deep_done: bool,
+}
+
+impl Looking {
+    /// With `whole_store` also what belongs to no selected image is looked at. With `deep`
+    /// every byte is hashed, once. With `records` what was hashed is remembered for the next
+    /// time; only then every byte is hashed when `schedule` says so too.
+    pub fn new(whole_store: bool, deep: bool, records: bool, schedule: Option<Schedule>) -> Self {
+        Self { whole_store, deep, records, schedule, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every byte of what was last hashed before this moment is hashed now.
+    fn hash_older_than(&self, now: DateTime<Utc>, done: bool) -> Option<DateTime<Utc>> {
+        if self.deep {
+            return (!done).then_some(DateTime::<Utc>::MAX_UTC);
+        }
+        self.schedule.as_ref().filter(|_| self.records)?.last_due(now)
+    }
+}
+
+impl World<'_> {
+    /// The published state of the selected images.
+    pub(super) fn observe(&self) -> Result<Observed> {
+        let mut seen = self.looking.seen();
+        let done = seen.deep_done;
+        let now = self.clock.now();
+        let names: Vec<ImageName> = self.selected.iter().cloned().collect();
+        let memory = match &mut seen.memory {
+            Some(memory) => memory,
+            none => none.insert(self.recall()?),
+        };
+        let look = Look {
+            keys: &self.keys,
+            wanted: &names,
+            whole_store: self.looking.whole_store,
+            hash_older_than: self.looking.hash_older_than(now, done),
+            copies: &|recipe| self.copies(recipe),
+            now,
+            events: &self.events,
+            cancel: &self.cancel,
+        };
+        let observed = self.store.look(&look, memory);
+        // What was hashed before somebody asked to stop is known all the same.
+        self.record(memory)?;
+        seen.deep_done = true;
+        observed
+    }
+
+    /// Remembers a release that was just published.
+    pub(super) fn remember(&self, image: &ImageName, version: &Version) -> Result<()> {
+        let mut seen = self.looking.seen();
+        let memory = match &mut seen.memory {
+            Some(memory) => memory,
+            none => none.insert(self.recall()?),
+        };
+        self.store.remember(image, version, &self.keys, self.clock.now(), memory)?;
+        self.record(memory)
+    }
+
+    fn recall(&self) -> Result<Memory> {
+        let mut memory = Memory::default();
+        if let Some(state) = &self.state {
+            for look in self.runtime.block_on(state.looks())? {
+                memory.insert((look.image, look.version), look.checked, &look.files);
+            }
+        }
+        Ok(memory)
+    }
+
+    fn record(&self, memory: &mut Memory) -> Result<()> {
+        let Some(state) = self.state.as_ref().filter(|_| self.looking.records) else { return Ok(()) };
+        let look = |news: News| {
+            let (image, version) = news.release;
+            state::Look { image, version, checked: news.checked, files: news.text }
+        };
+        let looks: Vec<state::Look> = memory.take_news().into_iter().map(look).collect();
+        self.runtime.block_on(state.record_looks(&looks))
+    }
+
+    /// Folders of the cache that may hold files of a release: what a killed run left, and the
+    /// evidence of boots.
+    pub(super) fn copies(&self, recipe: &Digest) -> Vec<PathBuf> {
+        let evidence = std::fs::read_dir(self.cache.root().join("evidence"));
+        let evidence = evidence.into_iter().flatten().flatten().map(|entry| entry.path());
+        std::iter::once(self.cache.artifacts(recipe)).chain(evidence).collect()
+    }
+
+    /// Has the download pages say which of the selected images are stale or damaged. Writes
+    /// only where that changed. With `repaired_next`, nothing is said of damage that the plan
+    /// repairs at once.
+    ///
+    /// # Errors
+    /// Class *host* if a page cannot be written.
+    pub fn announce(&self, planned: &Planned, repaired_next: bool) -> Result<bool> {
+        let mut said = Notices::new();
+        for report in &planned.report {
+            let Some(mut notice) = Notice::of(report) else { continue };
+            let is_repaired = planned.plan.steps.iter().filter(|s| s.image == report.image).any(|step| {
+                matches!(&step.action, Action::Repair { releases }
+                    if releases.iter().any(|r| r.version == notice.version))
+            });
+            if repaired_next && is_repaired {
+                notice.damaged = None;
+            }
+            let channel = report.channel.clone();
+            if notice.stale.is_some() || notice.damaged.is_some() {
+                said.entry(report.image.clone()).or_default().insert(channel, notice);
+            }
+        }
+        let about: Vec<ImageName> = planned.report.iter().map(|r| r.image.clone()).collect();
+        self.store.announce(&about, &said, &self.keys)
+    }
+}
