@@ -97,7 +97,9 @@ impl Output {
         let (code, class, hint) = match self.host_trouble() {
             Some(ErrorCode::DiskFull) => (ErrorCode::DiskFull, FailureClass::Host, DISK_FULL),
             Some(code) => (code, FailureClass::Host, OUT_OF_MEMORY),
-            None => return Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(self.tail()),
+            None => {
+                return Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(self.tail());
+            }
         };
         Failure::new(code, class, message).details(self.tail()).hint(hint)
     }
@@ -113,7 +115,8 @@ impl Output {
         // Our own SIGKILL (time is up, stop) never gets here: it is reported where it is sent.
         // Shells and bwrap report a child's death as 128 and the signal.
         let killed = self.status.signal() == Some(Signal::SIGKILL as i32) || self.status.code() == Some(137);
-        let words = ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
+        let words =
+            ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
         (killed || words.iter().any(|words| said.contains(words))).then_some(ErrorCode::OutOfMemory)
     }
 }
