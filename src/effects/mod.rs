@@ -12,6 +12,7 @@ pub mod process;
 mod process_tree;
 pub mod sandbox;
 pub mod task;
+pub mod umask;
 pub mod unfinished;
 
 pub use cancel::Cancel;
