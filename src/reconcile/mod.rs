@@ -8,6 +8,7 @@
 mod desired;
 mod evidence;
 mod heartbeat;
+pub mod rebuild;
 mod run;
 mod settle;
 
