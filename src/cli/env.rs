@@ -51,9 +51,9 @@ impl Points {
             return Ok(());
         }
         let stop = match &self.stop_at {
-            Some(at) => Some(
-                Stop::parse(at, self.stop_how.as_deref()).map_err(|f| f.on("BOOTWRIGHT_STOP_AT"))?,
-            ),
+            Some(at) => {
+                Some(Stop::parse(at, self.stop_how.as_deref()).map_err(|f| f.on("BOOTWRIGHT_STOP_AT"))?)
+            }
             None => None,
         };
         let trace = self.trace.as_deref().map(inherited).transpose()?;

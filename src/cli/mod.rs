@@ -30,6 +30,7 @@ use terminal::Palette;
 
 /// Runs the program with its arguments, the first being its own name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::effects::umask::fix();
     let args: Vec<OsString> = args.into_iter().collect();
     let exit = match Cli::try_parse_from(&args) {
         Ok(cli) => Session::new(&cli.global).run(cli),

@@ -20,7 +20,8 @@ pub use super::remove::remove_tree;
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let folder = parent(path);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
-    let mut temporary = super::unfinished::file(folder, mode).during(|| format!("writing {}", path.display()))?;
+    let mut temporary =
+        super::unfinished::file(folder, mode).during(|| format!("writing {}", path.display()))?;
     temporary
         .write_all(bytes)
         .and_then(|()| temporary.as_file().sync_all())

@@ -13,6 +13,7 @@ mod process_tree;
 mod remove;
 pub mod sandbox;
 pub mod task;
+pub mod umask;
 pub mod unfinished;
 pub mod usage;
 

@@ -258,9 +258,10 @@ impl Failure {
             std::io::ErrorKind::PermissionDenied => {
                 (ErrorCode::Permission, Some("Check the owner and mode, or run as root."))
             }
-            std::io::ErrorKind::ReadOnlyFilesystem => {
-                (ErrorCode::Permission, Some("It is mounted read-only: mount it writable, or set another place."))
-            }
+            std::io::ErrorKind::ReadOnlyFilesystem => (
+                ErrorCode::Permission,
+                Some("It is mounted read-only: mount it writable, or set another place."),
+            ),
             std::io::ErrorKind::OutOfMemory => (ErrorCode::OutOfMemory, None),
             std::io::ErrorKind::NotFound => (ErrorCode::NotFound, None),
             _ => (ErrorCode::BuildStep, None),

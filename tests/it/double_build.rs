@@ -79,7 +79,12 @@ fn strange(world: &World) -> Said {
         .current_dir(&world.dir)
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_bootwright"), "--output", "json", "reconcile"])
         .envs([("TZ", "Asia/Kathmandu"), ("LANG", "tr_TR.UTF-8"), ("LC_ALL", "de_DE.UTF-8")])
-        .envs([("HOME", "/nonexistent"), ("USER", "nobody"), ("SOURCE_DATE_EPOCH", "1"), ("TMPDIR", "/var/tmp")])
+        .envs([
+            ("HOME", "/nonexistent"),
+            ("USER", "nobody"),
+            ("SOURCE_DATE_EPOCH", "1"),
+            ("TMPDIR", "/var/tmp"),
+        ])
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("BOOTWRIGHT_STOP_AT", "run.verifying");
     said(command.output().unwrap())
@@ -245,7 +250,9 @@ fn a_difference_is_named() {
         fs::write(dir.path().join("root/etc/same"), "same").unwrap();
         let times = command("touch").args(["-d", "@1"]).arg(dir.path().join("root/etc/same")).status();
         assert!(times.unwrap().success());
-        assert!(command("touch").args(["-d", "@1"]).arg(dir.path().join("root/etc")).status().unwrap().success());
+        assert!(
+            command("touch").args(["-d", "@1"]).arg(dir.path().join("root/etc")).status().unwrap().success()
+        );
     }
     let roots = (a.path().join("root"), b.path().join("root"));
     assert_eq!(tree_difference(&roots.0, &roots.1), None);

@@ -29,7 +29,8 @@ impl Store {
     /// Whether a killed writer left something that [`Store::mend`] ends. Costs a few system
     /// calls: signatures are not looked at.
     pub fn needs_mending(&self) -> bool {
-        let is_empty = |folder: &Path| std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none());
+        let is_empty =
+            |folder: &Path| std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none());
         !is_empty(&self.staging()) || index::copies_are_older(&self.path)
     }
 
@@ -78,7 +79,8 @@ impl Writer<'_> {
     /// The time of a new release of `image`: never before what is published already, so that
     /// the newest release stays the newest when the clock was set back.
     pub(super) fn no_earlier(&self, image: &ImageName, now: DateTime<Utc>) -> DateTime<Utc> {
-        let releases = self.index.images.get(image).map(|image| image.releases.as_slice()).unwrap_or_default();
+        let releases =
+            self.index.images.get(image).map(|image| image.releases.as_slice()).unwrap_or_default();
         releases.iter().map(|release| release.published).chain([now]).max().unwrap_or(now)
     }
 }

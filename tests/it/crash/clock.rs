@@ -77,7 +77,8 @@ fn a_failure_of_the_future_holds_nothing_up() {
 #[test]
 fn a_schedule_looks_once_and_not_for_ever() {
     let world = World::new("[oci]");
-    let weekly = spec("tiny", "[oci]").replace("  channel: edge\n", "  channel: edge\n  schedule: \"0 3 * * 1\"\n");
+    let weekly =
+        spec("tiny", "[oci]").replace("  channel: edge\n", "  channel: edge\n  schedule: \"0 3 * * 1\"\n");
     world.write("specs/tiny.yaml", &weekly);
     world.commit("Every week");
     assert_eq!(at("+400d", &world, &["reconcile"], None).published().len(), 1);

@@ -67,10 +67,10 @@ fn killed_at_every_point_and_started_again() {
 
     let (system_counts, iso_counts) = (counts(&points), counts(&iso_points));
     let common: BTreeSet<&String> = system_counts.iter().map(|(name, _)| name).collect();
-    let only_iso = iso_counts.iter().filter(|(name, _)| !common.contains(name) || name.starts_with("derived"));
+    let only_iso =
+        iso_counts.iter().filter(|(name, _)| !common.contains(name) || name.starts_with("derived"));
     let mut cases: Vec<(bool, String)> = Vec::new();
-    for (is_iso, (name, count)) in
-        system_counts.iter().map(|c| (false, c)).chain(only_iso.map(|c| (true, c)))
+    for (is_iso, (name, count)) in system_counts.iter().map(|c| (false, c)).chain(only_iso.map(|c| (true, c)))
     {
         cases.extend(passings(name, *count).into_iter().map(|n| (is_iso, format!("{name}:{n}"))));
     }
@@ -82,7 +82,8 @@ fn killed_at_every_point_and_started_again() {
             threads.spawn(|| {
                 while let Some((is_iso, at)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
                     let started = Instant::now();
-                    let case = AssertUnwindSafe(|| if *is_iso { iso_case(&iso, at) } else { case(&system, at) });
+                    let case =
+                        AssertUnwindSafe(|| if *is_iso { iso_case(&iso, at) } else { case(&system, at) });
                     // The others are tried all the same; what was wrong is printed.
                     if let Ok(seen) = catch_unwind(case) {
                         looks.fetch_add(seen, Ordering::SeqCst);
@@ -227,11 +228,20 @@ fn a_full_disk_at_every_point() {
     let watching = Watching::start(&world.store(), &world.dir.join("keys/bootwright.pub"));
     let mut failed = 0;
     for (name, _) in counts(&points) {
-        let said = world.stopped(&name, "enospc", &["reconcile", "--force", "tiny"]);
+        // The lock is kept by then, so the same run goes on with it: told as failed, and done.
+        let copy = (name == "lock.kept").then(|| world.copy());
+        let place = copy.as_ref().unwrap_or(&world);
+        let said = place.stopped(&name, "enospc", &["reconcile", "--force", "tiny"]);
         let at = format!("{name}: {}", said.words());
+        if name == "publish.copied" {
+            // The index was written before: its copy is mended on the side, and told.
+            assert!(said.output.status.success() && at.contains("cannot be tidied up"), "{at}");
+            continue;
+        }
         assert_eq!(said.output.status.code(), Some(5), "{at}");
         let report = said.report();
-        let failure = if report["error"].is_object() { &report["error"] } else { &report["failed"][0]["failure"] };
+        let failure =
+            if report["error"].is_object() { &report["error"] } else { &report["failed"][0]["failure"] };
         assert_eq!((&failure["code"], &failure["class"]), (&"E5002".into(), &"host".into()), "{at}");
         let message = failure["message"].as_str().unwrap_or_default();
         assert!(message.contains(&name), "{at}");
@@ -242,7 +252,10 @@ fn a_full_disk_at_every_point() {
     nothing_is_left(&world, "after full disks");
     assert_eq!(both_are_valid(&world, "after full disks"), 2);
     let looks = watching.end("full disks");
-    println!("full disk: {failed} points failed with E5002, then recovered ({looks} looks, {:.0?})", began.elapsed());
+    println!(
+        "full disk: {failed} points failed with E5002, then recovered ({looks} looks, {:.0?})",
+        began.elapsed()
+    );
 }
 
 /// Killed by somebody else at any time, not at a point.

@@ -165,7 +165,11 @@ impl Reader {
 
 fn page(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if text.trim_end().ends_with("</html>") { Ok(()) } else { Err(format!("{} is cut short", path.display())) }
+    if text.trim_end().ends_with("</html>") {
+        Ok(())
+    } else {
+        Err(format!("{} is cut short", path.display()))
+    }
 }
 
 /// A reader that looks all the time, on a thread of its own.

@@ -19,7 +19,8 @@ fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|threads| {
         let thread = threads.spawn(move || {
             unshare(CloneFlags::CLONE_NEWNS).expect("these tests need root");
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+                .unwrap();
             work()
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -47,7 +48,8 @@ fn remount(place: &Path, flags: MsFlags, options: Option<&str>) {
 
 /// Bytes that a folder takes on a tmpfs: whole pages.
 fn taken(folder: &Path) -> u64 {
-    let output = command("du").args(["-s", "--block-size=1", "--apparent-size"]).arg(folder).output().unwrap();
+    let output =
+        command("du").args(["-s", "--block-size=1", "--apparent-size"]).arg(folder).output().unwrap();
     let files = command("find").arg(folder).output().unwrap().stdout.iter().filter(|b| **b == b'\n').count();
     let text = String::from_utf8(output.stdout).unwrap();
     text.split_whitespace().next().unwrap().parse::<u64>().unwrap() + 4096 * files as u64
@@ -56,7 +58,8 @@ fn taken(folder: &Path) -> u64 {
 /// Code and class of the first failure.
 fn failure(said: &Said) -> (String, String) {
     let report = said.report();
-    let failure = if report["error"].is_object() { &report["error"] } else { &report["failed"][0]["failure"] };
+    let failure =
+        if report["error"].is_object() { &report["error"] } else { &report["failed"][0]["failure"] };
     let text = |field: &str| failure[field].as_str().unwrap_or_else(|| panic!("{}", said.words())).to_owned();
     (text("code"), text("class"))
 }
@@ -291,9 +294,11 @@ fn a_tool_that_is_killed_is_the_hosts_trouble() {
 pub fn child_called(name: &str, parent: u32) -> Option<i32> {
     let threads = fs::read_dir(format!("/proc/{parent}/task")).ok()?.flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let pids: Vec<u32> =
-        children.flat_map(|c| c.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect();
-    let called = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    let pids: Vec<u32> = children
+        .flat_map(|c| c.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    let called =
+        |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
     // Behind the one that waits for it.
     pids.iter()
         .copied()

@@ -143,8 +143,16 @@ fn packages(trees: &Path) -> Vec<Package> {
         tree
     };
     let mut packages = vec![
-        Package { name: "tiny-base", fields: "Essential: yes\nPriority: required\n", tree: base(tree("tiny-base")) },
-        Package { name: "systemd-sysv", fields: "", tree: scripts(tree("systemd-sysv"), &["usr/bin/systemctl"]) },
+        Package {
+            name: "tiny-base",
+            fields: "Essential: yes\nPriority: required\n",
+            tree: base(tree("tiny-base")),
+        },
+        Package {
+            name: "systemd-sysv",
+            fields: "",
+            tree: scripts(tree("systemd-sysv"), &["usr/bin/systemctl"]),
+        },
         Package { name: "linux-image-amd64", fields: "", tree: kernel(tree("linux-image-amd64")) },
         Package { name: "initramfs-tools", fields: "", tree: initramfs(tree("initramfs-tools")) },
     ];

@@ -66,7 +66,11 @@ fn one_that_stands_still_is_left_its_image() {
     stands_still(first.id());
     let second = world.reconcile();
     assert!(second.output.status.success(), "{}", second.words());
-    assert!(second.published().is_empty() && second.words().contains("another process"), "{}", second.words());
+    assert!(
+        second.published().is_empty() && second.words().contains("another process"),
+        "{}",
+        second.words()
+    );
     go_on(&first);
     let first = ended(first);
     assert_eq!(first.published().len(), 1, "{}", first.words());

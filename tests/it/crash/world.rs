@@ -131,7 +131,14 @@ impl World {
         for args in [&["add", "--all"][..], &["commit", "--quiet", "--message", message]] {
             let done = command("git")
                 .current_dir(&self.dir)
-                .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"])
+                .args([
+                    "-c",
+                    "user.name=t",
+                    "-c",
+                    "user.email=t@example.invalid",
+                    "-c",
+                    "commit.gpgsign=false",
+                ])
                 .args(args)
                 .output()
                 .unwrap();
@@ -224,7 +231,8 @@ fn about(dir: &Path) -> Vec<String> {
         if !is_process || name.to_string_lossy() == std::process::id().to_string() {
             continue;
         }
-        let read = |file: &str| String::from_utf8_lossy(&fs::read(path.join(file)).unwrap_or_default()).into_owned();
+        let read =
+            |file: &str| String::from_utf8_lossy(&fs::read(path.join(file)).unwrap_or_default()).into_owned();
         let link = |name: &str| fs::read_link(path.join(name)).unwrap_or_default();
         let of_ours = read("cmdline").contains(&needle)
             || read("environ").contains(&needle)
