@@ -63,8 +63,8 @@ pub fn line(text: &str) -> Option<&str> {
     CAUSES
         .iter()
         .find_map(|words| telling().find(|line| words.iter().any(|word| line.contains(word))))
-        .or_else(|| telling().last())
-        .or_else(|| lines().last())
+        .or_else(|| telling().next_back())
+        .or_else(|| lines().next_back())
 }
 
 /// Whether a text says that a disk is full.

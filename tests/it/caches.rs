@@ -492,6 +492,9 @@ fn with_own_mounts(work: impl FnOnce() + Send) {
     });
 }
 
+/// Mounts something into a tree; the other folder is somebody else's.
+type Mounting = fn(&Path, &Path);
+
 fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect(NEEDS_ROOT);
 }
@@ -502,7 +505,7 @@ fn tmpfs(at: &Path) {
 
 #[test]
 fn removing_a_tree_stops_at_mounts() {
-    let cases: [(&str, fn(&Path, &Path)); 5] = [
+    let cases: [(&str, Mounting); 5] = [
         ("a folder of the same file system, bound in", |tree, other| bind(other, &tree.join("a/mnt"))),
         ("another file system", |tree, _| {
             tmpfs(&tree.join("a/mnt"));

@@ -337,15 +337,18 @@ fn difference(stored: &str, found: &str) -> String {
         pairs.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
     };
     let (stored, found) = (by_name(stored), by_name(found));
-    for (name, was) in &stored {
-        match found.get(name) {
-            None => return format!("{name} is missing"),
-            Some(is) if is != was => return format!("{name} was changed"),
-            _ => {}
-        }
+    if let Some(name) = stored.keys().find(|name| !found.contains_key(*name)) {
+        return format!("{name} is missing");
     }
-    match found.keys().find(|name| !stored.contains_key(*name)) {
-        Some(name) => format!("{name} was added"),
+    if let Some(name) = found.keys().find(|name| !stored.contains_key(*name)) {
+        return format!("{name} was added");
+    }
+    // A folder's date changes with the names in it: what is in it tells more.
+    let is_folder = |rest: &str| rest.starts_with("4") && rest.find(' ') == Some(5);
+    let mut changed: Vec<_> = found.iter().filter(|(name, is)| stored.get(*name) != Some(is)).collect();
+    changed.sort_by_key(|(_, is)| is_folder(is));
+    match changed.first() {
+        Some((name, _)) => format!("{name} was changed"),
         None => "its seal or list of contents was changed".to_owned(),
     }
 }
