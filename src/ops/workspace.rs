@@ -70,8 +70,9 @@ impl Workspace {
     }
 
     fn read(context: &Context, location: &Location, base: PathBuf) -> Result<Self> {
-        let files = catalog::read(location, &clones(context))?;
+        let mut files = catalog::read(location, &clones(context))?;
         let (catalog, diagnostics) = catalog::check(&files);
+        files.keep_what_findings_name();
         let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
         for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
             context.events.warn(warning.render(false).trim_end());
