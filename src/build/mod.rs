@@ -19,6 +19,7 @@ pub mod layers;
 mod normalise;
 pub mod oci;
 pub mod packages;
+mod pins;
 pub mod registry;
 pub mod root_files;
 pub mod rootfs;
@@ -101,6 +102,7 @@ impl Builder<'_> {
         let wants_iso = recipe.outputs.contains(&Output::Iso);
         let (layers, kernel) = self.layers_and_kernel(resolved, &packages, wants_iso)?;
         let stack = Stack { layers, epoch: recipe.epoch, cache: self.cache.root().to_owned() };
+        every_pin_is_needed(&stack, resolved)?;
         let installed = installed(&stack, resolved)?;
         let mut artifacts = Vec::new();
         for output in &recipe.outputs {
@@ -228,6 +230,18 @@ impl Builder<'_> {
             self.events,
             self.cancel,
         )
+    }
+}
+
+/// Looks at the package database as the last package layer left it.
+fn every_pin_is_needed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<()> {
+    let layers = &resolved.lock.request.layers;
+    let of_packages = |layer: &&StackedLayer| layers.iter().any(|l| l.name == layer.name);
+    let installed =
+        Stack { layers: stack.layers.iter().filter(of_packages).cloned().collect(), ..stack.clone() };
+    match union::read(&installed, "var/lib/dpkg/status", 64 << 20)? {
+        Some(status) => pins::all_needed(&resolved.lock, &String::from_utf8_lossy(&status)),
+        None => Ok(()),
     }
 }
 

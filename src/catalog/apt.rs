@@ -99,6 +99,13 @@ const CODE_NAMES: [&str; 11] = [
     "oldstable",
 ];
 
+/// The release of Debian that a suite belongs to by its name: `bookworm` for
+/// `bookworm-backports`. None for moving names and for other repositories' own names.
+pub(super) fn release_of(suite: &str) -> Option<&str> {
+    let code_name = suite.split(['-', '/']).next()?;
+    CODE_NAMES[..7].contains(&code_name).then_some(code_name)
+}
+
 /// `deb [signed-by=… arch=…] URL SUITE COMPONENT…`
 fn one_line(line: &str) -> Option<Entry> {
     let line = line.split('#').next().unwrap_or_default();

@@ -3,6 +3,7 @@
 //!
 //! A catalog without a single image is one that was just begun: there everything may wait.
 
+use super::apt;
 use super::check::Report;
 use crate::model::catalog::ImageDocument;
 use crate::model::name::ImageName;
@@ -48,14 +49,11 @@ pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<
     }
 }
 
-/// A suite that is spelt out (`trixie-backports`) belongs to images of that suite.
+/// A suite that is spelt out (`trixie-backports`) belongs to images of that release; one that
+/// is no release of Debian is another repository's own, and read for every image.
 fn unread_suites(report: &mut Report<'_>, at: &str, mirror: &Mirror, suites: &BTreeSet<&str>) {
-    for (index, suite) in mirror.suites.iter().enumerate().filter(|(_, suite)| !suite.contains("{suite}")) {
-        let belongs = |own: &&str| {
-            let rest = suite.strip_prefix(*own);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
-        };
-        if !suites.iter().any(belongs) {
+    for (index, suite) in mirror.suites.iter().enumerate() {
+        if apt::release_of(suite).is_some_and(|release| !suites.contains(release)) {
             let own: Vec<&str> = suites.iter().copied().collect();
             report.error(
                 &format!("{at}.suites[{index}]"),

@@ -50,6 +50,14 @@ pub struct Files {
 }
 
 impl Files {
+    /// Lets go of what nobody needs once the catalog is read: a finding names a place in
+    /// settings and specs only, and locks are large.
+    pub fn keep_what_findings_name(&mut self) {
+        let named =
+            |path: &str| path == SETTINGS || (path.ends_with(".yaml") && !path.ends_with(".lock.yaml"));
+        self.entries.retain(|path, _| named(path) && !path.starts_with(OVERLAYS));
+    }
+
     /// No files yet.
     pub fn new(source: CatalogSource) -> Self {
         Self { source, entries: BTreeMap::new(), total: 0 }

@@ -6,7 +6,7 @@ use crate::model::settings::Mirror;
 use std::fmt::Write as _;
 
 /// The files of a catalog that works: settings with the given mirrors and signing key, one
-/// spec, its schemas, and notes in the folders that nothing reads yet.
+/// spec, its schemas, and notes in the other folders.
 pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> {
     let text = |path: &str, text: String| (path.to_owned(), text.into_bytes());
     let first = first_spec();

@@ -76,8 +76,9 @@ impl Workspace {
             return Err(Failure::offline("a catalog on another host cannot be read without network")
                 .hint("Clone it while there is network, and give the folder as --catalog."));
         }
-        let files = catalog::read(location, &clones(context))?;
+        let mut files = catalog::read(location, &clones(context))?;
         let (catalog, diagnostics) = catalog::check(&files);
+        files.keep_what_findings_name();
         let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
         for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
             context.events.warn(warning.render(false).trim_end());

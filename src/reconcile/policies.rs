@@ -153,14 +153,14 @@ fn keep(
             events.warn(format!("{image}: {finding}"));
         }
     }
-    refusal(image, &findings, digest(policies)).map_or(Ok(()), Err)
+    refusal(&findings, digest(policies)).map_or(Ok(()), Err)
 }
 
 /// Everything by which the policies refuse an image before it is built.
 pub(super) fn refused(image: &ImageName, ruling: &Ruling) -> Option<Failure> {
     let findings: Vec<Finding> =
         ruling.findings.get(image)?.iter().filter(|f| f.refuses()).cloned().collect();
-    refusal(image, &findings, ruling.policies)
+    refusal(&findings, ruling.policies)
 }
 
 fn packages(wanted: &Wanted) -> Packages<'_> {

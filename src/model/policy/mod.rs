@@ -15,7 +15,8 @@ pub use finding::{Finding, Place, Stage};
 pub use pattern::Pattern;
 
 use super::digest::Digest;
-use super::name::{ImageName, RuleName, UnitName};
+use super::failure::{ErrorCode, Failure, FailureClass};
+use super::name::{RuleName, UnitName};
 use super::spec::{Base, BootMode, OsImage, Output, Size};
 use serde::Serialize;
 use std::num::NonZeroU16;
@@ -147,19 +148,14 @@ pub fn digest(policies: &[Policy]) -> Option<Digest> {
 
 /// The refusal that some findings amount to: the first error among them, with the rest in
 /// the details. `None` if none of them refuses.
-pub fn refusal(
-    image: &ImageName,
-    findings: &[Finding],
-    policies: Option<Digest>,
-) -> Option<super::failure::Failure> {
-    use super::failure::{ErrorCode, Failure, FailureClass};
+pub fn refusal(findings: &[Finding], policies: Option<Digest>) -> Option<Failure> {
     let errors: Vec<&Finding> = findings.iter().filter(|f| f.severity == Severity::Error).collect();
     let first = errors.first()?;
     let more = match errors.len() {
         1 => String::new(),
         n => format!(" (and {} more)", n - 1),
     };
-    let message = format!("{image}: policy rule {}: {}{more}", first.rule, first.words());
+    let message = format!("policy rule {}: {}{more}", first.rule, first.words());
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let mut failure = Failure::new(ErrorCode::Policy, FailureClass::Spec, message)
         .hint(&first.suggestion)

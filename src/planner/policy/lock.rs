@@ -3,9 +3,7 @@
 use super::{Packages, Report};
 use crate::model::catalog::ImageDocument;
 use crate::model::policy::{Pattern, Requirement, Rule, Stage};
-
-/// The layer whose packages are unpacked for the boot loaders and never installed.
-const BOOT_FILES: &str = "iso-boot-files";
+use crate::resolve::ISO_BOOT_FILES;
 
 pub(super) fn judge(rule: &Rule, image: &ImageDocument, packages: Packages<'_>, report: &mut Report<'_>) {
     match &rule.requirement {
@@ -18,7 +16,7 @@ pub(super) fn judge(rule: &Rule, image: &ImageDocument, packages: Packages<'_>, 
         }
         Requirement::RequiredPackages(patterns) => {
             let Packages::Locked(lock) = packages else { return };
-            let installed = || lock.packages.iter().filter(|p| p.layer != BOOT_FILES);
+            let installed = || lock.packages.iter().filter(|p| p.layer != ISO_BOOT_FILES);
             for pattern in patterns {
                 if !installed().any(|p| pattern.matches(p.name.as_str())) {
                     report.add(
@@ -93,7 +91,7 @@ fn field_of(image: &ImageDocument, name: &str, layer: &str) -> Field {
     match layer {
         "kernel" => Field::Layer("spec.kernel".to_owned()),
         "bootstrap" => Field::Layer("spec.base".to_owned()),
-        BOOT_FILES => Field::Layer("spec.outputs".to_owned()),
+        ISO_BOOT_FILES => Field::Layer("spec.outputs".to_owned()),
         category => Field::Layer(format!("spec.packages.{category}")),
     }
 }

@@ -31,8 +31,8 @@ const UNREAD: [(&str, &str, &str); 21] = [
     ),
     (
         "bootwright.yaml",
-        "mirrors: [{base: debian, urls: [http://m/], suites: ['{suite}', bookworms], components: [main], keyring: k}]\n",
-        "no image is made from suite bookworms",
+        "mirrors: [{base: debian, urls: [http://m/], suites: ['{suite}', trixie-backports], components: [main], keyring: k}]\n",
+        "no image is made from suite trixie-backports",
     ),
     (
         "bootwright.yaml",
@@ -68,7 +68,7 @@ fn everything_that_is_read_may_stay() {
         "{HEAD}channels: [stable]
 store: {{registry: registry.example/team}}
 mirrors:
-  - {{base: debian, urls: [http://m/], suites: ['{{suite}}', '{{suite}}-updates', bookworm-backports, bookworm/updates], components: [main], keyring: k}}
+  - {{base: debian, urls: [http://m/], suites: ['{{suite}}', '{{suite}}-updates', bookworm-backports, bookworm/updates, stable, internal], components: [main], keyring: k}}
 "
     );
     let found = errors(&[

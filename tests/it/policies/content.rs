@@ -81,9 +81,9 @@ fn content_that_a_rule_forbids_is_found() {
         assert_eq!(found.len(), count, "{fields}: {found:#?}");
         assert!(found[0].message.contains(words), "{fields}: {found:#?}");
         assert_eq!(found[0].policy.to_string(), "policies/house.yaml:6:7");
-        let failure = refusal(&found[0].image, &found, None).unwrap();
+        let failure = refusal(&found, None).unwrap();
         assert_eq!((failure.class, failure.code), (FailureClass::Spec, ErrorCode::Policy));
-        assert!(failure.message.starts_with("edge: policy rule one: "), "{failure}");
+        assert!(failure.message.starts_with("policy rule one: "), "{failure}");
         assert!(failure.details.unwrap().contains("policies/house.yaml:6:7"));
         assert!(failure.hint.is_some() && failure.field.is_some());
     }
@@ -145,5 +145,5 @@ fn a_rule_that_only_warns_refuses_nothing() {
     let content = Content { shadow: Some("a::\n".to_owned()), ..Content::default() };
     let found = judge("severity: warning\nnoEmptyPasswords: true", &content, &[]);
     assert_eq!(found.len(), 1);
-    assert!(refusal(&found[0].image, &found, None).is_none());
+    assert!(refusal(&found, None).is_none());
 }

@@ -46,7 +46,7 @@ const REFUSED: [(&str, u32, &str); 37] = [
     ("lockRequired: true\nreproducible: true", 8, "asks for 2 things"),
     ("message: |\n  two\n  lines\nlockRequired: true", 8, "not one line"),
     ("lockRequired: true\nlockRequired: true", 8, "set twice"),
-    ("lockRequired: [", 8, "not valid YAML"),
+    ("lockRequired: [", 7, "not valid YAML"),
 ];
 
 #[test]
