@@ -84,6 +84,19 @@ pub struct Publishing {
     pub builder: String,
 }
 
+impl Publishing {
+    /// Refuses to build what could not be published: a release without the bundle that its
+    /// own catalog asks for would be refused by everyone.
+    fn check(&self) -> Result<()> {
+        if self.keyless.is_some() || self.signers.trust.keyless().is_none() {
+            return Ok(());
+        }
+        Err(Failure::host("signing.keyless says who signs, and there is no identity token here").hint(
+            "Run where CI gives one, set SIGSTORE_ID_TOKEN, or take `identity` out of signing.keyless.",
+        ))
+    }
+}
+
 /// A plan, with what its steps need.
 pub struct Decided {
     /// The plan and the report.
@@ -321,6 +334,7 @@ impl World<'_> {
                 Ok(Done::Nothing)
             }
             Action::Build { version, channel, .. } => {
+                publishing.check()?;
                 let resolved = decided
                     .recipes
                     .get(image)

@@ -143,7 +143,7 @@ fn a_key_is_rotated_and_retired_and_the_store_follows() {
     let keys = signers(&catalog.dir.join("keys"), "b.key");
     let stable = "stable".parse().unwrap();
     let version = store.list(keys.keys()).unwrap()[0].version.clone();
-    store.promote(&"demo".parse().unwrap(), &version, &stable, &keys, chrono::Utc::now()).unwrap();
+    store.promote(&"demo".parse().unwrap(), &version, &stable, &keys, chrono::DateTime::UNIX_EPOCH).unwrap();
     catalog.says(&["release", "fetch", "demo@edge", "--to", "out"], 0);
     std::fs::write(&index, good).unwrap();
     for command in [&["release", "fetch", "demo@edge", "--to", "out"][..], &["plan"], &["reconcile"]] {
@@ -204,6 +204,25 @@ fn settings_that_cannot_hold_are_refused_with_their_place() {
         assert!(problem["line"].as_u64().unwrap() > 3 && problem["file"] == "bootwright.yaml", "{problem}");
         assert!(!catalog.run(&["plan"]).status.success(), "{words}");
     }
+    // One key in two forms is one key.
+    std::fs::write(catalog.dir.join("keys/a.pub"), a.public().pem().replace('\n', "\r\n")).unwrap();
+    catalog.settings(&[entry("a", ""), "    - {name: twin, public: keys/a.pub}\n".to_owned()]);
+    assert!(catalog.says(&["check"], 2).contains("are the same key"));
+    catalog.settings(&["    - {name: a, public: keys/gone.pub}\n".to_owned()]);
+    assert!(catalog.says(&["check"], 2).contains("keys/gone.pub"));
+    // The private key of another entry.
+    catalog.settings(&[entry("a", "").replace("keys/a.key", "keys/b.key")]);
+    let refused = catalog.says(&["release", "promote", "demo", "stable"], 2);
+    assert!(refused.contains("this is the private key of"), "{refused}");
+    catalog.settings(&[entry("a", "").replace("keys/a.key", "keys/elsewhere.key")]);
+    let refused = catalog.says(&["release", "promote", "demo", "stable"], 5);
+    assert!(refused.contains("private key of no active signing key"), "{refused}");
+    catalog.settings(&[
+        entry("a", ""),
+        entry("b", "").replace("keys/b.key", "keys/elsewhere.key"),
+        "  threshold: 2\n".to_owned(),
+    ]);
+    assert!(!catalog.run(&["plan"]).status.success(), "the index has one signature");
     // An end without a successor is a warning, in time.
     catalog.settings(&[entry("a", "      until: 2099-01-01\n")]);
     let report = catalog.json(&["check"]);
@@ -242,6 +261,31 @@ fn the_short_form_becomes_the_long_one() {
     std::fs::write(catalog.dir.join("bootwright.yaml"), text.replace(until, "2024-01-01")).unwrap();
     assert!(catalog.says(&["plan", "--exit-code"], 0).contains("1 up to date"));
     catalog.says(&["release", "verify", "demo"], 0);
+}
+
+/// Nothing is built that could not be published: the catalog asks for a bundle, and nobody
+/// gives a token here.
+#[test]
+fn a_build_without_the_identity_that_signs_is_refused_first() {
+    let catalog = Catalog::published();
+    let a = signers(&catalog.dir.join("keys"), "a.key").key;
+    let root = include_str!("../../src/release/fixtures/trusted_root.json");
+    std::fs::write(catalog.dir.join("keys/root.json"), root).unwrap();
+    let keyless = "  keyless: {fulcioUrl: 'https://f.example', rekorUrl: 'https://r.example', trustedRoot: keys/root.json, identity: me, issuer: 'https://issuer.example'}\n";
+    catalog.settings(&[catalog.entry("a", a.public(), ""), keyless.to_owned()]);
+    catalog.says(&["check"], 0);
+    let refused = catalog.says(&["reconcile", "--force", "demo"], 5);
+    assert!(refused.contains("there is no identity token here"), "{refused}");
+    let report = catalog.json(&["release", "verify", "demo"]);
+    let bundle = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["file"] == "SHA256SUMS.sigstore.json")
+        .unwrap();
+    assert_eq!(bundle["passed"], false, "{report}");
+    // Promoting signs no new checksums.
+    catalog.says(&["release", "promote", "demo", "stable"], 0);
 }
 
 /// A key that leaked is taken out: what it signed is a stranger's, and is not signed again.

@@ -122,7 +122,7 @@ fn keys_overlap_end_and_what_they_signed_is_signed_again() {
     let serial = life.shop.store.index(&life.trust(END)).unwrap().serial;
     assert_eq!(
         life.resign(&[&first, &second], END + 1).unwrap(),
-        [first.version.clone()],
+        std::slice::from_ref(&first.version),
         "the other one is in order"
     );
     assert_eq!(life.shop.store.index(&life.trust(END)).unwrap().serial, serial + 1);
