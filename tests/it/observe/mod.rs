@@ -44,7 +44,7 @@ fn a_sound_store_is_left_alone() {
 type Plant = fn(&Shop, &Path, &Manifest);
 
 /// Damage that needs no build, the words that name it, and what cures it.
-const CURABLE: [(&str, Plant, &str, &str); 14] = [
+const CURABLE: [(&str, Plant, &str, &str); 15] = [
     (
         "a file that nobody published",
         |_, folder, _| std::fs::write(folder.join("extra.iso"), "x").unwrap(),
@@ -129,6 +129,15 @@ const CURABLE: [(&str, Plant, &str, &str); 14] = [
         "restore evidence/boot-bios.log from",
     ),
     (
+        "a folder of evidence that became a file",
+        |_, folder, _| {
+            std::fs::remove_dir_all(folder.join("evidence")).unwrap();
+            std::fs::write(folder.join("evidence"), "x").unwrap();
+        },
+        "file evidence lies in the release and is not part of it",
+        "restore evidence/start.png from",
+    ),
+    (
         "an ISO that is cut off, and a killed run left another",
         |shop, folder, manifest| {
             std::fs::write(folder.join(name_of(manifest, ".iso")), "two").unwrap();
@@ -210,7 +219,7 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
         let report = shop.reconcile(false);
         assert!(report.planned.plan.is_empty(), "{}", planner::text(&report.planned));
         let text = planner::text(&report.planned);
-        let words = format!("{} is damaged and no copy of its bytes is left: published file", old.version);
+        let words = format!("{} is damaged and nothing here makes it whole: published file", old.version);
         assert!(text.contains(&words), "{text}");
     }
 
