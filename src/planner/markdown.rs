@@ -150,7 +150,6 @@ mod tests {
             .iter()
             .map(|s| ImageReport {
                 image: s.image.clone(),
-                channel: "edge".parse().unwrap(),
                 current: None,
                 status: Status::Planned,
                 stale: None,

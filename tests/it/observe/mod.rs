@@ -223,6 +223,8 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
         assert!(text.contains(&words), "{text}");
     }
 
+    assert!(!shop.page("demo/index.html").contains("Do not use"), "it is on no channel");
+
     // Its whole folder is gone: the index lets go of it, with a serial of its own.
     std::fs::remove_dir_all(&folder).unwrap();
     plan_says(&shop, false, &format!("{}: the folder of the published release is missing", old.version));
@@ -231,6 +233,30 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
     let index = shop.store.index(&shop.signers.keys()).unwrap();
     assert_eq!((index.serial, index.images[&image()].releases.len()), (3, 1));
     assert!(shop.reconcile(true).planned.plan.is_empty());
+}
+
+#[test]
+fn a_channel_that_the_spec_does_not_name_is_watched_too() {
+    let shop = Shop::new();
+    let old = &shop.manifests()[1];
+    let stable = "stable".parse().unwrap();
+    shop.store.promote(&image(), &old.version, &stable, &shop.signers, noon()).unwrap();
+    std::fs::remove_file(shop.folder(old).join("manifest.json.sig")).unwrap();
+    plan_says(&shop, false, &format!("{}: published file manifest.json has no signature", old.version));
+    assert_eq!(shop.reconcile(false).repaired.len(), 1);
+    assert!(shop.is_good(old));
+    std::fs::remove_file(shop.folder(old).join(name_of(old, ".iso"))).unwrap();
+    for _ in 0..2 {
+        let report = shop.reconcile(false);
+        assert!(report.planned.plan.is_empty(), "{}", planner::text(&report.planned));
+        assert_eq!(report.planned.report[0].lost[0].version, old.version);
+        assert_eq!(shop.page("demo/index.html").matches("Do not use this release: ").count(), 1);
+    }
+    // A channel that points to a release is no reason to keep a folder that is not there, but
+    // nothing takes it out of the index either.
+    std::fs::remove_dir_all(shop.folder(old)).unwrap();
+    assert!(shop.reconcile(false).planned.plan.is_empty());
+    assert_eq!(shop.manifests_listed().len(), 2);
 }
 
 /// Damage that nothing but a build cures.
@@ -562,6 +588,11 @@ fn a_release_past_its_freshness_says_why() {
     shop.later(1);
     assert!(stale(&shop).unwrap().contains("13 days"));
     assert_ne!(shop.files(), new);
+
+    // Another channel with the same release says the same.
+    let (version, stable) = (shop.manifests()[0].version.clone(), "stable".parse().unwrap());
+    shop.store.promote(&image(), &version, &stable, &shop.signers, noon()).unwrap();
+    assert_eq!(shop.page("demo/index.html").matches("This release is stale, 13 days").count(), 2);
 
     // A pinned lock waits for a commit; without one, staleness itself has the mirrors asked.
     shop.spec("two", "  freshness: {maxAgeDays: 7}\n");
