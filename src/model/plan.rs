@@ -191,8 +191,6 @@ pub enum Reason {
 pub struct ImageReport {
     /// The image.
     pub image: ImageName,
-    /// The channel that its spec names.
-    pub channel: ChannelName,
     /// The release on its channel now.
     pub current: Option<Version>,
     /// How it stands.

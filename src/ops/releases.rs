@@ -102,8 +102,8 @@ fn listed(opened: &Opened, name: &ImageName, image: &IndexedImage, notices: &Not
     for release in &image.releases {
         // A release whose manifest does not verify is listed by what the index says.
         let manifest = opened.store.manifest(name, &release.version, &opened.keys).ok();
-        let said = notices.get(name).into_iter().flatten().map(|(_, notice)| notice);
-        let stale = said.filter(|n| n.version == release.version).filter_map(|n| n.stale.as_ref());
+        let said = notices.get(name).and_then(|said| said.get(&release.version));
+        let stale = said.and_then(|notice| notice.stale.as_ref());
         let defects = opened.store.defects_by_size(name, release)?;
         releases.push(ListedRelease {
             version: release.version.clone(),

@@ -59,8 +59,8 @@ pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Vec<Step>, ImageRep
     let steps: Vec<Step> = image.repair().into_iter().chain(main).map(step).collect();
     let status = if steps.is_empty() { status } else { Status::Planned };
     let current = image.current.map(|release| release.version.clone());
-    let (image, channel) = (desired.image.clone(), desired.channel.clone());
-    (steps, ImageReport { image, channel, current, status, stale, damaged, lost })
+    let image = desired.image.clone();
+    (steps, ImageReport { image, current, status, stale, damaged, lost })
 }
 
 impl Image<'_> {

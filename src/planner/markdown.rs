@@ -172,7 +172,6 @@ mod tests {
             .iter()
             .map(|s| ImageReport {
                 image: s.image.clone(),
-                channel: "edge".parse().unwrap(),
                 current: None,
                 status: Status::Planned,
                 stale: None,

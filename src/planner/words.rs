@@ -88,7 +88,7 @@ pub(super) fn notes(report: &ImageReport) -> Vec<String> {
     notes.extend(report.damaged.iter().map(ToString::to_string));
     for lost in &report.lost {
         let what = Damaged { defects: lost.defects.clone(), whole: None }.what();
-        notes.push(format!("{} is damaged and no copy of its bytes is left: {what}", lost.version));
+        notes.push(format!("{} is damaged and nothing here makes it whole: {what}", lost.version));
     }
     notes
 }

@@ -6,7 +6,7 @@ use crate::model::observed::Observed;
 use crate::model::plan::{Action, Planned};
 use crate::model::{Digest, Result};
 use crate::planner::Schedule;
-use crate::release::notices::{Notice, Notices};
+use crate::release::notices::{self, Notice, Notices};
 use crate::release::store::observe::memory::News;
 use crate::release::{Look, Memory};
 use crate::state;
@@ -127,17 +127,19 @@ impl World<'_> {
     pub fn announce(&self, planned: &Planned, repaired_next: bool) -> Result<bool> {
         let mut said = Notices::new();
         for report in &planned.report {
-            let Some(mut notice) = Notice::of(report) else { continue };
-            let is_repaired = planned.plan.steps.iter().filter(|s| s.image == report.image).any(|step| {
-                matches!(&step.action, Action::Repair { releases }
-                    if releases.iter().any(|r| r.version == notice.version))
-            });
-            if repaired_next && is_repaired {
-                notice.damaged = None;
+            let mut of_image = notices::of(report);
+            let steps = planned.plan.steps.iter().filter(|s| repaired_next && s.image == report.image);
+            for step in steps {
+                let Action::Repair { releases } = &step.action else { continue };
+                for release in releases {
+                    if let Some(notice) = of_image.get_mut(&release.version) {
+                        notice.damaged = None;
+                    }
+                }
             }
-            let channel = report.channel.clone();
-            if notice.stale.is_some() || notice.damaged.is_some() {
-                said.entry(report.image.clone()).or_default().insert(channel, notice);
+            of_image.retain(|_, notice| *notice != Notice::default());
+            if !of_image.is_empty() {
+                said.insert(report.image.clone(), of_image);
             }
         }
         let about: Vec<ImageName> = planned.report.iter().map(|r| r.image.clone()).collect();

@@ -4,7 +4,8 @@
 //! same; it is not signed, and nothing but pages and `release list` reads it. It holds no
 //! time, so that a look that finds nothing new rewrites nothing.
 
-use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::name::{ImageName, Version};
+use crate::model::observed::Defect;
 use crate::model::plan::{Damaged, ImageReport, Stale};
 use crate::model::{Failure, Result};
 use serde::{Deserialize, Serialize};
@@ -15,15 +16,13 @@ pub const FILE_NAME: &str = "status.json";
 /// No such file is larger, in bytes.
 pub(super) const LIMIT: u64 = 16 << 20;
 
-/// What is said of all images, by image and channel.
-pub type Notices = BTreeMap<ImageName, BTreeMap<ChannelName, Notice>>;
+/// What is said of all images, by image and release.
+pub type Notices = BTreeMap<ImageName, BTreeMap<Version, Notice>>;
 
-/// What is said of the release on one channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is said of one release on a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// The release; of another one on the channel nothing is said.
-    pub version: Version,
     /// That it is old, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
@@ -32,19 +31,21 @@ pub struct Notice {
     pub damaged: Option<Damaged>,
 }
 
-impl Notice {
-    /// What is to be said of an image; nothing if all is well.
-    pub fn of(report: &ImageReport) -> Option<Self> {
-        let version = report.current.clone()?;
-        let (stale, damaged) = (report.stale.clone(), report.damaged.clone());
-        (stale.is_some() || damaged.is_some()).then_some(Self { version, stale, damaged })
+/// What is to be said of the releases of an image; nothing if all is well.
+pub fn of(report: &ImageReport) -> BTreeMap<Version, Notice> {
+    let mut notices = BTreeMap::new();
+    for lost in &report.lost {
+        let harm: Vec<Defect> = lost.defects.iter().filter(|d| d.harms()).cloned().collect();
+        if !harm.is_empty() {
+            let damaged = Some(Damaged { defects: harm, whole: None });
+            notices.insert(lost.version.clone(), Notice { stale: None, damaged });
+        }
     }
-
-    /// One sentence for each: `stale, 12 days, because its spec says paused`.
-    pub fn sentences(&self) -> Vec<String> {
-        let stale = self.stale.iter().map(ToString::to_string);
-        stale.chain(self.damaged.iter().map(ToString::to_string)).collect()
+    let (stale, damaged) = (report.stale.clone(), report.damaged.clone());
+    if let Some(version) = report.current.clone().filter(|_| stale.is_some() || damaged.is_some()) {
+        notices.insert(version, Notice { stale, damaged });
     }
+    notices
 }
 
 /// Reads what is said now; nothing where the file cannot be read.

@@ -60,7 +60,7 @@ pub struct ImageView<'a> {
     /// Its releases, newest first; without a manifest where that cannot be read.
     pub releases: Vec<(&'a IndexedRelease, Option<Manifest>)>,
     /// What is said of the releases on its channels.
-    pub notices: Option<&'a BTreeMap<ChannelName, Notice>>,
+    pub notices: Option<&'a BTreeMap<Version, Notice>>,
 }
 
 impl ImageView<'_> {
@@ -68,10 +68,11 @@ impl ImageView<'_> {
         self.releases.iter().find_map(|(_, manifest)| manifest.as_ref())
     }
 
-    /// What is said of a release, unless the channel has come to another one since.
-    fn notices_of(&self, channel: &ChannelName, version: &Version) -> Vec<NoticeRow> {
-        let notice = self.notices.and_then(|n| n.get(channel)).filter(|n| &n.version == version);
-        let Some(Notice { stale, damaged, .. }) = notice else { return Vec::new() };
+    /// What is said of a release.
+    fn notices_of(&self, version: &Version) -> Vec<NoticeRow> {
+        let Some(Notice { stale, damaged }) = self.notices.and_then(|n| n.get(version)) else {
+            return Vec::new();
+        };
         let stale = stale.iter().map(|s| NoticeRow { text: format!("This release is {s}."), instead: None });
         let damaged = damaged.iter().map(|d| NoticeRow {
             text: format!("Do not use this release: {}.", d.what()),
@@ -89,7 +90,7 @@ impl ImageView<'_> {
                 date: date(listed.published),
                 sizes: manifest.as_ref().map(sizes).unwrap_or_default(),
                 files: manifest.as_ref().map(artifact_rows).unwrap_or_default(),
-                notices: self.notices_of(name, version),
+                notices: self.notices_of(version),
             })
         };
         self.channels.iter().filter_map(row).collect()

@@ -148,7 +148,6 @@ mod tests {
     fn status(name: &str, status: Status) -> ImageReport {
         ImageReport {
             image: name.parse().unwrap(),
-            channel: "edge".parse().unwrap(),
             current: None,
             status,
             stale: None,

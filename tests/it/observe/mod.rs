@@ -44,7 +44,7 @@ fn a_sound_store_is_left_alone() {
 type Plant = fn(&Shop, &Path, &Manifest);
 
 /// Damage that needs no build, the words that name it, and what cures it.
-const CURABLE: [(&str, Plant, &str, &str); 14] = [
+const CURABLE: [(&str, Plant, &str, &str); 15] = [
     (
         "a file that nobody published",
         |_, folder, _| std::fs::write(folder.join("extra.iso"), "x").unwrap(),
@@ -129,6 +129,15 @@ const CURABLE: [(&str, Plant, &str, &str); 14] = [
         "restore evidence/boot-bios.log from",
     ),
     (
+        "a folder of evidence that became a file",
+        |_, folder, _| {
+            std::fs::remove_dir_all(folder.join("evidence")).unwrap();
+            std::fs::write(folder.join("evidence"), "x").unwrap();
+        },
+        "file evidence lies in the release and is not part of it",
+        "restore evidence/start.png from",
+    ),
+    (
         "an ISO that is cut off, and a killed run left another",
         |shop, folder, manifest| {
             std::fs::write(folder.join(name_of(manifest, ".iso")), "two").unwrap();
@@ -210,9 +219,11 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
         let report = shop.reconcile(false);
         assert!(report.planned.plan.is_empty(), "{}", planner::text(&report.planned));
         let text = planner::text(&report.planned);
-        let words = format!("{} is damaged and no copy of its bytes is left: published file", old.version);
+        let words = format!("{} is damaged and nothing here makes it whole: published file", old.version);
         assert!(text.contains(&words), "{text}");
     }
+
+    assert!(!shop.page("demo/index.html").contains("Do not use"), "it is on no channel");
 
     // Its whole folder is gone: the index lets go of it, with a serial of its own.
     std::fs::remove_dir_all(&folder).unwrap();
@@ -222,6 +233,30 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
     let index = shop.store.index(&shop.signers.keys()).unwrap();
     assert_eq!((index.serial, index.images[&image()].releases.len()), (3, 1));
     assert!(shop.reconcile(true).planned.plan.is_empty());
+}
+
+#[test]
+fn a_channel_that_the_spec_does_not_name_is_watched_too() {
+    let shop = Shop::new();
+    let old = &shop.manifests()[1];
+    let stable = "stable".parse().unwrap();
+    shop.store.promote(&image(), &old.version, &stable, &shop.signers, noon()).unwrap();
+    std::fs::remove_file(shop.folder(old).join("manifest.json.sig")).unwrap();
+    plan_says(&shop, false, &format!("{}: published file manifest.json has no signature", old.version));
+    assert_eq!(shop.reconcile(false).repaired.len(), 1);
+    assert!(shop.is_good(old));
+    std::fs::remove_file(shop.folder(old).join(name_of(old, ".iso"))).unwrap();
+    for _ in 0..2 {
+        let report = shop.reconcile(false);
+        assert!(report.planned.plan.is_empty(), "{}", planner::text(&report.planned));
+        assert_eq!(report.planned.report[0].lost[0].version, old.version);
+        assert_eq!(shop.page("demo/index.html").matches("Do not use this release: ").count(), 1);
+    }
+    // A channel that points to a release is no reason to keep a folder that is not there, but
+    // nothing takes it out of the index either.
+    std::fs::remove_dir_all(shop.folder(old)).unwrap();
+    assert!(shop.reconcile(false).planned.plan.is_empty());
+    assert_eq!(shop.manifests_listed().len(), 2);
 }
 
 /// Damage that nothing but a build cures.
@@ -553,6 +588,11 @@ fn a_release_past_its_freshness_says_why() {
     shop.later(1);
     assert!(stale(&shop).unwrap().contains("13 days"));
     assert_ne!(shop.files(), new);
+
+    // Another channel with the same release says the same.
+    let (version, stable) = (shop.manifests()[0].version.clone(), "stable".parse().unwrap());
+    shop.store.promote(&image(), &version, &stable, &shop.signers, noon()).unwrap();
+    assert_eq!(shop.page("demo/index.html").matches("This release is stale, 13 days").count(), 2);
 
     // A pinned lock waits for a commit; without one, staleness itself has the mirrors asked.
     shop.spec("two", "  freshness: {maxAgeDays: 7}\n");

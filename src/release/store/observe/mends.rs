@@ -37,13 +37,13 @@ pub(super) fn of<'a, 'i: 'a>(
     Ok((!mends.is_empty()).then_some(mends))
 }
 
-/// Bytes first, then what is made from them, then signatures, then what has to go.
+/// What is in the way first, then bytes, then what is made from them, then signatures.
 fn order(mend: &Mend) -> u8 {
     match mend {
-        Mend::Restore { .. } => 0,
-        Mend::Rewrite { .. } => 1,
-        Mend::Sign { .. } => 2,
-        Mend::Quarantine { .. } => 3,
+        Mend::Quarantine { .. } => 0,
+        Mend::Restore { .. } => 1,
+        Mend::Rewrite { .. } => 2,
+        Mend::Sign { .. } => 3,
         Mend::Unlist => 4,
     }
 }
