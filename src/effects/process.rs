@@ -101,7 +101,9 @@ impl Output {
         }
         match self.host_trouble() {
             Some(ErrorCode::DiskFull) => Failure::disk_full(message).details(details),
-            Some(code) => Failure::new(code, FailureClass::Host, message).details(details).hint(OUT_OF_MEMORY),
+            Some(code) => {
+                Failure::new(code, FailureClass::Host, message).details(details).hint(OUT_OF_MEMORY)
+            }
             None => Failure::new(ErrorCode::BuildStep, FailureClass::Bug, message).details(details),
         }
     }
@@ -117,7 +119,8 @@ impl Output {
         // Shells and bwrap report a child's death as 128 and the signal.
         let killed = self.status.signal() == Some(Signal::SIGKILL as i32) || self.status.code() == Some(137);
         let said = all.to_ascii_lowercase();
-        let words = ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
+        let words =
+            ["cannot allocate memory", "out of memory", "memory exhausted", "virtual memory exhausted"];
         (killed || words.iter().any(|words| said.contains(words))).then_some(ErrorCode::OutOfMemory)
     }
 

@@ -181,13 +181,14 @@ fn signer_ids(signers: &Signers) -> Vec<String> {
 fn signed_by(folder: &Path, trust: &Trust) -> Option<Vec<String>> {
     let read = |name: &str| crate::effects::files::read_if_exists(&folder.join(name), LIMIT).ok().flatten();
     let bytes = read(sums::FILE_NAME)?;
-    let names = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let names =
+        std::fs::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     let signatures: Vec<String> = names
         .filter(|name| path::is_signature_of(sums::FILE_NAME, name))
         .filter_map(|name| String::from_utf8(read(&name)?).ok())
         .collect();
-    let made = |key: &PublicKey| signatures.iter().flat_map(|s| s.lines()).any(|line| key.verifies(&bytes, line));
-    let ids: Vec<String> =
-        trust.keys().iter().filter(|k| made(&k.key)).map(|k| k.key.id().hex()).collect();
+    let made =
+        |key: &PublicKey| signatures.iter().flat_map(|s| s.lines()).any(|line| key.verifies(&bytes, line));
+    let ids: Vec<String> = trust.keys().iter().filter(|k| made(&k.key)).map(|k| k.key.id().hex()).collect();
     (!ids.is_empty()).then_some(ids)
 }

@@ -68,9 +68,8 @@ fn drive_leased(
     let journal = Journal::new(&world.events, world.clock);
     let events = journal.events().clone();
     let mut steps = Steps { world, run: world.runtime.block_on(started)?, heartbeat, journal };
-    let result = point(Point::RunStarted).and_then(|()| {
-        rescue::with_room(world, &events, || steps.all(resolved, step, channel, publishing))
-    });
+    let result = point(Point::RunStarted)
+        .and_then(|()| rescue::with_room(world, &events, || steps.all(resolved, step, channel, publishing)));
     let end = match &result {
         Ok(()) => Some(RunState::Published),
         // Stopped on request: the run stays where it stood and is taken up again.
@@ -208,7 +207,7 @@ impl Steps<'_, '_> {
         let world = self.world;
         let (image, version, now) = (self.run.image.clone(), self.run.version.clone(), world.clock.now());
         let look = Look {
-            keys: &publishing.signers.keys(),
+            keys: publishing.signers.keys(),
             wanted: &[],
             whole_store: false,
             hash_older_than: None,

@@ -67,7 +67,7 @@ impl Store {
             keys.extend(there.filter(|key| trust.find(key).is_some() && !keys.contains(key)));
         }
         if keys.is_empty() {
-            keys.extend(known.last().cloned());
+            keys.extend(trust.keys().last().map(|trusted| trusted.key.clone()));
         }
         Ok(keys)
     }

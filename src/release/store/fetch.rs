@@ -2,7 +2,7 @@
 //! the signed ones.
 
 use super::check::{self, TEXT_LIMIT};
-use super::{MANIFEST, IndexMemory, index, signatures};
+use super::{IndexMemory, MANIFEST, index, signatures};
 use crate::effects::fetch::{Download, chain, client, fetch_all};
 use crate::effects::files::{digest_file, read_if_exists, write_atomic};
 use crate::effects::{Cancel, Task};

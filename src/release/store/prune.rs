@@ -65,12 +65,7 @@ impl Store {
     /// # Errors
     /// *Untrusted* if no trusted key signed the index; class *spec* if a release is held that
     /// the store does not have.
-    pub fn prunable(
-        &self,
-        retention: &Retention,
-        keys: &Trust,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Fate>> {
+    pub fn prunable(&self, retention: &Retention, keys: &Trust, now: DateTime<Utc>) -> Result<Vec<Fate>> {
         self.fates(&self.index(keys)?, retention, now)
     }
 

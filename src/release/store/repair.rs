@@ -7,7 +7,7 @@
 
 use super::observe::{self, PAGE};
 use super::stage::swap_in;
-use super::{MANIFEST, Signers, Store, Writer, check, index, site, signatures};
+use super::{MANIFEST, Signers, Store, Writer, check, index, signatures, site};
 use crate::effects::files::{
     FileLock, WorkFolder, digest_file, parent, read_if_exists, remove_tree, sync_folder, write_atomic,
 };

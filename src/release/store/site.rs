@@ -56,12 +56,7 @@ fn public_keys(store: &Store, keys: &[&PublicKey]) -> Result<Vec<KeyRow>> {
 }
 
 /// Writes the page of one image, if it differs.
-pub(super) fn write_image(
-    store: &Store,
-    index: &Index,
-    name: &ImageName,
-    notices: &Notices,
-) -> Result<()> {
+pub(super) fn write_image(store: &Store, index: &Index, name: &ImageName, notices: &Notices) -> Result<()> {
     match index.images.get(name) {
         Some(image) => put_image(store, &view(store, name, image, notices, true)),
         None => Ok(()),

@@ -39,7 +39,11 @@ fn here() -> CatalogRef {
 }
 
 fn plan(dir: &Path) -> PlanReport {
-    ops::plan(&context(dir), PlanRequest { catalog: here(), only: Vec::new(), force: Vec::new(), deep: false }).unwrap()
+    ops::plan(
+        &context(dir),
+        PlanRequest { catalog: here(), only: Vec::new(), force: Vec::new(), deep: false },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -108,8 +112,14 @@ fn a_refused_image_does_not_keep_another_from_being_tried() {
         ],
     );
     signers(dir.path(), "one.key");
-    let request =
-        ReconcileRequest { catalog: here(), only: vec![], force: vec![], jobs: None, dry_run: false, deep: false };
+    let request = ReconcileRequest {
+        catalog: here(),
+        only: vec![],
+        force: vec![],
+        jobs: None,
+        dry_run: false,
+        deep: false,
+    };
     let report = ops::reconcile(&context(dir.path()), request).unwrap();
     let failed: Vec<_> = report.failed.iter().map(|f| (f.image.as_str(), f.failure.code)).collect();
     // The other one got as far as there is a mirror: nowhere here.

@@ -151,7 +151,8 @@ impl Store {
             }
             found.push(release);
         }
-        let mut observed = ObservedImage { outlived: outlived(look, &found, is_head)?, ..ObservedImage::default() };
+        let mut observed =
+            ObservedImage { outlived: outlived(look, &found, is_head)?, ..ObservedImage::default() };
         for (at, release) in found.iter().enumerate() {
             let version = &release.listed.version;
             if release.defects.is_empty() {
