@@ -261,7 +261,7 @@ fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
 pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchReport> {
     let is_address = request.store.as_deref().is_some_and(|s| s.contains("://"));
     let given = of_files(context, &request.keys, request.threshold)?;
-    let (keys, state) = match given.filter(|_| is_address) {
+    let (keys, state) = match given.filter(|_| request.store.is_some()) {
         // Store and keys are named: no catalog is needed.
         Some(keys) => (keys, memory(context)),
         None => {
