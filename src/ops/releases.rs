@@ -274,7 +274,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
             .hint("Name a folder as --store, or fetch the release while there is network."));
     }
     let given = of_files(context, &request.keys, request.threshold)?;
-    let (keys, state) = match given.filter(|_| is_address) {
+    let (keys, state) = match given.filter(|_| request.store.is_some()) {
         // Store and keys are named: no catalog is needed.
         Some(keys) => (keys, memory(context)),
         None => {

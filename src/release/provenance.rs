@@ -126,14 +126,23 @@ pub fn read(envelope: &[u8], trust: &Trust) -> Result<Value> {
     parse(&sealed.open().map_err(|f| f.on(FILE_NAME))?)
 }
 
-/// Reads a statement whose bytes a signed manifest vouches for: it keeps the signatures of
-/// the day it was made on, so that of a key which is retired by now is good here.
+/// Reads a statement that keeps the signatures of the day it was made on: those of keys
+/// that are retired by now are good.
 ///
 /// # Errors
 /// *Untrusted* if no known key signed it or it is no in-toto statement.
 pub fn read_listed(envelope: &[u8], trust: &Trust) -> Result<Value> {
     let sealed = dsse::Sealed::read(PAYLOAD_TYPE, envelope, trust).map_err(|f| f.on(FILE_NAME))?;
     parse(&sealed.open_known().map_err(|f| f.on(FILE_NAME))?)
+}
+
+/// Reads a statement for whose bytes a signed manifest vouches, whoever signed it: after a
+/// change of keys its own signatures may be by a key that a reader never knew.
+///
+/// # Errors
+/// *Untrusted* if it is no in-toto statement.
+pub fn read_vouched(envelope: &[u8]) -> Result<Value> {
+    parse(&dsse::open_vouched(PAYLOAD_TYPE, envelope).map_err(|f| f.on(FILE_NAME))?)
 }
 
 fn parse(payload: &[u8]) -> Result<Value> {

@@ -135,6 +135,25 @@ fn a_key_is_rotated_and_retired_and_the_store_follows() {
     let verified = catalog.says(&["release", "verify", "demo"], 0);
     assert!(verified.contains("manifest.json  signature  by b ("), "{verified}");
 
+    // With store and keys named, nothing else is needed.
+    let (store, key) = (catalog.dir.join("releases"), catalog.dir.join("keys/b.pub"));
+    let (store, key) = (store.to_str().unwrap(), key.to_str().unwrap());
+    catalog.says(
+        &["-C", "/nowhere", "release", "fetch", "demo@edge", "--to", "alone", "--store", store, "--key", key],
+        0,
+    );
+    catalog.says(&["-C", "/nowhere", "release", "verify", "./alone", "--key", key], 0);
+    let other = catalog.dir.join("keys/a.pub");
+    std::fs::write(&other, a.public().pem()).unwrap();
+    let other = other.to_str().unwrap();
+    let two = ["release", "verify", "./alone", "--key", key, "--key", other, "--threshold", "2"];
+    assert!(catalog.says(&two, 7).contains("1 of 2 needed keys"));
+    assert!(
+        catalog
+            .says(&["release", "verify", "./alone", "--key", key, "--threshold", "2"], 2)
+            .contains("1 are given")
+    );
+
     // An old state is refused by who saw the new one.
     let index = catalog.dir.join("releases/index.dsse.json");
     catalog.says(&["release", "fetch", "demo@edge", "--to", "out"], 0);

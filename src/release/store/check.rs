@@ -183,10 +183,14 @@ pub(super) fn release(
         Err(how) => return unreadable(altered(&how)),
     };
     let mut findings = Findings::default();
-    findings.signatures(folder, MANIFEST, &bytes, trust)?;
+    let signed = findings.signatures(folder, MANIFEST, &bytes, trust)?;
     findings.sums(folder, &manifest, Digest::of(&bytes), trust, depth)?;
     for file in &manifest.files {
-        findings.defects.extend(check_file(folder, file, trust, depth)?);
+        let defect = check_file(folder, file, depth)?;
+        if defect.is_none() && depth == Depth::Digests && file.role == FileRole::Provenance {
+            findings.provenance(folder, &file.name, signed, trust)?;
+        }
+        findings.defects.extend(defect);
     }
     if depth == Depth::Digests {
         findings.defects.extend(strangers(folder, &manifest)?);
@@ -243,14 +247,35 @@ struct Findings {
 }
 
 impl Findings {
-    fn signatures(&mut self, folder: &Path, file: &str, bytes: &[u8], trust: &Trust) -> Result<()> {
+    /// Says whether enough trusted keys signed.
+    fn signatures(&mut self, folder: &Path, file: &str, bytes: &[u8], trust: &Trust) -> Result<bool> {
         match signatures::check(folder, file, bytes, trust)? {
-            Err(defect) => self.defects.push(defect),
+            Err(defect) => {
+                self.defects.push(defect);
+                Ok(false)
+            }
             Ok(by) => {
                 let by = by.join(", ");
                 self.vouched.push(Vouched { file: file.to_owned(), what: "signature", by });
+                Ok(true)
             }
         }
+    }
+
+    /// The provenance keeps the signatures of its day. Whoever never knew the keys of that
+    /// day has the signed manifest, which names these very bytes, and is told so.
+    fn provenance(&mut self, folder: &Path, name: &str, signed: bool, trust: &Trust) -> Result<()> {
+        let (file, what) = (name.to_owned(), "signature");
+        let bytes = read_if_exists(&folder.join(name), TEXT_LIMIT)?.unwrap_or_default();
+        let by = if provenance::read_listed(&bytes, trust).is_ok() {
+            "a known key"
+        } else if signed && provenance::read_vouched(&bytes).is_ok() {
+            "a key that is not known here; the signed manifest names these bytes"
+        } else {
+            self.defects.push(Defect::BadSignature { file });
+            return Ok(());
+        };
+        self.vouched.push(Vouched { file, what, by: by.to_owned() });
         Ok(())
     }
 
@@ -387,7 +412,7 @@ pub(super) fn sums_of(manifest: &Manifest, digest: Digest) -> BTreeMap<String, D
     files.chain([(MANIFEST.to_owned(), digest)]).collect()
 }
 
-fn check_file(folder: &Path, file: &ReleaseFile, trust: &Trust, depth: Depth) -> Result<Option<Defect>> {
+fn check_file(folder: &Path, file: &ReleaseFile, depth: Depth) -> Result<Option<Defect>> {
     let (path, name) = (folder.join(&file.name), file.name.clone());
     let altered = |how: String| Ok(Some(Defect::Altered { file: name.clone(), how }));
     let metadata = match path.symlink_metadata() {
@@ -410,12 +435,6 @@ fn check_file(folder: &Path, file: &ReleaseFile, trust: &Trust, depth: Depth) ->
         let (digest, _) = digest_file(&path)?;
         if digest != file.sha256 {
             return altered(format!("its digest is {digest}, the manifest says {}", file.sha256));
-        }
-        if file.role == FileRole::Provenance {
-            let bytes = read_if_exists(&path, TEXT_LIMIT)?.unwrap_or_default();
-            if provenance::read_listed(&bytes, trust).is_err() {
-                return Ok(Some(Defect::BadSignature { file: name }));
-            }
         }
     }
     Ok(None)

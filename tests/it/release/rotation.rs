@@ -141,8 +141,14 @@ fn keys_overlap_end_and_what_they_signed_is_signed_again() {
     );
     assert!(!life.shop.store.path().join(format!("bootwright.{tag}.pub")).exists());
     assert!(!life.shop.store.path().join(format!("index.json.{tag}.sig")).exists());
-    // Whoever knows only the new key is content, but for what the old one alone had sealed.
+    // Whoever knows only the new key is content, and told of what only the old one had sealed.
     let only_new = Trust::of([life.new.public().clone()]);
+    let checked = life.shop.store.examine(&image(), &first.version, &only_new).unwrap();
+    assert_eq!(checked.defects, []);
+    let told = |v: &bootwright::release::store::check::Vouched| {
+        v.file == provenance::FILE_NAME && v.by.contains("not known here")
+    };
+    assert!(checked.vouched.iter().any(told), "{:?}", checked.vouched);
     assert_eq!(life.shop.store.index(&only_new).unwrap().serial, serial + 1);
     let sums = run(&life.folder(&first), "sha256sum", &["--check", "--quiet", "SHA256SUMS"]);
     assert!(sums.status.success(), "{}", sums.tail());
@@ -207,6 +213,25 @@ fn signed_again_in_the_overlap_it_outlives_its_key_without_a_gap() {
     // Who knows only the old key still reads it.
     life.shop.signers.trust = Trust::of([life.old.public().clone()]);
     assert_eq!(life.shop.defects(&first), []);
+}
+
+/// Killed after a release was signed again and before the index was: the next one goes on.
+#[test]
+fn signing_again_is_taken_up_where_it_was_killed() {
+    let mut life = Rotation::new();
+    life.shop.store = Store::open(life.shop.store.path());
+    let (first, second) = (life.publish("1", 0), life.publish("2", 1));
+    let path = life.shop.store.path().join("index.dsse.json");
+    let index = std::fs::read(&path).unwrap();
+    life.resign(&[&first], END).unwrap();
+    std::fs::write(&path, index).unwrap();
+    std::fs::create_dir_all(life.shop.store.path().join(".staging/demo-killed/release")).unwrap();
+    let observed = life.observe(END);
+    assert_eq!(observed.channels[&edge()].defects.len(), 3, "the head and the index");
+    assert!(observed.outlived.is_empty(), "the first one is done");
+    assert_eq!(life.resign(&[&first, &second], END).unwrap(), std::slice::from_ref(&second.version));
+    assert_eq!((life.verify(&first, END), life.verify(&second, END)), (vec![], vec![]));
+    assert_eq!(std::fs::read_dir(life.shop.store.path().join(".staging")).unwrap().count(), 0);
 }
 
 #[test]
