@@ -13,10 +13,10 @@ const CLOSER: u64 = 64 << 20;
 /// The first entry that differs between two archives compressed with zstd.
 pub(super) fn zstd(sides: &Sides<'_>) -> Result<Option<Found>> {
     let mut found = first(sides)?;
-    if let Some(found) = &mut found {
-        if let [path] = found.place.as_slice() {
-            found.pair = pair(sides, path)?;
-        }
+    if let Some(found) = &mut found
+        && let [path] = found.place.as_slice()
+    {
+        found.pair = pair(sides, path)?;
     }
     Ok(found)
 }

@@ -54,7 +54,8 @@ fn the_first_byte_is_found_across_reads() {
 #[test]
 fn a_root_archive_is_compared_entry_by_entry() {
     let base = archive(&[("etc/a", "one", 0o644), ("etc/b", "two", 0o644)]);
-    let cases: [(&[(&str, &str, u32)], &str, &str); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a str, u32)], &'a str, &'a str);
+    let cases: [Case<'_>; 5] = [
         (&[("etc/a", "one", 0o644), ("etc/b", "twO", 0o644)], "etc/b", "from byte 2 on"),
         (&[("etc/a", "one", 0o755), ("etc/b", "two", 0o644)], "etc/a", "its mode is 644, 755 in this build"),
         (&[("etc/a", "one", 0o644)], "etc/b", "not in this build"),
