@@ -389,6 +389,15 @@ fn who_makes_an_entry_keeps_it_from_being_pruned() {
     assert_eq!(prune(&world.cache, NOTHING, &[Kind::Layers], false).removed.len(), 1);
 }
 
+/// Says stop when it goes, also by a failed assertion.
+struct Stops<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_session_never_loses_what_it_found() {
     let world = World::new();
@@ -400,6 +409,7 @@ fn a_session_never_loses_what_it_found() {
                 prune(&world.cache, NOTHING, &[Kind::Layers, Kind::Modules], false);
             }
         });
+        let _stops = Stops(&stop);
         let started = Instant::now();
         while (found < 20 || made < 5) && started.elapsed() < Duration::from_secs(60) {
             // The prune gets its chance between two builds.
@@ -428,7 +438,6 @@ fn a_session_never_loses_what_it_found() {
                 }
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     println!("found {found} times, made {made} times beside a prune");
     assert!(made > 1, "the prune never took anything");
