@@ -180,7 +180,9 @@ pub fn watch(
     while !context.cancel.is_requested() {
         // A round that finds nothing to do takes milliseconds: looking is reconciling.
         let report = reconcile(context, request.reconcile.clone());
-        let failed = report.as_ref().map_or(true, |r| !r.failed.is_empty());
+        // What a policy refuses waits for a commit, and the next round shall see that soon.
+        let again = |failed: &FailedImage| failed.failure.code != ErrorCode::Policy;
+        let failed = report.as_ref().map_or(true, |r| r.failed.iter().any(again));
         failures = if failed { failures + 1 } else { 0 };
         round(report);
         let until = Instant::now() + pause(request.interval, failures);
