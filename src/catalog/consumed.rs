@@ -1,5 +1,5 @@
-//! Settings that nothing reads: a mirror that no image is built from, a channel that no
-//! image is on, a registry that nothing is pushed to.
+//! Settings that nothing reads: a mirror that no image is built from, a registry that nothing
+//! is pushed to. A channel that no image is on is read all the same: by `release promote`.
 //!
 //! A catalog without a single image is one that was just begun: there everything may wait.
 
@@ -30,15 +30,6 @@ pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<
             continue;
         }
         unread_suites(report, &at, mirror, &suites);
-    }
-    for (index, channel) in settings.channels.iter().enumerate() {
-        if !specs().any(|s| s.channel == *channel) {
-            report.error(
-                &format!("channels[{index}]"),
-                format!("nothing reads this: no image is on channel {channel}"),
-                "Take it away, or put an image on it with `channel` in its spec.",
-            );
-        }
     }
     if settings.store.registry.is_some() && !specs().any(|s| s.outputs.contains(&Output::Oci)) {
         report.error(
