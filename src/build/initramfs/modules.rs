@@ -142,5 +142,4 @@ fn folders(modules: &[Module]) -> BTreeSet<&str> {
 }
 
 #[cfg(test)]
-#[path = "modules_tests.rs"]
 mod tests;
