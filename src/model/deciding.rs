@@ -78,8 +78,9 @@ pub fn says_disk_full(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What tools said on a tmpfs of 2 MiB (mksquashfs 4.5.1, xorriso 1.5.4, dpkg 1.21, apt 2.6,
-    /// zstd 1.5.4), and on other failures, with the line that decides.
+    /// What was printed, the kind of tool, the line that decides, and whether a disk is full.
+    /// mksquashfs, xorriso, dpkg, apt and zstd said the first ones on a full tmpfs (shortened);
+    /// the others are written after what such tools print.
     const SAMPLES: [(&str, &str, &str, bool); 15] = [
         (
             "mksquashfs SRC X.squashfs",
@@ -175,7 +176,7 @@ mod tests {
             assert_eq!(says_disk_full(text), full, "{tool}");
         }
         assert_eq!(line(" \n\n"), None);
-        println!("{} logs of real tools, each with its deciding line", SAMPLES.len());
+        println!("{} logs, each with its deciding line", SAMPLES.len());
     }
 
     #[test]
