@@ -173,24 +173,32 @@ impl Store {
     pub fn index(&self, trust: &Trust) -> Result<Index> {
         // What was seen is read first: an index that comes in between is newer.
         let seen = self.recall()?;
-        let index = match index::read(&self.path, trust)? {
-            Some(index) => self.is_new_enough(index, seen.as_ref())?,
-            None => after(seen.as_ref()),
-        };
-        self.saw(index.serial)?;
-        Ok(index)
+        match index::read(&self.path, trust)? {
+            Some(index) => {
+                self.saw(index.serial)?;
+                self.is_new_enough(index, seen.as_ref())
+            }
+            None => {
+                self.saw(0)?;
+                Ok(after(seen.as_ref()))
+            }
+        }
     }
 
     /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
     /// too.
     fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
         let seen = self.recall()?;
-        let (index, defect) = match index::read_outlived(&self.path, trust, seen.as_ref())? {
-            Some((index, defect)) => (self.is_new_enough(index, seen.as_ref())?, defect),
-            None => (after(seen.as_ref()), None),
-        };
-        self.saw(index.serial)?;
-        Ok((index, defect))
+        match index::read_outlived(&self.path, trust, seen.as_ref())? {
+            Some((index, defect)) => {
+                self.saw(index.serial)?;
+                Ok((self.is_new_enough(index, seen.as_ref())?, defect))
+            }
+            None => {
+                self.saw(0)?;
+                Ok((after(seen.as_ref()), None))
+            }
+        }
     }
 
     fn recall(&self) -> Result<Option<SeenIndex>> {

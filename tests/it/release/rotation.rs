@@ -318,9 +318,8 @@ fn a_lost_index_does_not_set_the_serial_back() {
     life.publish("1", 0);
     life.publish("2", 10);
     std::fs::remove_dir_all(life.shop.store.path()).unwrap();
-    // Who worked with it stops; a new process begins again, behind what was seen.
-    let again = publication(life.shop.dir.path(), "3", 20);
-    assert!(life.shop.store.publish(again, &life.signers(20)).is_err());
+    // Who worked with it is told; a new process begins again, behind what was seen.
+    assert!(life.shop.store.index(&life.trust(20)).is_err());
     let life = life.in_a_new_process();
     assert_eq!(life.shop.store.index(&life.trust(20)).unwrap().images.len(), 0);
     life.publish("3", 20);
