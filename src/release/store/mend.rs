@@ -16,9 +16,15 @@ impl Store {
     ///
     /// # Errors
     /// If a newer one was read before.
-    pub(super) fn saw(&self, serial: u64) -> Result<()> {
-        let before = self.seen.fetch_max(serial, Ordering::SeqCst);
+    pub(super) fn saw(&self, serial: u64, before: u64) -> Result<()> {
+        self.seen.fetch_max(serial, Ordering::SeqCst);
         if serial < before { Err(vanished(self)) } else { Ok(()) }
+    }
+
+    /// The highest serial that was read so far: asked for before the index is read, since
+    /// others may publish meanwhile.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::SeqCst)
     }
 
     /// Whether an index was read that is not there any more.

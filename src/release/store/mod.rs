@@ -172,14 +172,15 @@ impl Store {
     /// *Untrusted* if too few trusted keys signed it, or a newer one was seen before.
     pub fn index(&self, trust: &Trust) -> Result<Index> {
         // What was seen is read first: an index that comes in between is newer.
-        let seen = self.recall()?;
+        let (seen, before) = (self.recall()?, self.seen());
         match index::read(&self.path, trust)? {
             Some(index) => {
-                self.saw(index.serial)?;
-                self.is_new_enough(index, seen.as_ref())
+                let index = self.is_new_enough(index, seen.as_ref())?;
+                self.saw(index.serial, before)?;
+                Ok(index)
             }
             None => {
-                self.saw(0)?;
+                self.saw(0, before)?;
                 Ok(after(seen.as_ref()))
             }
         }
@@ -188,14 +189,15 @@ impl Store {
     /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
     /// too.
     fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
-        let seen = self.recall()?;
+        let (seen, before) = (self.recall()?, self.seen());
         match index::read_outlived(&self.path, trust, seen.as_ref())? {
             Some((index, defect)) => {
-                self.saw(index.serial)?;
-                Ok((self.is_new_enough(index, seen.as_ref())?, defect))
+                let index = self.is_new_enough(index, seen.as_ref())?;
+                self.saw(index.serial, before)?;
+                Ok((index, defect))
             }
             None => {
-                self.saw(0)?;
+                self.saw(0, before)?;
                 Ok((after(seen.as_ref()), None))
             }
         }
