@@ -12,6 +12,7 @@ mod outputs;
 mod pipeline;
 mod plans;
 mod policies;
+mod rebuild;
 mod release;
 mod retries;
 mod state;
