@@ -1,7 +1,7 @@
 //! live-build with its default compression.
 
 use crate::image::{COMMAND_LINE, Image, OVERLAY_FILE, SUITE, write};
-use crate::measure::{contained, measure};
+use crate::measure::{Group, contained};
 use crate::report::{Case, Row};
 use bootwright::effects::Cancel;
 use bootwright::effects::files::remove_tree;
@@ -18,14 +18,15 @@ const FASTEST: &str = "lz4";
 /// Builds the image with live-build.
 pub struct LiveBuild<'a> {
     image: &'a Image,
+    group: &'a Group,
     folder: PathBuf,
 }
 
 impl<'a> LiveBuild<'a> {
     /// Works in `folder`.
-    pub fn new(image: &'a Image, folder: PathBuf) -> Result<Self> {
+    pub fn new(image: &'a Image, group: &'a Group, folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
-        Ok(Self { image, folder })
+        Ok(Self { image, group, folder })
     }
 
     /// Fills live-build's own cache of packages by a first build that is not measured.
@@ -53,7 +54,7 @@ impl<'a> LiveBuild<'a> {
             // configuration too.
             self.lb(&["clean"])?;
             self.configure(DEFAULT_COMPRESSION)?;
-            let ((), cost) = measure(|| self.build())?;
+            let ((), cost) = self.group.measure(|| self.build())?;
             let tool = format!("live-build, {DEFAULT_COMPRESSION}");
             rows.push(Row {
                 tool,

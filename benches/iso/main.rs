@@ -15,6 +15,7 @@ use bootwright::model::{Failure, Result};
 use clap::{Parser, ValueEnum};
 use image::Image;
 use live_build::LiveBuild;
+use measure::Group;
 use mmdebstrap::Mmdebstrap;
 use ours::Ours;
 use report::{Report, Row};
@@ -64,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             Failure::host("mmdebstrap and live-build are compared as root").hint("Run `make bench` as root.")
         );
     }
-    measure::take_over_orphans()?;
+    let group = Group::join()?;
     let work = &arguments.work;
     std::fs::create_dir_all(work).during(|| format!("making {}", work.display()))?;
     let image = Image::prepare(&work.join("catalog"))?;
@@ -77,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let out = arguments.out.as_ref().unwrap_or(work);
     for tool in &arguments.tools {
-        report.rows.extend(rows(*tool, &image, work)?);
+        report.rows.extend(rows(*tool, &image, &group, work)?);
         // After every tool: a run takes long, and a later tool may fail.
         keep(&report, out)?;
     }
@@ -86,11 +87,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn rows(tool: Tool, image: &Image, work: &Path) -> Result<Vec<Row>> {
+fn rows(tool: Tool, image: &Image, group: &Group, work: &Path) -> Result<Vec<Row>> {
     let ours = [Compression::Fast, Compression::Balanced];
     match tool {
         Tool::Bootwright => {
-            let builder = Ours::new(image, work.join("bootwright"))?;
+            let builder = Ours::new(image, group, work.join("bootwright"))?;
             eprintln!("bootwright: packages");
             builder.warm()?;
             let mut rows = Vec::new();
@@ -101,14 +102,14 @@ fn rows(tool: Tool, image: &Image, work: &Path) -> Result<Vec<Row>> {
             Ok(rows)
         }
         Tool::Mmdebstrap => {
-            let builder = Mmdebstrap::new(image, work.join("mmdebstrap"))?;
+            let builder = Mmdebstrap::new(image, group, work.join("mmdebstrap"))?;
             eprintln!("mmdebstrap: packages");
             builder.warm()?;
             eprintln!("mmdebstrap");
             builder.rows(&ours.map(Compression::level))
         }
         Tool::LiveBuild => {
-            let builder = LiveBuild::new(image, work.join("live-build"))?;
+            let builder = LiveBuild::new(image, group, work.join("live-build"))?;
             eprintln!("live-build: packages");
             builder.warm()?;
             eprintln!("live-build");

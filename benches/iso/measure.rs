@@ -2,21 +2,20 @@
 //! time everything else on the machine took meanwhile.
 
 use bootwright::effects::Process;
+use bootwright::model::failure::IoContext;
 use bootwright::model::{Failure, Result};
-use nix::sys::resource::{Usage, UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 use std::ops::Add;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
 /// The cost of one piece of work, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Cost {
     /// From begin to end.
     pub wall_s: f64,
-    /// User and system time of this process and of all descendants that were waited for.
+    /// User and system time of this process and of everything that it started.
     pub cpu_s: f64,
     /// CPU time that everything else on the machine took meanwhile.
     pub others_s: f64,
@@ -34,13 +33,54 @@ impl Add for Cost {
     }
 }
 
-/// How long processes that nobody waited for get to end.
-const GRACE: Duration = Duration::from_secs(1);
+/// The control group that this process and everything it starts is in (kernel documentation,
+/// `cgroup-v2.rst`). Times that processes report of their children would not do: bwrap does
+/// not wait for the first process of its sandbox, and all that it cost would be lost.
+pub struct Group(PathBuf);
 
-/// Takes over the processes whose parents end before them. bwrap does not wait for the
-/// first process of its sandbox: without this, all that a sandbox costs would be lost.
-pub fn take_over_orphans() -> Result<()> {
-    nix::sys::prctl::set_child_subreaper(true).map_err(|e| Failure::io("becoming a subreaper", &e.into()))
+impl Group {
+    /// Makes a group and joins it.
+    pub fn join() -> Result<Self> {
+        let mounts = std::fs::read_to_string("/proc/mounts").during(|| "reading /proc/mounts".to_owned())?;
+        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let root = fields.find(|of| of.get(2) == Some(&"cgroup2")).map(|of| PathBuf::from(of[1]));
+        let root =
+            root.ok_or_else(|| Failure::host("no cgroup2 file system is mounted to count CPU time"))?;
+        let group = Self(root.join(format!("bootwright-bench-{}", std::process::id())));
+        let joining = || format!("joining the control group {}", group.0.display());
+        std::fs::create_dir(&group.0).during(joining)?;
+        std::fs::write(group.0.join("cgroup.procs"), std::process::id().to_string()).during(joining)?;
+        Ok(group)
+    }
+
+    /// User and system time of all that is and was in the group, in seconds.
+    fn cpu(&self) -> Result<f64> {
+        let path = self.0.join("cpu.stat");
+        let text = std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
+        let used = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse::<u64>().ok());
+        let used = used.ok_or_else(|| Failure::host(format!("{} has no usage_usec", path.display())))?;
+        Ok(used as f64 / 1e6)
+    }
+
+    /// Does `work` and measures it. It must leave nothing running.
+    pub fn measure<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
+        let (begun, own, machine) = (Instant::now(), self.cpu()?, machine_cpu()?);
+        let done = work()?;
+        let wall_s = begun.elapsed().as_secs_f64();
+        let cpu_s = self.cpu()? - own;
+        let others_s = (machine_cpu()? - machine - cpu_s).max(0.0);
+        Ok((done, Cost { wall_s, cpu_s, others_s }))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Only an empty group can be removed: back to the root, which takes everyone.
+        if let Some(root) = self.0.parent() {
+            let _ = std::fs::write(root.join("cgroup.procs"), std::process::id().to_string());
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
 
 /// A tool in namespaces of its own: what it starts and mounts goes when it goes, so that a
@@ -49,41 +89,6 @@ pub fn contained(tool: &str) -> Process {
     Process::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .arg(tool)
-}
-
-/// Waits for orphans, so that their time counts. Only when no child of our own is left:
-/// its status would be taken away from whoever waits for it.
-fn reap_orphans() {
-    let begun = Instant::now();
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if begun.elapsed() < GRACE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Ok(WaitStatus::StillAlive) | Err(_) => return,
-            Ok(_) => {}
-        }
-    }
-}
-
-/// Does `work` and measures it. It must leave no child of this process running.
-pub fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
-    reap_orphans();
-    let (begun, own, machine) = (Instant::now(), own_cpu()?, machine_cpu()?);
-    let done = work()?;
-    let wall_s = begun.elapsed().as_secs_f64();
-    reap_orphans();
-    let cpu_s = own_cpu()? - own;
-    let others_s = (machine_cpu()? - machine - cpu_s).max(0.0);
-    Ok((done, Cost { wall_s, cpu_s, others_s }))
-}
-
-fn own_cpu() -> Result<f64> {
-    let of = |who| getrusage(who).map_err(|e| Failure::io("asking for CPU time", &e.into()));
-    let seconds = |usage: Usage| {
-        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
-    };
-    Ok(seconds(of(UsageWho::RUSAGE_SELF)?) + seconds(of(UsageWho::RUSAGE_CHILDREN)?))
 }
 
 /// CPU time of the whole machine since it started, from the first line of /proc/stat:

@@ -1,7 +1,7 @@
 //! mmdebstrap, then the steps that a person adds by hand: configuration, squashfs, ISO.
 
 use crate::image::{COMMAND_LINE, Image, NAME, OVERLAY_FILE, SUITE, write};
-use crate::measure::{Cost, contained, measure};
+use crate::measure::{Cost, Group, contained};
 use crate::report::{Case, Part, Row};
 use bootwright::effects::files::remove_tree;
 use bootwright::effects::{Cancel, Process};
@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 /// Builds the image with mmdebstrap.
 pub struct Mmdebstrap<'a> {
     image: &'a Image,
+    group: &'a Group,
     folder: PathBuf,
 }
 
 impl<'a> Mmdebstrap<'a> {
     /// Works in `folder`.
-    pub fn new(image: &'a Image, folder: PathBuf) -> Result<Self> {
+    pub fn new(image: &'a Image, group: &'a Group, folder: PathBuf) -> Result<Self> {
         for name in ["debs", "tmp"] {
             let folder = folder.join(name);
             fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
@@ -27,7 +28,7 @@ impl<'a> Mmdebstrap<'a> {
             return Err(Failure::host("hooks of mmdebstrap need a work folder without quotes and spaces"));
         }
         image.write_customize(&folder.join("customize.sh"))?;
-        Ok(Self { image, folder })
+        Ok(Self { image, group, folder })
     }
 
     /// Fills the folder of packages by a first build that is not measured.
@@ -42,9 +43,9 @@ impl<'a> Mmdebstrap<'a> {
         let mut rows = Vec::new();
         for (case, line) in [(Case::Full, 0), (Case::Change, 1)] {
             self.image.set_line(line)?;
-            let ((), root) = measure(|| self.root(None))?;
+            let ((), root) = self.group.measure(|| self.root(None))?;
             for &level in levels {
-                let (iso_bytes, iso) = measure(|| self.iso(level))?;
+                let (iso_bytes, iso) = self.group.measure(|| self.iso(level))?;
                 let row = |how: &str, cost: Cost, parts| -> Result<Row> {
                     let tool = format!("mmdebstrap{how}, zstd-{level}");
                     Ok(Row { tool, case, cost, iso_bytes, packages: self.packages()?, parts })

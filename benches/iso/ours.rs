@@ -2,7 +2,7 @@
 //! publishing, which the other tools do not do.
 
 use crate::image::{Image, NAME};
-use crate::measure::{Cost, measure};
+use crate::measure::{Cost, Group};
 use crate::report::{Case, Part, Row};
 use bootwright::build::Builder;
 use bootwright::build::cache::Cache;
@@ -25,6 +25,7 @@ const PACKAGES: &str = "packages";
 /// Builds the image with Bootwright.
 pub struct Ours<'a> {
     image: &'a Image,
+    group: &'a Group,
     cache: Cache,
     out: PathBuf,
     client: reqwest::Client,
@@ -36,13 +37,14 @@ pub struct Ours<'a> {
 
 impl<'a> Ours<'a> {
     /// Works in `folder`.
-    pub fn new(image: &'a Image, folder: PathBuf) -> Result<Self> {
+    pub fn new(image: &'a Image, group: &'a Group, folder: PathBuf) -> Result<Self> {
         let out = folder.join("out");
         fs::create_dir_all(&out).during(|| format!("making {}", out.display()))?;
         let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::io("starting the runtime", &e))?;
         let parts = Arc::new(Mutex::new(Vec::new()));
         Ok(Self {
             image,
+            group,
             cache: Cache::open(&folder.join("cache"))?,
             out,
             client: fetch::client()?,
@@ -73,15 +75,15 @@ impl<'a> Ours<'a> {
         self.forget_all_but_packages()?;
         self.image.set_line(0)?;
         self.take_parts();
-        let (lock, locking) = measure(|| self.lock())?;
+        let (lock, locking) = self.group.measure(|| self.lock())?;
         let mut parts = vec![Part::of("lock: indexes fetched, packages resolved", locking)];
         self.take_parts();
-        let (built, building) = measure(|| self.build(&lock, compression))?;
+        let (built, building) = self.group.measure(|| self.build(&lock, compression))?;
         parts.extend(self.take_parts());
         let full = row(compression, Case::Full, locking + building, &built, parts);
 
         self.image.set_line(1)?;
-        let (built, cost) = measure(|| self.build(&lock, compression))?;
+        let (built, cost) = self.group.measure(|| self.build(&lock, compression))?;
         let change = row(compression, Case::Change, cost, &built, self.take_parts());
         Ok(vec![full, change])
     }
