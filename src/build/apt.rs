@@ -54,6 +54,7 @@ pub fn lock(
     let task = Task::start(events, format!("lock {image}"));
     let mut apt = Apt::prepare(request, &mirrors, state, cancel.clone())?;
     apt.update(&mirrors)?;
+    let indexes = apt.indexes(&mirrors)?;
     let stanzas = Stanzas::read(&apt.lists())?;
     let mut packages: Vec<LockedPackage> = Vec::new();
     let mut installed = String::new();
@@ -79,7 +80,7 @@ pub fn lock(
         lock_version: LOCK_VERSION,
         image: image.clone(),
         request: request.clone(),
-        indexes: apt.indexes(&mirrors)?,
+        indexes,
         packages,
     };
     task.finish(format!("{} packages", lock.packages.len()));
@@ -305,6 +306,7 @@ Acquire::Retries "3";
             .map(|source| {
                 let path = self.lists().join(format!("{}InRelease", list_prefix(source)));
                 let text = std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
+                check_suite(source, &text)?;
                 let date =
                     text.lines().find_map(|l| l.strip_prefix("Date: ")).and_then(parse_date).ok_or_else(
                         || Failure::upstream(format!("the index of {} has no date", source.suite)),
@@ -344,6 +346,25 @@ fn list_prefix(source: &Source) -> String {
 fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim().replace("UTC", "+0000").replace("GMT", "+0000");
     DateTime::parse_from_rfc2822(&text).ok().map(|d| d.to_utc())
+}
+
+/// A mirror that shows the signed index of one suite in the place of another one is not
+/// believed; apt only warns. Checked before anything is resolved.
+fn check_suite(source: &Source, text: &str) -> Result<()> {
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+    let (suite, codename) = (field("Suite:"), field("Codename:"));
+    // `bookworm/updates` was the name of bookworm's security suite once.
+    let asked = source.suite.split('/').next().unwrap_or_default();
+    if [suite, codename].into_iter().flatten().any(|name| name == source.suite || name == asked) {
+        return Ok(());
+    }
+    Err(Failure::untrusted(format!(
+        "the index that the mirror shows as {} is of another suite: {} ({})",
+        source.suite,
+        codename.unwrap_or("no codename"),
+        suite.unwrap_or("no suite")
+    ))
+    .hint("Check `urls:` and `suites:` of the mirror in bootwright.yaml; tell who runs the mirror."))
 }
 
 /// `Inst NAME (VERSION SOURCES [ARCH]) …` lines of `apt-get -s`, in their order.

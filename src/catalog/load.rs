@@ -30,7 +30,12 @@ pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
 /// Reads a catalog; gives it if nothing is wrong, and all errors and warnings, sorted by
 /// file and line.
 pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    let mut loader = Loader::new(files);
+    check_part(files, &BTreeSet::new())
+}
+
+/// As [`check`], for a part of a catalog whose other part has images with these names.
+pub fn check_part(files: &Files, others: &BTreeSet<ImageName>) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let mut loader = Loader::new(files, others);
     let settings = loader.settings();
     loader.specs(&settings);
     loader.locks();
@@ -74,6 +79,8 @@ pub fn at_field(
 
 struct Loader<'a> {
     files: &'a Files,
+    /// Images of the catalog that these files do not hold.
+    others: &'a BTreeSet<ImageName>,
     found: Vec<Diagnostic>,
     images: BTreeMap<ImageName, ImageDocument>,
     /// Files that something read.
@@ -83,8 +90,8 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(files: &'a Files) -> Self {
-        Self { files, found: Vec::new(), images: BTreeMap::new(), read: BTreeSet::new(), names_unsure: false }
+    fn new(files: &'a Files, others: &'a BTreeSet<ImageName>) -> Self {
+        Self { files, others, found: Vec::new(), images: BTreeMap::new(), read: BTreeSet::new(), names_unsure: false }
     }
 
     fn settings(&mut self) -> Settings {
@@ -248,8 +255,9 @@ impl<'a> Loader<'a> {
         if self.names_unsure {
             return;
         }
-        let names: Vec<&str> = self.images.keys().map(|n| n.as_str()).collect();
-        let hint = format!("Rename it, or take it away. Images here: {}.", names.join(", "));
+        let names: Vec<&str> = self.images.keys().chain(self.others).map(|n| n.as_str()).take(20).collect();
+        let more = if self.images.len() + self.others.len() > names.len() { ", …" } else { "" };
+        let hint = format!("Rename it, or take it away. Images here: {}{more}.", names.join(", "));
         self.found.push(Diagnostic::of_file(path, message, hint));
     }
 
@@ -356,7 +364,7 @@ impl<'a> Loader<'a> {
 }
 
 /// `specs/NAME.yaml`, but no lock.
-fn is_spec(path: &str) -> bool {
+pub(super) fn is_spec(path: &str) -> bool {
     path.strip_prefix("specs/").is_some_and(|name| {
         !name.contains('/')
             && !name.starts_with('.')

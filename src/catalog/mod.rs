@@ -22,6 +22,7 @@ pub mod scaffold;
 mod schema;
 mod shape;
 mod source;
+pub mod survey;
 mod worktree;
 mod yaml;
 
@@ -34,3 +35,4 @@ pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
 pub use reference::reference;
 pub use schema::{Kind, schema, schema_text};
+pub use survey::Survey;

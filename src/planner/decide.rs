@@ -156,7 +156,7 @@ impl Image<'_> {
     fn publish(&self, resolved: &ResolvedRecipe, digest: Digest) -> Option<Candidate> {
         match self.current {
             Some(current) if current.recipe_digest == digest => {
-                if current.defects.is_empty() && !self.forced {
+                if is_there(self.current, &digest) && !self.forced {
                     return None;
                 }
                 let reasons = defects(&current.defects).collect();
@@ -239,6 +239,12 @@ impl Image<'_> {
         let action = Action::Build { recipe, version, channel, layers: layers.collect() };
         Candidate { action, reasons, held }
     }
+}
+
+/// Whether a channel points to a sound release of a recipe: the one answer for images that are
+/// planned in full and for those that are only remembered.
+pub(super) fn is_there(current: Option<&ObservedRelease>, recipe: &Digest) -> bool {
+    current.is_some_and(|release| release.recipe_digest == *recipe && release.defects.is_empty())
 }
 
 fn defects(defects: &[Defect]) -> impl Iterator<Item = Reason> + '_ {

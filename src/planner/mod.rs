@@ -11,6 +11,7 @@ mod lint;
 mod markdown;
 mod retry;
 pub mod schedule;
+mod settled;
 mod text;
 mod values;
 mod words;
@@ -20,6 +21,7 @@ pub use lint::lint;
 pub use markdown::markdown;
 pub use retry::STALLED_AFTER;
 pub use schedule::Schedule;
+pub use settled::{Remembered, settled};
 pub use text::text;
 pub use words::summary;
 

@@ -8,6 +8,7 @@ use crate::model::{Failure, Lock, Result};
 use crate::planner::{Desired, Schedule, Wanted};
 use crate::resolve;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the selected images shall be, and those that cannot be said.
 pub(super) struct Gathered {
@@ -15,9 +16,14 @@ pub(super) struct Gathered {
     pub failed: Vec<(ImageName, Failure)>,
 }
 
-pub(super) fn gather(world: &World<'_>, observed: &Observed, made: &BTreeMap<ImageName, Lock>) -> Gathered {
+pub(super) fn gather(
+    world: &World<'_>,
+    documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
+    observed: &Observed,
+    made: &BTreeMap<ImageName, Lock>,
+) -> Gathered {
     let mut gathered = Gathered { desired: Vec::new(), failed: Vec::new() };
-    for (name, document) in world.catalog.images.iter().filter(|(n, _)| world.selected.contains(n)) {
+    for (name, document) in documents {
         match desired(world, name, document, observed, made.get(name)) {
             Ok(desired) => gathered.desired.push(desired),
             Err(failure) => gathered.failed.push((name.clone(), failure)),

@@ -7,13 +7,19 @@
 
 mod desired;
 mod evidence;
+pub mod known;
+pub mod memory;
 mod run;
+mod settled;
+
+pub use settled::Remembered;
 
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
 use crate::effects::{Cancel, Clock};
-use crate::model::catalog::Catalog;
+use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::{ChannelName, ImageName, Version};
+use crate::model::observed::Observed;
 use crate::model::plan::{Action, Planned, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
@@ -23,12 +29,14 @@ use crate::release::{PublicKey, Signers, Store};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Everything that reconciling needs to know and to reach.
 pub struct World<'a> {
     /// What is asked for.
     pub catalog: &'a Catalog,
+    /// Images of the catalog that were not read, because they are as they were.
+    pub remembered: Option<&'a Remembered>,
     /// The images that are looked at; others are left as they are.
     pub selected: BTreeSet<ImageName>,
     /// The images that are built even if nothing changed.
@@ -95,10 +103,13 @@ impl World<'_> {
     /// If the store or the state cannot be read; an image that cannot be resolved is in
     /// [`Decided::failed`].
     pub fn plan(&self) -> Result<Decided> {
-        let names: Vec<ImageName> = self.selected.iter().cloned().collect();
-        let observed = self.store.observe(&self.keys, &names)?;
-        let made = self.made_locks()?;
-        let gathered = desired::gather(self, &observed, &made);
+        let (settled, open) = self.settled()?;
+        let names: Vec<ImageName> = open.iter().cloned().collect();
+        let observed =
+            if names.is_empty() { Observed::default() } else { self.store.observe(&self.keys, &names)? };
+        let documents = self.documents(&open)?;
+        let made = self.made_locks(&documents)?;
+        let gathered = desired::gather(self, &documents, &observed, &made);
         let now = self.clock.now();
         let history = match &self.state {
             Some(state) => self.runtime.block_on(state.history(now))?,
@@ -109,11 +120,13 @@ impl World<'_> {
             source: self.catalog.source.clone(),
             images: gathered.desired,
             observed,
-            cached_layers: self.cache.layers(),
+            cached_layers: if names.is_empty() { BTreeSet::new() } else { self.cache.layers() },
             history,
             forced: self.forced.clone(),
         };
-        let planned = planner::plan(&inputs);
+        let mut planned = planner::plan(&inputs);
+        planned.report.extend(settled);
+        planned.report.sort_by(|a, b| a.image.cmp(&b.image));
         let (mut recipes, mut requests) = (BTreeMap::new(), BTreeMap::new());
         for desired in inputs.images {
             if let Wanted::Recipe(resolved) = &desired.wanted {
@@ -252,10 +265,34 @@ impl World<'_> {
         self.state.as_ref().ok_or_else(|| Failure::bug("a run without a state database"))
     }
 
-    fn made_locks(&self) -> Result<BTreeMap<ImageName, Lock>> {
+    /// The documents of some images.
+    fn documents(&self, names: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Arc<ImageDocument>>> {
+        let mut documents = BTreeMap::new();
+        if let Some(remembered) = self.remembered {
+            remembered.read(names)?;
+            documents = remembered.documents();
+        }
+        for (name, document) in &self.catalog.images {
+            documents.insert(name.clone(), Arc::new(document.clone()));
+        }
+        documents.retain(|name, _| names.contains(name));
+        Ok(documents)
+    }
+
+    /// The document of one image that was planned.
+    fn document(&self, name: &ImageName) -> Option<ImageDocument> {
+        let read = || self.remembered?.documents().get(name).map(|document| (**document).clone());
+        self.catalog.images.get(name).cloned().or_else(read)
+    }
+
+    /// The locks that were made for images whose catalog has none.
+    fn made_locks(
+        &self,
+        documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
+    ) -> Result<BTreeMap<ImageName, Lock>> {
         let mut made = BTreeMap::new();
         if let Some(state) = &self.state {
-            for image in &self.selected {
+            for image in documents.iter().filter(|(_, d)| d.lock.is_none()).map(|(name, _)| name) {
                 if let Some(lock) = self.runtime.block_on(state.made_lock(image))? {
                     made.insert(image.clone(), lock);
                 }

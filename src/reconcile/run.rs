@@ -82,7 +82,7 @@ impl Steps<'_, '_> {
         // Two images never share a recipe; two catalogs on one cache may.
         let _held = FileLock::take(&folder.with_extension("lock"))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
-        let document = world.catalog.images.get(&step.image);
+        let document = world.document(&step.image);
         let space = world.catalog.settings.build.min_free_space;
         let built = world.with_builder(|b| b.build(resolved, space, &folder))?;
 

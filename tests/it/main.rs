@@ -3,6 +3,7 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod hostile;
 mod outputs;
 mod pipeline;
 mod plans;

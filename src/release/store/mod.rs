@@ -19,6 +19,7 @@
 
 pub mod check;
 pub mod fetch;
+mod glance;
 mod index;
 mod observe;
 mod publish;
@@ -26,6 +27,7 @@ mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
+pub use glance::Glance;
 pub use publish::{Publication, Staged};
 
 use super::keys::{PublicKey, Signer};

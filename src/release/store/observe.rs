@@ -32,7 +32,7 @@ impl Store {
         Ok(observed)
     }
 
-    fn observe_image(
+    pub(super) fn observe_image(
         &self,
         name: &ImageName,
         image: &IndexedImage,

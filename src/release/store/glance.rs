@@ -1,0 +1,185 @@
+//! Releases that are as they were when they were last looked at in full.
+//!
+//! A full look reads manifest, signatures, recipe and lock of a release: milliseconds, which
+//! is too much for 10,000 of them in every round. A glance asks the file system whether
+//! anything in the release's folder was touched since. Whoever can set the clock of this host
+//! back can fool it; `release verify` reads every byte.
+
+use super::Store;
+use crate::model::failure::IoContext;
+use crate::model::name::ImageName;
+use crate::model::observed::ObservedImage;
+use crate::model::release::{Index, IndexedRelease};
+use crate::model::{Digest, Result};
+use crate::release::keys::PublicKey;
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How long ago the last change must be. File systems round times; a change within the same
+/// tick as the look would not show.
+const QUIET_SECONDS: i64 = 2;
+/// Evidence lies one folder below a release; nothing lies deeper.
+const DEEPEST: usize = 2;
+
+/// The state of a release's folder: names, sizes, inodes and times of all files in it, and
+/// what the signed index says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Two glances with the same digest saw the same.
+    pub digest: Digest,
+    /// When something in the folder changed last, in seconds since 1970.
+    changed: i64,
+}
+
+impl Glance {
+    /// Whether everything in the folder has been left alone for so long that a later change
+    /// must show.
+    pub fn is_quiet(&self, now: DateTime<Utc>) -> bool {
+        self.changed + QUIET_SECONDS < now.timestamp()
+    }
+}
+
+impl Store {
+    /// Glances at a release; `None` if its folder is not there.
+    ///
+    /// # Errors
+    /// Class *host* if something in it cannot be looked at.
+    pub fn glance(&self, image: &ImageName, listed: &IndexedRelease) -> Result<Option<Glance>> {
+        let folder = self.folder(image, &listed.version);
+        let mut state = State { hash: Sha256::new(), changed: 0 };
+        state.hash.update(listed.manifest.as_bytes());
+        state.hash.update(listed.recipe.as_bytes());
+        match folder.symlink_metadata() {
+            Ok(metadata) => state.add(b".", &metadata),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(crate::model::Failure::io(format!("looking at {}", folder.display()), &e)),
+        }
+        state.folder(&folder, 1)?;
+        let digest = Digest::from_bytes(state.hash.finalize().into());
+        Ok(Some(Glance { digest, changed: state.changed }))
+    }
+
+    /// The published state of one image, looked at in full.
+    ///
+    /// # Errors
+    /// As [`Store::observe`].
+    pub fn observe_one(
+        &self,
+        index: &Index,
+        image: &ImageName,
+        keys: &[PublicKey],
+    ) -> Result<Option<ObservedImage>> {
+        index.images.get(image).map(|indexed| self.observe_image(image, indexed, keys)).transpose()
+    }
+}
+
+struct State {
+    hash: Sha256,
+    changed: i64,
+}
+
+impl State {
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<()> {
+        let reading = || format!("reading {}", folder.display());
+        let mut entries = Vec::with_capacity(16);
+        for entry in std::fs::read_dir(folder).during(reading)? {
+            let entry = entry.during(reading)?;
+            entries.push((entry.file_name(), entry.metadata().during(reading)?));
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, metadata) in entries {
+            self.add(name.as_bytes(), &metadata);
+            if metadata.is_dir() && depth < DEEPEST {
+                self.folder(&folder.join(name), depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &[u8], metadata: &std::fs::Metadata) {
+        self.hash.update((name.len() as u64).to_le_bytes());
+        self.hash.update(name);
+        self.hash.update(metadata.mode().to_le_bytes());
+        for number in [metadata.dev(), metadata.ino(), metadata.len()] {
+            self.hash.update(number.to_le_bytes());
+        }
+        let times =
+            [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        for time in times {
+            self.hash.update(time.to_le_bytes());
+        }
+        self.changed = self.changed.max(metadata.ctime());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn listed(version: &str) -> IndexedRelease {
+        IndexedRelease {
+            version: version.parse().unwrap(),
+            recipe: Digest::of("recipe"),
+            manifest: Digest::of("manifest"),
+            published: DateTime::from_timestamp(1, 0).unwrap(),
+        }
+    }
+
+    /// Whatever is done to a release's folder shows.
+    #[test]
+    fn every_touch_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
+        let release = listed("20260101-00000000");
+        assert_eq!(store.glance(&image, &release).unwrap(), None);
+        let folder = store.folder(&image, &release.version);
+        std::fs::create_dir_all(folder.join("evidence")).unwrap();
+        let file = |name: &str| folder.join(name);
+        std::fs::write(file("a.iso"), "aaaa").unwrap();
+        std::fs::write(file("evidence/log"), "log").unwrap();
+        let look = || store.glance(&image, &release).unwrap().map(|g| g.digest);
+        let mut seen = vec![look()];
+        let touches: [(&str, &dyn Fn()); 9] = [
+            ("same size, other bytes", &|| std::fs::write(file("a.iso"), "aaab").unwrap()),
+            ("truncated", &|| std::fs::write(file("a.iso"), "a").unwrap()),
+            ("a file more", &|| std::fs::write(file("b"), "").unwrap()),
+            ("a file less", &|| std::fs::remove_file(file("b")).unwrap()),
+            ("renamed", &|| std::fs::rename(file("a.iso"), file("c.iso")).unwrap()),
+            ("a link in a file's place", &|| {
+                std::fs::remove_file(file("c.iso")).unwrap();
+                std::os::unix::fs::symlink("/dev/zero", file("c.iso")).unwrap();
+            }),
+            ("evidence altered", &|| std::fs::write(file("evidence/log"), "gol").unwrap()),
+            ("evidence gone", &|| std::fs::remove_file(file("evidence/log")).unwrap()),
+            ("mode", &|| {
+                std::fs::set_permissions(file("evidence"), PermissionsExt::from_mode(0o700)).unwrap();
+            }),
+        ];
+        for (what, touch) in touches {
+            std::thread::sleep(std::time::Duration::from_millis(15));
+            touch();
+            let now = look();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        }
+        assert_eq!(look(), look(), "looking changes nothing");
+        let other = IndexedRelease { manifest: Digest::of("other"), ..release.clone() };
+        assert_ne!(store.glance(&image, &other).unwrap().map(|g| g.digest), look(), "the index counts");
+    }
+
+    #[test]
+    fn a_fresh_change_is_not_quiet() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
+        let release = listed("20260101-00000000");
+        std::fs::create_dir_all(store.folder(&image, &release.version)).unwrap();
+        let glance = store.glance(&image, &release).unwrap().unwrap();
+        let now = crate::effects::Clock::System.now();
+        assert!(!glance.is_quiet(now));
+        assert!(glance.is_quiet(now + chrono::TimeDelta::seconds(5)));
+    }
+}
