@@ -8,6 +8,8 @@ CARGO_FLAGS := --locked
 IMAGES :=
 BENCH_FLAGS :=
 SCALE_FLAGS :=
+# How long each parser is fuzzed.
+SECONDS := 600
 
 .PHONY: setup setup-test release demo test test-images bench bench-scale fuzz fmt lint doc clean-demo
 
@@ -41,6 +43,10 @@ bench: setup
 # SCALE_FLAGS: see cargo bench --bench scale -- --help.
 bench-scale: setup
 	cargo bench $(CARGO_FLAGS) --bench scale -- $(SCALE_FLAGS)
+
+# Looks for input that breaks a parser; FUZZ_TARGETS names some of them.
+fuzz: setup
+	scripts/fuzz.sh $(SECONDS) $(FUZZ_TARGETS)
 
 fmt:
 	cargo fmt

@@ -237,7 +237,7 @@ fn lock(image: &OsImage, packages: usize) -> Result<Lock> {
 }
 
 /// Writes a file and the folders above it.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, text: &str) -> Result<()> {
     let folder = bootwright::effects::files::parent(path);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     std::fs::write(path, text).during(|| format!("writing {}", path.display()))

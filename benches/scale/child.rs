@@ -42,7 +42,8 @@ pub fn run(command: &[String]) -> Result<()> {
     if !output.status.success() {
         return Err(output.failure());
     }
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|e| Failure::io("asking for CPU time", &e.into()))?;
+    let usage =
+        getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|e| Failure::io("asking for CPU time", &e.into()))?;
     let cost = Cost { wall_s, cpu_s: cpu(&usage), peak_mib: usage.max_rss() as f64 / 1024.0 };
     let json = serde_json::to_string(&cost).map_err(|e| Failure::bug(e.to_string()))?;
     println!("{json}");

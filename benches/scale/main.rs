@@ -78,7 +78,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let out = arguments.out.as_ref().unwrap_or(work);
     for size in &arguments.sizes {
-        let world = World::prepare(&work.join(format!("{size}x{}", arguments.packages)), *size, arguments.packages)?;
+        let world =
+            World::prepare(&work.join(format!("{size}x{}", arguments.packages)), *size, arguments.packages)?;
         report.rows.extend(rows(&world, arguments)?);
         keep(&report, out)?;
     }
@@ -105,7 +106,10 @@ fn rows(world: &World, arguments: &Arguments) -> Result<Vec<Row>> {
     let before = world.change_one_spec()?;
     let changed = one(&plan).and_then(|first| {
         world.one_thing_to_do(program)?;
-        Ok(vec![Row::new(size, "one changed spec, first plan", &[first]), Row::new(size, "one changed spec, plan", &many(&plan)?)])
+        Ok(vec![
+            Row::new(size, "one changed spec, first plan", &[first]),
+            Row::new(size, "one changed spec, plan", &many(&plan)?),
+        ])
     });
     world.go_back_to(&before)?;
     rows.extend(changed?);

@@ -3,8 +3,8 @@
 //!
 //! [`bootwright::release::Store::publish`] would write the index anew for each of 10,000
 //! releases; here it is written once. The releases are what that function leaves, file by file.
+//! The tests of what is remembered between rounds use it, too.
 
-use crate::catalog::write;
 use bootwright::catalog::lock_text;
 use bootwright::model::catalog::Catalog;
 use bootwright::model::digest::canonical_json;
@@ -43,6 +43,12 @@ pub fn publish_all(catalog: &Catalog, store: &Path, key: &Path) -> Result<()> {
     }
     let payload = serde_json::to_vec_pretty(&index).map_err(|e| Failure::bug(e.to_string()))?;
     write(&store.join("index.dsse.json"), &dsse::seal(INDEX, &payload, &signer)?)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = bootwright::effects::files::parent(path);
+    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    std::fs::write(path, text).during(|| format!("writing {}", path.display()))
 }
 
 /// Writes one release and gives its manifest's digest.

@@ -9,6 +9,7 @@
 //! boot-files/ID/            files for the ISO's boot loaders
 //! apt/KEY/                  package indexes
 //! modules/, blobs/          squashfs modules and OCI blobs by layer
+//! memory.json               what rounds with nothing to do found out (`reconcile::memory`)
 //! work/                     folders of running builds, swept when their process is gone
 //! ```
 

@@ -12,6 +12,7 @@ mod configuration;
 mod derived;
 mod dpkg;
 pub mod entry;
+pub mod index;
 pub mod initramfs;
 pub mod iso;
 pub mod layers;

@@ -136,7 +136,8 @@ pub fn fold_case(folded: &mut BTreeSet<String>, path: &str) -> Result<()> {
     if path.starts_with(OVERLAYS) || folded.insert(path.to_lowercase()) {
         return Ok(());
     }
-    Err(Failure::spec(format!("another file's path differs from {path} only in case")).hint("Rename one of them."))
+    Err(Failure::spec(format!("another file's path differs from {path} only in case"))
+        .hint("Rename one of them."))
 }
 
 /// Whether a path in a repository is one that a catalog is read from.

@@ -1,7 +1,7 @@
 //! Files → catalog, or everything that is wrong with them.
 
 use super::check::{self, Report};
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::{self, Diagnostic, Severity};
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS};
 use super::lockfile::parse_lock;
 use super::overlay;
@@ -43,6 +43,7 @@ pub fn check_part(files: &Files, others: &BTreeSet<ImageName>) -> (Option<Catalo
     loader.named_files();
     loader.leftovers();
     let mut found = loader.found;
+    diagnostic::bound(&mut found);
     found.sort_by(|a, b| {
         (&a.file, a.line, a.column, a.severity, &a.message)
             .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
@@ -91,7 +92,14 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn new(files: &'a Files, others: &'a BTreeSet<ImageName>) -> Self {
-        Self { files, others, found: Vec::new(), images: BTreeMap::new(), read: BTreeSet::new(), names_unsure: false }
+        Self {
+            files,
+            others,
+            found: Vec::new(),
+            images: BTreeMap::new(),
+            read: BTreeSet::new(),
+            names_unsure: false,
+        }
     }
 
     fn settings(&mut self) -> Settings {

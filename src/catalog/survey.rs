@@ -175,7 +175,11 @@ impl Survey {
     ///
     /// # Errors
     /// If a file cannot be read; what is wrong with them is in the diagnostics.
-    pub fn check_rest(&self, names: &BTreeSet<ImageName>, claimed: &BTreeSet<&str>) -> Result<Vec<Diagnostic>> {
+    pub fn check_rest(
+        &self,
+        names: &BTreeSet<ImageName>,
+        claimed: &BTreeSet<&str>,
+    ) -> Result<Vec<Diagnostic>> {
         let locks: BTreeSet<String> = names.iter().map(lock_path).collect();
         let rest = self.entries.keys().map(String::as_str);
         let rest = rest.filter(|path| !claimed.contains(path) && !locks.contains(*path) && !is_spec(path));
@@ -282,7 +286,9 @@ impl std::fmt::Debug for Survey {
 
 /// A failure with everything that is wrong.
 pub fn refused(mut found: Vec<Diagnostic>) -> Failure {
-    found.sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
+    found.sort_by(|a, b| {
+        (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))
+    });
     found.dedup();
     diagnostic::failure(&found)
 }

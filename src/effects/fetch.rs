@@ -56,6 +56,11 @@ pub fn client() -> Result<reqwest::Client> {
         .user_agent(concat!("bootwright/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(15))
         .read_timeout(Duration::from_mins(1))
+        // A package is the bytes that were reviewed, not what they unpack to.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
         .build()
         .map_err(|e| Failure::host(format!("making an HTTP client: {}", chain(&e))))
 }
@@ -189,7 +194,8 @@ async fn get(
     }
     let upstream = |e: reqwest::Error| Failure::upstream(chain(&e.without_url()));
     let idle = || {
-        Failure::upstream(format!("nothing came for {} s", patience.idle.as_secs_f64())).code(ErrorCode::Network)
+        Failure::upstream(format!("nothing came for {} s", patience.idle.as_secs_f64()))
+            .code(ErrorCode::Network)
     };
     let response =
         tokio::time::timeout(patience.idle, request.send()).await.map_err(|_| idle())?.map_err(upstream)?;
@@ -229,8 +235,10 @@ async fn get(
         if window.elapsed() >= patience.window {
             if in_window < patience.least && have < download.size {
                 let (seconds, least) = (patience.window.as_secs_f64(), patience.least);
-                return Err(Failure::upstream(format!("too slow: {in_window} bytes in {seconds} s, at least {least} are expected"))
-                    .code(ErrorCode::Network));
+                return Err(Failure::upstream(format!(
+                    "too slow: {in_window} bytes in {seconds} s, at least {least} are expected"
+                ))
+                .code(ErrorCode::Network));
             }
             (window, in_window) = (Instant::now(), 0);
         }

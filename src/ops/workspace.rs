@@ -67,7 +67,8 @@ impl Workspace {
     /// Reads and checks as much of a catalog as there is to plan; with `commit`, at a commit
     /// where it has commits. The images that are as they were are in `remembered`.
     pub fn open_to_plan(context: &Context, catalog: &CatalogRef, commit: bool) -> Result<Self> {
-        let (location, base) = if commit { locate_commit(context, catalog)? } else { locate(context, catalog)? };
+        let (location, base) =
+            if commit { locate_commit(context, catalog)? } else { locate(context, catalog)? };
         let Some(survey) = Survey::of(&location, &clones(context))? else {
             return Self::read(context, &location, base);
         };

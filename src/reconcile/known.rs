@@ -171,14 +171,16 @@ fn remember(
 ) -> Option<KnownFile> {
     let of_file = |d: &Diagnostic| {
         let of_image = |name: &String| {
-            d.file == format!("specs/{name}.lock.yaml") || d.file.starts_with(&format!("specs/overlays/{name}"))
+            d.file == format!("specs/{name}.lock.yaml")
+                || d.file.starts_with(&format!("specs/overlays/{name}"))
         };
         d.file == path || mentions.files.contains(&d.file) || mentions.names.iter().any(of_image)
     };
     if found.iter().any(of_file) || documents.len() != mentions.names.len() {
         return None;
     }
-    let images = documents.iter().map(|document| known_image(settings, document)).collect::<Option<Vec<_>>>()?;
+    let images =
+        documents.iter().map(|document| known_image(settings, document)).collect::<Option<Vec<_>>>()?;
     let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
     let identity = survey.identity(path, &names, &mentions.files);
     Some(KnownFile { identity, files: mentions.files.clone(), images })

@@ -249,6 +249,10 @@ mod tests {
         let foreign = json.replacen(&format!("{FORMAT} "), "999 ", 1);
         let text = format!("{}\n{foreign}", Digest::of(&foreign).hex());
         std::fs::write(&path, text).unwrap();
-        assert_eq!(remembers(&Memory::open(dir.path(), Digest::of("shared"))), (false, false), "a foreign program");
+        assert_eq!(
+            remembers(&Memory::open(dir.path(), Digest::of("shared"))),
+            (false, false),
+            "a foreign program"
+        );
     }
 }

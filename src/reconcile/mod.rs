@@ -18,6 +18,7 @@ use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
 use crate::effects::{Cancel, Clock};
 use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::lock::check_not_older;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Planned, Step};
@@ -176,7 +177,10 @@ impl World<'_> {
         };
         let state = self.state()?;
         let now = self.clock.now();
-        match self.with_builder(|builder| builder.lock(image, &request)) {
+        let made = self
+            .with_builder(|builder| builder.lock(image, &request))
+            .and_then(|new| old.as_ref().map_or(Ok(()), |old| check_not_older(old, &new)).map(|()| new));
+        match made {
             Ok(new) => {
                 // The same packages from a newer index are no change: what was built from the
                 // older lock stays what it is.

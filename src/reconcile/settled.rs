@@ -1,8 +1,8 @@
 //! The images for which nothing is to be done, found without reading them.
 
+use super::World;
 use super::known::{Known, in_parallel};
 use super::memory::{KnownImage, Memory};
-use super::World;
 use crate::model::catalog::ImageDocument;
 use crate::model::observed::{ObservedImage, ObservedRelease};
 use crate::model::plan::ImageReport;
@@ -80,7 +80,10 @@ impl World<'_> {
             let memory = held(&remembered.memory);
             let memory: &Memory = &memory;
             in_parallel(&chunks, |chunk| {
-                chunk.iter().map(|(name, image)| self.look(&index, name, image, memory)).collect::<Result<Vec<_>>>()
+                chunk
+                    .iter()
+                    .map(|(name, image)| self.look(&index, name, image, memory))
+                    .collect::<Result<Vec<_>>>()
             })?
         };
         let (mut reports, mut open) = (Vec::new(), self.selected.clone());

@@ -3,10 +3,12 @@
 mod architecture;
 mod catalog;
 mod cli;
+mod fuzz;
 mod hostile;
 mod outputs;
 mod pipeline;
 mod plans;
 mod release;
+mod remembered;
 mod state;
 mod verify;

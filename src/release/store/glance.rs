@@ -106,8 +106,7 @@ impl State {
         for number in [metadata.dev(), metadata.ino(), metadata.len()] {
             self.hash.update(number.to_le_bytes());
         }
-        let times =
-            [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
         for time in times {
             self.hash.update(time.to_le_bytes());
         }

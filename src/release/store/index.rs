@@ -30,8 +30,15 @@ pub(super) fn read(store: &Path, keys: &[PublicKey]) -> Result<Index> {
 
 /// Opens an envelope and reads the index in it.
 pub(super) fn parse(envelope: &[u8], keys: &[PublicKey]) -> Result<Index> {
-    let payload = dsse::open(PAYLOAD_TYPE, envelope, keys)?;
-    let index: Index = serde_json::from_slice(&payload)
+    parse_payload(&dsse::open(PAYLOAD_TYPE, envelope, keys)?)
+}
+
+/// Reads the payload of an index's envelope, once its signature was checked.
+///
+/// # Errors
+/// *Untrusted* if it is none.
+pub fn parse_payload(payload: &[u8]) -> Result<Index> {
+    let index: Index = serde_json::from_slice(payload)
         .map_err(|e| Failure::untrusted(format!("the index cannot be read: {e}")))?;
     if index.format != RELEASE_FORMAT {
         return Err(Failure::untrusted(format!(

@@ -28,6 +28,7 @@ mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
 pub use glance::Glance;
+pub use index::parse_payload;
 pub use publish::{Publication, Staged};
 
 use super::keys::{PublicKey, Signer};

@@ -80,9 +80,8 @@ impl Planted {
 /// Both ways in which a catalog is read must refuse it: in full, and as far as is needed to plan.
 fn refused_by_all(cases: &mut Cases, case: &str, repo: &Repository, words: &str) {
     let location = at(repo.path(), "HEAD");
-    let in_full = read(&location).and_then(|files| {
-        catalog::load(&files).map_err(|found| catalog::diagnostic::failure(&found))
-    });
+    let in_full = read(&location)
+        .and_then(|files| catalog::load(&files).map_err(|found| catalog::diagnostic::failure(&found)));
     cases.refused(case, in_full, words);
     cases.refused(&format!("{case}, to plan"), plan(repo.path()), words);
 }
@@ -126,7 +125,13 @@ fn trees_that_lead_elsewhere() {
         ("overlay: a link as /bin", "", vec![b"overlays", b"edge", b"bin"], "120000", "is a link to usr"),
         ("overlay of nobody", "", vec![b"overlays", b"..", b"x"], "100644", "not a path|of no image"),
         ("overlay: a whiteout", "", vec![b"overlays", b"edge", b".wh.etc"], "100644", "delete files"),
-        ("overlay: a device folder", "", vec![b"overlays", b"edge", b"dev", b"sda"], "100644", "nothing in /dev"),
+        (
+            "overlay: a device folder",
+            "",
+            vec![b"overlays", b"edge", b"dev", b"sda"],
+            "100644",
+            "nothing in /dev",
+        ),
         ("a submodule", "", vec![b"overlays", b"edge"], "160000", "submodule"),
         ("a submodule of specs", "", vec![b"more"], "160000", "submodule"),
         ("a pipe", "", vec![b"x.yaml"], "10644", "submodule|cannot be read"),
@@ -293,7 +298,8 @@ fn what_was_remembered_hides_nothing() {
         let sound = Planted { repo: planted.repo, specs: planted.specs.clone(), root: Vec::new() }.commit();
         plan(sound.path()).unwrap_or_else(|f: Failure| panic!("{f}"));
         plan(sound.path()).unwrap();
-        let attacked = Planted { repo: sound, specs: planted.specs, root: Vec::new() }.plant(path, mode, &id).commit();
+        let attacked =
+            Planted { repo: sound, specs: planted.specs, root: Vec::new() }.plant(path, mode, &id).commit();
         cases.refused(case, plan(attacked.path()), words);
     }
     cases.finish(3);

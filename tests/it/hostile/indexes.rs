@@ -57,7 +57,13 @@ impl Release {
         let name = "main/binary-amd64/Packages";
         let path = repository.join("dists").join(SUITE).join(name);
         for kind in &self.digests {
-            let tool = if *kind == "SHA256" { "sha256sum" } else if *kind == "SHA1" { "sha1sum" } else { "md5sum" };
+            let tool = if *kind == "SHA256" {
+                "sha256sum"
+            } else if *kind == "SHA1" {
+                "sha1sum"
+            } else {
+                "md5sum"
+            };
             let sum = Process::new(tool).arg(&path).check(&Cancel::default()).unwrap().text();
             let sum = sum.split_whitespace().next().unwrap().to_owned();
             let _ = writeln!(text, "{kind}:\n {sum} {} {name}", std::fs::metadata(&path).unwrap().len());
@@ -73,7 +79,10 @@ impl Repository {
             std::fs::create_dir_all(repository.path(key)).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
             std::fs::set_permissions(repository.path(key), mode).unwrap();
-            repository.gpg(key, &["--passphrase", "", "--quick-generate-key", &format!("{key}@example.invalid"), "rsa2048"]);
+            repository.gpg(
+                key,
+                &["--passphrase", "", "--quick-generate-key", &format!("{key}@example.invalid"), "rsa2048"],
+            );
         }
         let exported = repository.gpg("owner", &["--export"]);
         std::fs::write(repository.path("owner.gpg"), exported).unwrap();
@@ -112,7 +121,10 @@ impl Repository {
 
     fn publish_with(&self, release: &Release, key: &str, options: &[&str]) {
         std::fs::write(self.dist("Release"), release.text(&self.path("mirror"))).unwrap();
-        let signed = self.gpg(key, &[options, &["--clearsign", "--output", "-", self.dist("Release").to_str().unwrap()]].concat());
+        let signed = self.gpg(
+            key,
+            &[options, &["--clearsign", "--output", "-", self.dist("Release").to_str().unwrap()]].concat(),
+        );
         std::fs::write(self.dist("InRelease"), signed).unwrap();
     }
 
@@ -162,7 +174,8 @@ fn indexes_that_are_refused() {
     assert!(is_trusted(&sound), "{sound:?}");
     let mut cases = Cases::of("package indexes");
     let now = bootwright::effects::Clock::System.now();
-    let untrusted = "not signed by a key of the mirror's keyring, or is out of date|of another suite|weak|cannot be had";
+    let untrusted =
+        "not signed by a key of the mirror's keyring, or is out of date|of another suite|weak|cannot be had";
     let mut case = |name: &str, attack: &dyn Fn(&Repository)| {
         let repository = Repository::new();
         attack(&repository);
@@ -184,14 +197,41 @@ fn indexes_that_are_refused() {
     case("altered Packages", &|r| r.edit("main/binary-amd64/Packages", "Version: 1", "Version: 2"));
     case("longer Packages", &|r| r.edit("main/binary-amd64/Packages", "Version: 1", "Version: 1.0"));
     case("no Packages", &|r| std::fs::remove_file(r.dist("main/binary-amd64/Packages")).unwrap());
-    case("expired", &|r| r.publish(&Release { valid_until: Some(now - TimeDelta::hours(2)), date: now - TimeDelta::days(9), ..Release::sound() }, "owner"));
-    case("of the future", &|r| r.publish(&Release { date: now + TimeDelta::days(3), ..Release::sound() }, "owner"));
-    case("of another suite", &|r| r.publish(&Release { suite: "stable".to_owned(), codename: "sid".to_owned(), ..Release::sound() }, "owner"));
-    case("of the suite's updates", &|r| {
-        r.publish(&Release { suite: "oldstable-updates".to_owned(), codename: "bookworm-updates".to_owned(), ..Release::sound() }, "owner");
+    case("expired", &|r| {
+        r.publish(
+            &Release {
+                valid_until: Some(now - TimeDelta::hours(2)),
+                date: now - TimeDelta::days(9),
+                ..Release::sound()
+            },
+            "owner",
+        )
     });
-    case("without a name", &|r| r.publish(&Release { suite: String::new(), codename: String::new(), ..Release::sound() }, "owner"));
-    case("weak digests only", &|r| r.publish(&Release { digests: vec!["MD5Sum"], ..Release::sound() }, "owner"));
+    case("of the future", &|r| {
+        r.publish(&Release { date: now + TimeDelta::days(3), ..Release::sound() }, "owner")
+    });
+    case("of another suite", &|r| {
+        r.publish(
+            &Release { suite: "stable".to_owned(), codename: "sid".to_owned(), ..Release::sound() },
+            "owner",
+        )
+    });
+    case("of the suite's updates", &|r| {
+        r.publish(
+            &Release {
+                suite: "oldstable-updates".to_owned(),
+                codename: "bookworm-updates".to_owned(),
+                ..Release::sound()
+            },
+            "owner",
+        );
+    });
+    case("without a name", &|r| {
+        r.publish(&Release { suite: String::new(), codename: String::new(), ..Release::sound() }, "owner")
+    });
+    case("weak digests only", &|r| {
+        r.publish(&Release { digests: vec!["MD5Sum"], ..Release::sound() }, "owner")
+    });
     case("SHA-1 only", &|r| r.publish(&Release { digests: vec!["SHA1"], ..Release::sound() }, "owner"));
     case("no digests", &|r| r.publish(&Release { digests: Vec::new(), ..Release::sound() }, "owner"));
     case("signed with a weak digest", &|r| {
@@ -206,7 +246,9 @@ fn indexes_that_are_refused() {
         std::fs::write(r.dist("InRelease"), format!("{text}\nSuite: evil\n")).unwrap();
     });
     case("an empty index", &|r| std::fs::write(r.dist("InRelease"), "").unwrap());
-    case("another keyring", &|r| std::fs::write(r.path("owner.gpg"), r.gpg("stranger", &["--export"])).unwrap());
+    case("another keyring", &|r| {
+        std::fs::write(r.path("owner.gpg"), r.gpg("stranger", &["--export"])).unwrap()
+    });
     case("an empty keyring", &|r| std::fs::write(r.path("owner.gpg"), "").unwrap());
     cases.finish(22);
 }
@@ -222,7 +264,8 @@ fn an_older_index_is_not_taken_back() {
     repository.publish(&older, "owner");
     let _ = repository.lock_in(cache.path());
     let mut kept = Vec::new();
-    for state in std::fs::read_dir(cache.path().join("apt")).unwrap().flatten() {
+    let states = std::fs::read_dir(cache.path().join("apt")).unwrap().flatten();
+    for state in states.filter(|state| state.path().is_dir()) {
         for list in std::fs::read_dir(state.path().join("state/lists")).unwrap().flatten() {
             if list.file_name().to_string_lossy().ends_with("InRelease") {
                 kept.push(Digest::of(std::fs::read(list.path()).unwrap()));

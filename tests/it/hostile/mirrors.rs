@@ -69,84 +69,154 @@ fn mirrors_that_lie() {
     let lies: Vec<(&str, Lie, &str)> = vec![
         ("says nothing", |s| stalls(s, b""), "nothing came for"),
         ("stalls in the head", |s| stalls(s, b"HTTP/1.1 200 OK\r\nContent-Len"), "nothing came for"),
-        ("stalls after the head", |s| stalls(s, b"HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n"), "nothing came for"),
-        ("stalls in the body", |s| stalls(s, b"HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\nthe b"), "nothing came for"),
-        ("drips", |s| {
-            head(s, "Content-Length: 28\r\n")?;
-            for byte in GOOD {
-                s.write_all(&[*byte])?;
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            Ok(())
-        }, "too slow"),
-        ("drips its head", |s| {
-            for byte in b"HTTP/1.1 200 OK\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" {
-                s.write_all(&[*byte])?;
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            Ok(())
-        }, "nothing came for"),
-        ("never ends", |s| {
-            head(s, "Connection: close\r\n")?;
-            loop {
-                s.write_all(&[b'x'; 65536])?;
-            }
-        }, "more than the 28 bytes"),
-        ("never ends, in chunks", |s| {
-            head(s, "Transfer-Encoding: chunked\r\n")?;
-            loop {
-                s.write_all(b"10\r\nxxxxxxxxxxxxxxxx\r\n")?;
-            }
-        }, "more than the 28 bytes"),
-        ("announces more", |s| {
-            head(s, "Content-Length: 1000000000000\r\n")?;
-            s.write_all(GOOD)
-        }, "announces 1000000000000 bytes"),
-        ("announces more and sends less", |s| {
-            head(s, "Content-Length: 29\r\n")?;
-            s.write_all(&GOOD[..5])
-        }, "announces 29 bytes"),
-        ("ends early", |s| {
-            head(s, "Content-Length: 28\r\n")?;
-            s.write_all(&GOOD[..5])
-        }, "cannot be had"),
-        ("ends early without a length", |s| {
-            head(s, "Connection: close\r\n")?;
-            s.write_all(&GOOD[..5])
-        }, "ended after 5 of 28"),
-        ("sends other bytes", |s| {
-            head(s, "Content-Length: 28\r\n")?;
-            s.write_all(b"The bytes that were reviewed")
-        }, "wrong bytes"),
+        (
+            "stalls after the head",
+            |s| stalls(s, b"HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n"),
+            "nothing came for",
+        ),
+        (
+            "stalls in the body",
+            |s| stalls(s, b"HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\nthe b"),
+            "nothing came for",
+        ),
+        (
+            "drips",
+            |s| {
+                head(s, "Content-Length: 28\r\n")?;
+                for byte in GOOD {
+                    s.write_all(&[*byte])?;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Ok(())
+            },
+            "too slow",
+        ),
+        (
+            "drips its head",
+            |s| {
+                for byte in b"HTTP/1.1 200 OK\r\nX-Padding: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" {
+                    s.write_all(&[*byte])?;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Ok(())
+            },
+            "nothing came for",
+        ),
+        (
+            "never ends",
+            |s| {
+                head(s, "Connection: close\r\n")?;
+                loop {
+                    s.write_all(&[b'x'; 65536])?;
+                }
+            },
+            "more than the 28 bytes",
+        ),
+        (
+            "never ends, in chunks",
+            |s| {
+                head(s, "Transfer-Encoding: chunked\r\n")?;
+                loop {
+                    s.write_all(b"10\r\nxxxxxxxxxxxxxxxx\r\n")?;
+                }
+            },
+            "more than the 28 bytes",
+        ),
+        (
+            "announces more",
+            |s| {
+                head(s, "Content-Length: 1000000000000\r\n")?;
+                s.write_all(GOOD)
+            },
+            "announces 1000000000000 bytes",
+        ),
+        (
+            "announces more and sends less",
+            |s| {
+                head(s, "Content-Length: 29\r\n")?;
+                s.write_all(&GOOD[..5])
+            },
+            "announces 29 bytes",
+        ),
+        (
+            "ends early",
+            |s| {
+                head(s, "Content-Length: 28\r\n")?;
+                s.write_all(&GOOD[..5])
+            },
+            "cannot be had",
+        ),
+        (
+            "ends early without a length",
+            |s| {
+                head(s, "Connection: close\r\n")?;
+                s.write_all(&GOOD[..5])
+            },
+            "ended after 5 of 28",
+        ),
+        (
+            "sends other bytes",
+            |s| {
+                head(s, "Content-Length: 28\r\n")?;
+                s.write_all(b"The bytes that were reviewed")
+            },
+            "wrong bytes",
+        ),
         ("sends nothing", |s| head(s, "Content-Length: 0\r\n"), "ended after 0 of 28"),
-        ("sends a part that was not asked for", |s| {
-            s.write_all(b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-27/28\r\nContent-Length: 23\r\n\r\n")?;
-            s.write_all(&GOOD[5..])
-        }, "another part"),
-        ("packs the body", |s| {
-            head(s, "Content-Encoding: gzip\r\nContent-Length: 28\r\n")?;
-            s.write_all(&[0x1f; 28])
-        }, "wrong bytes"),
-        ("turns in a circle", |s| {
-            s.write_all(b"HTTP/1.1 302 Found\r\nLocation: /package.deb\r\nContent-Length: 0\r\n\r\n")
-        }, "cannot be had"),
-        ("leads to a file of this host", |s| {
-            s.write_all(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n")
-        }, "cannot be had"),
+        (
+            "sends a part that was not asked for",
+            |s| {
+                s.write_all(b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-27/28\r\nContent-Length: 23\r\n\r\n")?;
+                s.write_all(&GOOD[5..])
+            },
+            "another part",
+        ),
+        (
+            "packs the body",
+            |s| {
+                head(s, "Content-Encoding: gzip\r\nContent-Length: 28\r\n")?;
+                s.write_all(&[0x1f; 28])
+            },
+            "wrong bytes",
+        ),
+        (
+            "turns in a circle",
+            |s| s.write_all(b"HTTP/1.1 302 Found\r\nLocation: /package.deb\r\nContent-Length: 0\r\n\r\n"),
+            "cannot be had",
+        ),
+        (
+            "leads to a file of this host",
+            |s| {
+                s.write_all(
+                    b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+                )
+            },
+            "cannot be had",
+        ),
         ("speaks another protocol", |s| s.write_all(b"SSH-2.0-OpenSSH_9.2\r\n"), "cannot be had"),
-        ("has a huge head", |s| {
-            s.write_all(b"HTTP/1.1 200 OK\r\n")?;
-            loop {
-                s.write_all(b"X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")?;
-            }
-        }, "cannot be had"),
+        (
+            "has a huge head",
+            |s| {
+                s.write_all(b"HTTP/1.1 200 OK\r\n")?;
+                loop {
+                    s.write_all(
+                        b"X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+                    )?;
+                }
+            },
+            "cannot be had",
+        ),
         ("hangs up", |_| Ok(()), "cannot be had"),
-        ("has no such file", |s| {
-            s.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        }, "HTTP 404"),
-        ("is broken", |s| {
-            s.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
-        }, "HTTP 500"),
+        (
+            "has no such file",
+            |s| s.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+            "HTTP 404",
+        ),
+        (
+            "is broken",
+            |s| s.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
+            "HTTP 500",
+        ),
         ("sends an empty answer", |s| s.write_all(b"HTTP/1.1 204 No Content\r\n\r\n"), "ended after 0 of 28"),
     ];
     let dir = tempfile::tempdir().unwrap();
