@@ -233,7 +233,8 @@ fn every_change_of_a_catalog_shows() {
         world.nothing_to_do(&format!("after {what} was taken back"));
     }
 
-    let refused: Vec<(&str, Box<dyn Fn()>, &str)> = vec![
+    type Harm<'a> = (&'a str, Box<dyn Fn() + 'a>, &'a str);
+    let refused: Vec<Harm<'_>> = vec![
         (
             "a broken spec",
             Box::new(|| replace(&file("specs/edge.yaml"), "channel: stable", "chanel: stable")),
