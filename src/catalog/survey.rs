@@ -81,6 +81,13 @@ impl Survey {
         self.entries.keys().map(String::as_str).filter(|path| !path.starts_with("specs/"))
     }
 
+    /// Whether there are policies. What they say may depend on the day, on published releases
+    /// and on other images, so that nothing that was found out before says what they say now.
+    pub fn has_policies(&self) -> bool {
+        let is_policy = |path: &&str| path.starts_with("policies/") && path.ends_with(".yaml");
+        self.shared().any(|path| is_policy(&path))
+    }
+
     /// The settings, by themselves.
     ///
     /// # Errors

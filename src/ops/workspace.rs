@@ -72,6 +72,9 @@ impl Workspace {
         let Some(survey) = Survey::of(&location, &clones(context))? else {
             return Self::read(context, &location, base);
         };
+        if survey.has_policies() {
+            return Self::read(context, &location, base);
+        }
         let settings = survey.settings()?;
         let mut memory = Memory::open(&base.join(&settings.cache.path), survey.shared_identity());
         let found = known::look_through(survey, settings, &mut memory)?;

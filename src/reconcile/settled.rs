@@ -118,7 +118,8 @@ impl World<'_> {
             forced: self.forced.contains(name),
         };
         let nothing = Look { image: name, report: None, release: None };
-        let Some(listed) = index.on_channel(name, &known.channel) else {
+        let (Some(indexed), Some(listed)) = (index.images.get(name), index.on_channel(name, &known.channel))
+        else {
             return Ok(Look { report: planner::settled(&image, None), ..nothing });
         };
         let sound = sound(&known.channel, listed);
@@ -126,7 +127,7 @@ impl World<'_> {
         if report.is_none() || known.paused {
             return Ok(Look { report, ..nothing });
         }
-        let glance = self.store.glance(name, listed)?;
+        let glance = self.store.glance(name, indexed)?;
         if glance.is_some_and(|g| memory.release(name, &known.channel) == Some(g.digest)) {
             return Ok(Look { report, ..nothing });
         }

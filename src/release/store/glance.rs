@@ -9,8 +9,8 @@ use super::Store;
 use crate::model::failure::IoContext;
 use crate::model::name::ImageName;
 use crate::model::observed::ObservedImage;
-use crate::model::release::{Index, IndexedRelease};
-use crate::model::{Digest, Result};
+use crate::model::release::{Index, IndexedImage};
+use crate::model::{Digest, Failure, Result};
 use crate::release::keys::PublicKey;
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
@@ -24,18 +24,18 @@ const QUIET_SECONDS: i64 = 2;
 /// Evidence lies one folder below a release; nothing lies deeper.
 const DEEPEST: usize = 2;
 
-/// The state of a release's folder: names, sizes, inodes and times of all files in it, and
-/// what the signed index says of it.
+/// The state of the folders of an image's releases: names, sizes, inodes and times of all files
+/// in them, and what the signed index says of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance {
     /// Two glances with the same digest saw the same.
     pub digest: Digest,
-    /// When something in the folder changed last, in seconds since 1970.
+    /// When something in the folders changed last, in seconds since 1970.
     changed: i64,
 }
 
 impl Glance {
-    /// Whether everything in the folder has been left alone for so long that a later change
+    /// Whether everything in the folders has been left alone for so long that a later change
     /// must show.
     pub fn is_quiet(&self, now: DateTime<Utc>) -> bool {
         self.changed + QUIET_SECONDS < now.timestamp()
@@ -43,21 +43,22 @@ impl Glance {
 }
 
 impl Store {
-    /// Glances at a release; `None` if its folder is not there.
+    /// Glances at all releases of an image; `None` if the folder of one is not there.
     ///
     /// # Errors
-    /// Class *host* if something in it cannot be looked at.
-    pub fn glance(&self, image: &ImageName, listed: &IndexedRelease) -> Result<Option<Glance>> {
-        let folder = self.folder(image, &listed.version);
+    /// Class *host* if something in them cannot be looked at.
+    pub fn glance(&self, image: &ImageName, listed: &IndexedImage) -> Result<Option<Glance>> {
         let mut state = State { hash: Sha256::new(), changed: 0 };
-        state.hash.update(listed.manifest.as_bytes());
-        state.hash.update(listed.recipe.as_bytes());
-        match folder.symlink_metadata() {
-            Ok(metadata) => state.add(b".", &metadata),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(crate::model::Failure::io(format!("looking at {}", folder.display()), &e)),
+        state.hash.update(Digest::of_json(listed).as_bytes());
+        for release in &listed.releases {
+            let folder = self.folder(image, &release.version);
+            match folder.symlink_metadata() {
+                Ok(metadata) => state.add(b".", &metadata),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(e) => return Err(Failure::io(format!("looking at {}", folder.display()), &e)),
+            }
+            state.folder(&folder, 1)?;
         }
-        state.folder(&folder, 1)?;
         let digest = Digest::from_bytes(state.hash.finalize().into());
         Ok(Some(Glance { digest, changed: state.changed }))
     }
@@ -117,15 +118,19 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::release::IndexedRelease;
     use std::os::unix::fs::PermissionsExt;
 
-    fn listed(version: &str) -> IndexedRelease {
-        IndexedRelease {
+    const VERSIONS: [&str; 2] = ["20260101-00000000", "20260102-00000000"];
+
+    fn listed() -> IndexedImage {
+        let release = |version: &str| IndexedRelease {
             version: version.parse().unwrap(),
             recipe: Digest::of("recipe"),
             manifest: Digest::of("manifest"),
             published: DateTime::from_timestamp(1, 0).unwrap(),
-        }
+        };
+        IndexedImage { releases: VERSIONS.map(release).to_vec(), ..IndexedImage::default() }
     }
 
     /// Whatever is done to a release's folder shows.
@@ -133,16 +138,18 @@ mod tests {
     fn every_touch_shows() {
         let dir = tempfile::tempdir().unwrap();
         let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
-        let release = listed("20260101-00000000");
-        assert_eq!(store.glance(&image, &release).unwrap(), None);
-        let folder = store.folder(&image, &release.version);
+        let listed = listed();
+        let [folder, other] = VERSIONS.map(|version| store.folder(&image, &version.parse().unwrap()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(store.glance(&image, &listed).unwrap(), None, "one folder is missing");
+        std::fs::create_dir_all(&other).unwrap();
         std::fs::create_dir_all(folder.join("evidence")).unwrap();
         let file = |name: &str| folder.join(name);
         std::fs::write(file("a.iso"), "aaaa").unwrap();
         std::fs::write(file("evidence/log"), "log").unwrap();
-        let look = || store.glance(&image, &release).unwrap().map(|g| g.digest);
+        let look = || store.glance(&image, &listed).unwrap().map(|g| g.digest);
         let mut seen = vec![look()];
-        let touches: [(&str, &dyn Fn()); 9] = [
+        let touches: [(&str, &dyn Fn()); 10] = [
             ("same size, other bytes", &|| std::fs::write(file("a.iso"), "aaab").unwrap()),
             ("truncated", &|| std::fs::write(file("a.iso"), "a").unwrap()),
             ("a file more", &|| std::fs::write(file("b"), "").unwrap()),
@@ -152,6 +159,7 @@ mod tests {
                 std::fs::remove_file(file("c.iso")).unwrap();
                 std::os::unix::fs::symlink("/dev/zero", file("c.iso")).unwrap();
             }),
+            ("the other release", &|| std::fs::write(other.join("x"), "").unwrap()),
             ("evidence altered", &|| std::fs::write(file("evidence/log"), "gol").unwrap()),
             ("evidence gone", &|| std::fs::remove_file(file("evidence/log")).unwrap()),
             ("mode", &|| {
@@ -166,17 +174,19 @@ mod tests {
             seen.push(now);
         }
         assert_eq!(look(), look(), "looking changes nothing");
-        let other = IndexedRelease { manifest: Digest::of("other"), ..release.clone() };
-        assert_ne!(store.glance(&image, &other).unwrap().map(|g| g.digest), look(), "the index counts");
+        let mut changed = listed.clone();
+        changed.releases[1].manifest = Digest::of("other");
+        assert_ne!(store.glance(&image, &changed).unwrap().map(|g| g.digest), look(), "the index counts");
     }
 
     #[test]
     fn a_fresh_change_is_not_quiet() {
         let dir = tempfile::tempdir().unwrap();
         let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
-        let release = listed("20260101-00000000");
-        std::fs::create_dir_all(store.folder(&image, &release.version)).unwrap();
-        let glance = store.glance(&image, &release).unwrap().unwrap();
+        for version in VERSIONS {
+            std::fs::create_dir_all(store.folder(&image, &version.parse().unwrap())).unwrap();
+        }
+        let glance = store.glance(&image, &listed()).unwrap().unwrap();
         let now = crate::effects::Clock::System.now();
         assert!(!glance.is_quiet(now));
         assert!(glance.is_quiet(now + chrono::TimeDelta::seconds(5)));
