@@ -49,8 +49,14 @@ impl Store {
     /// Class *host* if something in them cannot be looked at.
     pub fn glance(&self, image: &ImageName, listed: &IndexedImage) -> Result<Option<Glance>> {
         let mut state = State { hash: Sha256::new(), changed: 0 };
-        state.hash.update(Digest::of_json(listed).as_bytes());
+        for (channel, version) in &listed.channels {
+            state.word(channel.as_str());
+            state.word(version.as_str());
+        }
         for release in &listed.releases {
+            state.word(release.version.as_str());
+            state.hash.update(release.manifest.as_bytes());
+            state.hash.update(release.recipe.as_bytes());
             let folder = self.folder(image, &release.version);
             match folder.symlink_metadata() {
                 Ok(metadata) => state.add(b".", &metadata),
@@ -98,6 +104,11 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    fn word(&mut self, word: &str) {
+        self.hash.update((word.len() as u64).to_le_bytes());
+        self.hash.update(word);
     }
 
     fn add(&mut self, name: &[u8], metadata: &std::fs::Metadata) {
