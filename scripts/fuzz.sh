@@ -21,7 +21,7 @@ for target in "$@"; do
     found=$root/tests/data/fuzz/$target
     mkdir -p "$corpus" "$found"
     echo "== $target, $seconds s"
-    BOOTWRIGHT_FUZZ=$target "$fuzz" "$corpus" "$found" -artifact_prefix="$found/" \
+    BOOTWRIGHT_FUZZ=$target BOOTWRIGHT_FUZZ_CORPUS=$corpus "$fuzz" "$corpus" "$found" -artifact_prefix="$found/" \
         -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1
     rmdir --ignore-fail-on-non-empty "$found"
 done
