@@ -99,7 +99,11 @@ fn make_user(user: &User, sandbox: &Sandbox, cancel: &Cancel, run: Run<'_>) -> R
 /// Asks sshd about its configuration, with a host key that lives for this question only.
 fn check_sshd(sandbox: &Sandbox, cancel: &Cancel) -> Result<()> {
     // `normalise` removes these again: the image has no host keys, it makes its own.
-    sandbox.process("/usr/bin/ssh-keygen")?.arg("-A").check(cancel)?;
+    let key = "/etc/ssh/ssh_host_ed25519_key";
+    sandbox
+        .process("/usr/bin/ssh-keygen")?
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", key])
+        .check(cancel)?;
     let sandbox = sandbox.clone().folder("/run/sshd");
     let output = sandbox
         .process("/usr/sbin/sshd")?
@@ -142,8 +146,12 @@ pub fn files(configuration: &Configuration, has_sshd: bool) -> Vec<Entry> {
         files.push(Entry::file(
             "etc/systemd/system/ssh.service.d/10-host-keys.conf",
             0o644,
+            // RSA keys take a small machine many seconds, and clients have not needed one for
+            // ten years.
             "# An image has no host keys: each machine makes its own.\n[Service]\nExecStartPre=\n\
-             ExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n",
+             ExecStartPre=/bin/sh -c 'for t in ed25519 ecdsa; do f=/etc/ssh/ssh_host_$${t}_key; \
+             test -s $$f || ssh-keygen -q -t $$t -N \"\" -f $$f || exit; done'\n\
+             ExecStartPre=/usr/sbin/sshd -t\n",
         ));
     }
     let modules = &configuration.modules;

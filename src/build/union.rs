@@ -43,6 +43,8 @@ struct Merged {
     path: PathBuf,
     source: PathBuf,
     folders: Vec<PathBuf>,
+    /// Whether one of the folders hides what lies below.
+    opaque: bool,
 }
 
 /// Walks the merged tree.
@@ -51,13 +53,15 @@ pub fn walk(stack: &Stack) -> Walk {
     start(folders, stack.epoch, false)
 }
 
-/// Walks one layer as it is, whiteouts and opaque marks included.
-pub fn walk_layer(folder: &Path, epoch: i64) -> Walk {
-    start(vec![folder.to_owned()], epoch, true)
+/// Walks neighbouring layers (bottom first) as the one layer that has their effect: whiteouts
+/// and opaque marks show, because they hide what lies below all of them.
+pub fn walk_layers(folders: &[&Path], epoch: i64) -> Walk {
+    start(folders.iter().rev().map(|folder| (*folder).to_owned()).collect(), epoch, true)
 }
 
 fn start(folders: Vec<PathBuf>, epoch: i64, raw: bool) -> Walk {
-    let root = folders.first().cloned().map(|source| Merged { path: PathBuf::new(), source, folders });
+    let root = folders.first().cloned();
+    let root = root.map(|source| Merged { path: PathBuf::new(), source, folders, opaque: false });
     Walk {
         epoch,
         raw,
@@ -68,8 +72,9 @@ fn start(folders: Vec<PathBuf>, epoch: i64, raw: bool) -> Walk {
 
 impl Walk {
     fn visit(&mut self, merged: Merged) -> Result<Found> {
-        let entry = Entry::read(merged.source, merged.path, self.epoch)?;
-        if matches!(entry.kind, Kind::Folder { .. }) {
+        let mut entry = Entry::read(merged.source, merged.path, self.epoch)?;
+        if let Kind::Folder { opaque } = &mut entry.kind {
+            *opaque |= merged.opaque;
             self.pending.push(merge(&merged.folders, &entry.path, self.raw)?.into_iter());
         }
         let link = entry.linked.and_then(|inode| match self.first_names.get(&inode) {
@@ -138,7 +143,12 @@ fn merge(folders: &[PathBuf], path: &Path, raw: bool) -> Result<Vec<Merged>> {
     Ok(names
         .into_iter()
         .filter(|(_, name)| raw || !name.removed)
-        .map(|(leaf, name)| Merged { path: path.join(leaf), source: name.source, folders: name.folders })
+        .map(|(leaf, name)| Merged {
+            path: path.join(leaf),
+            source: name.source,
+            opaque: !name.open && !name.folders.is_empty(),
+            folders: name.folders,
+        })
         .collect())
 }
 

@@ -98,6 +98,8 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Start an image in a virtual machine
     Boot(BootArgs),
+    /// Build a release again in a clean place and say whether the same bytes come out
+    Rebuild(RebuildArgs),
     /// Look at, check, fetch and promote releases
     #[command(subcommand)]
     Release(ReleaseCommand),
@@ -206,6 +208,26 @@ pub struct BootArgs {
     /// Memory of the machine, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
     pub memory: u32,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Clone, Debug, Args)]
+pub struct RebuildArgs {
+    /// A release of the store, or a folder with its files (./NAME)
+    #[arg(value_name = "RELEASE|DIR")]
+    pub target: VerifyTarget,
+    /// Leave the image files of this build in DIR
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keep: Option<PathBuf>,
+    /// Sign no verdict and add none to the release
+    #[arg(long)]
+    pub unsigned: bool,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub keys: KeysArg,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArg,
 }
 
 /// What to do with releases.
@@ -383,6 +405,8 @@ mod tests {
             "bootwright reconcile --watch --interval 30 -q",
             "bootwright boot gw@stable --mode secure-boot-usb --graphical",
             "bootwright boot ./gw.iso",
+            "bootwright rebuild gw@stable --keep out",
+            "bootwright rebuild ./folder --key pub.pem --unsigned",
             "bootwright release list",
             "bootwright release verify ./folder --key pub.pem",
             "bootwright release fetch gw/20240101-0123abcd --to out --only iso",

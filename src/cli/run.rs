@@ -2,7 +2,7 @@
 
 use super::args::{
     BootArgs, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, LockArgs, NewArgs, OutputFormat, PlanArgs,
-    ReconcileArgs, ReleaseCommand,
+    RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -13,8 +13,8 @@ use crate::model::{Failure, Result};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, LockRequest, NewRequest,
-    PlanRequest, PromoteRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
-    VerifyRequest, WatchRequest,
+    PlanRequest, PromoteRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest,
+    ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -72,6 +72,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Plan(args) => plan(args, &global, context, answers),
         Command::Reconcile(args) => reconcile(args, &global, context, answers),
         Command::Boot(args) => boot(args, &global, context, answers),
+        Command::Rebuild(args) => rebuild(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
         Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
@@ -192,6 +193,20 @@ fn boot(args: BootArgs, global: &GlobalArgs, context: &Context, answers: &Answer
     let report = ops::boot(context, request)?;
     answers.give(&report, render::release::boot)?;
     Ok(Exit::Ok)
+}
+
+fn rebuild(args: RebuildArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let request = RebuildRequest {
+        catalog: catalog(global),
+        store: args.store.store,
+        target: args.target,
+        keys: args.keys.keys,
+        keep: args.keep,
+        unsigned: args.unsigned,
+    };
+    let report = ops::rebuild(context, request)?;
+    answers.give(&report, render::release::rebuild)?;
+    Ok(if report.reproduced { Exit::Ok } else { Exit::Verify })
 }
 
 fn release(

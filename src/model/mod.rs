@@ -15,6 +15,7 @@ pub mod name;
 pub mod observed;
 pub mod plan;
 pub mod probe;
+pub mod rebuild;
 pub mod recipe;
 pub mod release;
 pub mod run;

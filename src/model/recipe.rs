@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
 /// recipes get new digests then.
-pub const BUILD_FORMAT: u32 = 1;
+pub const BUILD_FORMAT: u32 = 2;
 
 /// A spec with everything resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +200,22 @@ impl Recipe {
                 LayerId(below)
             })
             .collect()
+    }
+
+    /// Everything that the recipe names by digest and [`ResolvedRecipe::blobs`] has.
+    pub fn blobs(&self) -> std::collections::BTreeSet<Digest> {
+        let of_layers = self.layers.iter().flat_map(|layer| match &layer.step {
+            LayerStep::Overlay { entries } => entries
+                .iter()
+                .filter_map(|entry| match entry {
+                    OverlayRecipe::File { digest, .. } => Some(*digest),
+                    OverlayRecipe::Symlink { .. } => None,
+                })
+                .collect(),
+            LayerStep::PostInstall { scripts } => scripts.iter().map(|s| s.digest).collect(),
+            _ => Vec::new(),
+        });
+        of_layers.chain(self.boot_menu.splash).collect()
     }
 
     /// All packages of all layers.

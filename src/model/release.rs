@@ -91,6 +91,8 @@ pub enum FileRole {
     Recipe,
     /// The lock.
     Lock,
+    /// Overlay files, scripts and pictures that the recipe names by digest.
+    Inputs,
     /// Below `evidence/`.
     Evidence,
 }

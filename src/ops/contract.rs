@@ -7,6 +7,7 @@ use crate::model::catalog::CatalogSource;
 use crate::model::lock::{LockedIndex, PackageChange};
 use crate::model::name::SuiteName;
 use crate::model::plan::Planned;
+use crate::model::rebuild::Rebuild;
 use crate::model::release::Manifest;
 use crate::model::spec::{Architecture, Base, BootMode, Output};
 use crate::model::{ChannelName, Digest, Failure, ImageName, Version};
@@ -537,6 +538,8 @@ pub struct ReleaseShow {
     pub signatures: Vec<SignatureFound>,
     /// The changelog's text, if there is one.
     pub changelog: Option<String>,
+    /// The verdicts of those who built it again and whose keys are trusted, oldest first.
+    pub rebuilds: Vec<Rebuild>,
 }
 
 /// One signature of a release.
@@ -560,6 +563,36 @@ pub struct VerifyRequest {
     pub target: VerifyTarget,
     /// Trusted public keys (PEM or OpenPGP); the catalog's when empty.
     pub keys: Vec<PathBuf>,
+}
+
+/// Build a release again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RebuildRequest {
+    /// Gives mirrors, cache and signing key, and the store that the release is in.
+    pub catalog: CatalogRef,
+    /// The store; the catalog's when there is none.
+    pub store: Option<String>,
+    /// The release.
+    pub target: VerifyTarget,
+    /// Trusted public keys (PEM); the catalog's when empty.
+    pub keys: Vec<PathBuf>,
+    /// A folder that gets the image files of this build.
+    pub keep: Option<PathBuf>,
+    /// Sign no verdict and write none.
+    pub unsigned: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebuildReport {
+    /// Whether every image file that can be reproduced was.
+    pub reproduced: bool,
+    /// File by file.
+    #[serde(flatten)]
+    pub verdict: Rebuild,
+    /// The file that the signed verdict was added to.
+    pub written: Option<PathBuf>,
 }
 
 /// What was checked, and what did not match.

@@ -9,6 +9,7 @@ mod catalogs;
 mod context;
 mod contract;
 pub mod doctor;
+mod rebuilding;
 mod reconciling;
 mod releases;
 mod workspace;
@@ -20,11 +21,12 @@ pub use contract::{
     BootReport, BootRequest, BootTarget, CatalogRef, CheckReport, CheckRequest, CheckedImage, Complaint,
     ConfiguredMirror, FailedImage, FetchReport, FetchRequest, FetchedFile, InitReport, InitRequest,
     ListedImage, ListedRelease, LockOutcome, LockReport, LockRequest, LockState, LockedImage, NewReport,
-    NewRequest, PlanReport, PlanRequest, PromoteReport, PromoteRequest, PublishedImage, ReconcileReport,
-    ReconcileRequest, ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest,
-    ReleaseWhich, Selector, SignatureFound, SigningKey, TrustCheck, VerifyReport, VerifyRequest,
-    VerifyTarget, WatchRequest,
+    NewRequest, PlanReport, PlanRequest, PromoteReport, PromoteRequest, PublishedImage, RebuildReport,
+    RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseList, ReleaseListRequest, ReleaseRef,
+    ReleaseShow, ReleaseShowRequest, ReleaseWhich, Selector, SignatureFound, SigningKey, TrustCheck,
+    VerifyReport, VerifyRequest, VerifyTarget, WatchRequest,
 };
 pub use doctor::doctor;
+pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};

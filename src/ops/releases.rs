@@ -13,7 +13,7 @@ use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::release::store::{check, fetch};
-use crate::release::{PublicKey, Store};
+use crate::release::{PublicKey, Store, rebuild};
 use std::path::{Path, PathBuf};
 
 /// No changelog is larger, in bytes.
@@ -143,6 +143,7 @@ pub fn release_show(context: &Context, request: ReleaseShowRequest) -> Result<Re
         location: folder.display().to_string(),
         channels,
         signatures: signatures(&folder),
+        rebuilds: rebuild::read(&folder, &opened.keys)?,
         manifest,
         changelog,
     })

@@ -9,6 +9,7 @@ mod desired;
 mod evidence;
 pub mod known;
 pub mod memory;
+pub mod rebuild;
 mod run;
 mod settled;
 

@@ -97,6 +97,7 @@ impl Steps<'_, '_> {
             recipe: resolved.recipe.clone(),
             lock: resolved.lock.clone(),
             lock_text: crate::catalog::lock_text(&resolved.lock).into_bytes(),
+            blobs: resolved.blobs.clone(),
             built,
             artifacts,
             description: document.and_then(|d| d.spec.metadata.description.clone()),

@@ -8,6 +8,7 @@
 pub mod blockmap;
 pub mod changelog;
 pub mod dsse;
+pub mod inputs;
 pub mod keyless;
 pub mod keys;
 pub mod openpgp;
@@ -15,6 +16,7 @@ pub mod pages;
 pub mod path;
 pub mod provenance;
 pub mod purl;
+pub mod rebuild;
 pub mod sbom;
 pub mod store;
 pub mod sums;

@@ -336,6 +336,7 @@ fn documents(manifest: &Manifest) -> Vec<FileRow> {
             FileRole::Changelog => "changes",
             FileRole::Recipe => "recipe",
             FileRole::Lock => "exact packages",
+            FileRole::Inputs => "overlay files and scripts it was built from",
         };
         Some(FileRow {
             name: file.name.clone(),

@@ -26,6 +26,7 @@ pub fn check(name: &str) -> Result<()> {
 /// Files that carry the checks themselves or are made for people: no manifest lists them.
 pub fn is_unlisted(name: &str) -> bool {
     matches!(name, "manifest.json" | "SHA256SUMS" | "index.html" | "SHA256SUMS.sigstore.json")
+        || name == super::rebuild::FILE_NAME
         || name.ends_with(".sig")
         || name.ends_with(".asc")
 }

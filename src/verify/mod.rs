@@ -8,6 +8,7 @@
 
 pub mod accel;
 mod boot;
+mod compare;
 mod host;
 pub mod interactive;
 mod judge;
@@ -19,6 +20,7 @@ pub mod serial;
 mod session;
 
 pub use accel::Acceleration;
+pub use compare::difference;
 pub use interactive::{Screen, interactive};
 pub use machine::{Accelerator, Tools};
 pub use root::{oci, rootfs};

@@ -4,10 +4,12 @@
 //!
 //! Needs root (device nodes, `trusted.*` attributes) and the tools; fails loudly without.
 
+use bootwright::build::entry::Kind;
 use bootwright::build::iso::{self, IsoInput};
 use bootwright::build::oci::{self, OciInput};
 use bootwright::build::registry::{self, Credentials};
 use bootwright::build::stack::{Kernel, Stack, StackedLayer};
+use bootwright::build::union::Found;
 use bootwright::build::{rootfs, squashfs, union};
 use bootwright::effects::{Cancel, Process, Running};
 use bootwright::model::event::Emitter;
@@ -100,7 +102,8 @@ fn named(names: &[&str], folders: &[PathBuf]) -> Vec<StackedLayer> {
         id: LayerId(Digest::of(name)),
         folder: folder.clone(),
         cached: false,
-        size: 100,
+        // Large enough to be a squashfs module of its own.
+        size: 40 << 20,
     };
     names.iter().zip(folders).map(layer).collect()
 }
@@ -263,6 +266,50 @@ fn squashfs_modules_keep_marks_and_are_made_once() {
     assert_eq!(before[..2], after[..2]);
     assert_eq!(again[2].size, two[2].size);
     assert!(fs::read_dir(root.join("cache=\\ x/modules/work")).unwrap().next().is_none(), "nothing is left");
+}
+
+#[test]
+fn a_shared_module_shows_the_same_tree_as_its_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stack = stack(dir.path(), &dir.path().join("cache"));
+    stack.layers.iter_mut().for_each(|layer| layer.size = 100);
+    for shared in [1, 0] {
+        // First the upper two, then all three.
+        stack.layers[1].name = if shared == 1 { "configuration" } else { "base" }.to_owned();
+        let (events, cancel) = quiet();
+        let modules = squashfs::modules(&stack, Compression::Fast, &events, &cancel).unwrap();
+        assert_eq!(modules.len(), shared + 1);
+        let folders: Vec<PathBuf> = modules
+            .iter()
+            .map(|module| {
+                let out = dir.path().join(format!("{shared}-{}", module.name));
+                run(Process::new("unsquashfs").args(["-q", "-n", "-d"]).arg(&out).arg(&module.path));
+                out
+            })
+            .collect();
+        let names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
+        let stacked = Stack { layers: named(&names, &folders), ..stack.clone() };
+        let told = |stack: &Stack| -> Vec<String> {
+            union::walk(stack)
+                .map(|found| found.unwrap())
+                .filter(|found| {
+                    let name = found.entry.path.to_string_lossy().into_owned();
+                    !name.starts_with("boot/vmlinuz") && !name.starts_with("boot/initrd")
+                })
+                .map(|Found { entry: e, link }| {
+                    let kind = match e.kind {
+                        // Marks need not be the same, their effect shows in the names.
+                        Kind::Folder { .. } => "folder".to_owned(),
+                        Kind::File { size } => format!("{size} {}", Digest::of(fs::read(&e.source).unwrap())),
+                        other => format!("{other:?}"),
+                    };
+                    let about = (e.mode, e.uid, e.gid, e.mtime, e.xattrs, link);
+                    format!("{} {kind} {about:?}", e.path.display())
+                })
+                .collect()
+        };
+        assert_eq!(told(&stacked), told(&stack));
+    }
 }
 
 #[test]

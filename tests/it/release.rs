@@ -190,6 +190,7 @@ fn publication(dir: &Path, nginx: &str, at: i64) -> Publication {
     Publication {
         version: Version::of(time(at), &recipe.digest()),
         lock_text: serde_saphyr::to_string(&lock).unwrap().into_bytes(),
+        blobs: BTreeMap::new(),
         recipe,
         lock,
         built,

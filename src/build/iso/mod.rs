@@ -10,7 +10,7 @@
 //! .disk/live-uuid-bootwright  what the initramfs looks for
 //! EFI/BOOT/                   shim, signed GRUB, MOK manager (also in the EFI partition)
 //! boot/grub/                  menu, BIOS GRUB, EFI partition's content
-//! live/                       kernel, initramfs, one squashfs for each layer
+//! live/                       kernel, initramfs, the layers as squashfs modules
 //! live/filesystem.module      their order: later ones lie on top
 //! ```
 

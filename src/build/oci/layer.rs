@@ -116,7 +116,7 @@ fn make(stack: &Stack, index: usize, compression: Compression, to: &Path, cancel
     let mut archive = Archive::new(plain, to.display().to_string());
     let below =
         Stack { layers: stack.layers[..index].to_vec(), epoch: stack.epoch, cache: stack.cache.clone() };
-    for found in union::walk_layer(&stack.layers[index].folder, stack.epoch) {
+    for found in union::walk_layers(&[&stack.layers[index].folder], stack.epoch) {
         cancel.check()?;
         let found = found?;
         add(&mut archive, &found.entry, found.link.as_deref(), &below)?;

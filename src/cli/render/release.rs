@@ -3,8 +3,10 @@
 use super::{Table, bytes, count, moment};
 use crate::cli::terminal::{Palette, clean, clean_lines, duration};
 use crate::model::evidence::{Evidence, Verdict};
+use crate::model::rebuild::RebuiltFile;
 use crate::ops::{
-    BootReport, FetchReport, ListedImage, PromoteReport, ReleaseList, ReleaseShow, VerifyReport,
+    BootReport, FetchReport, ListedImage, PromoteReport, RebuildReport, ReleaseList, ReleaseShow,
+    VerifyReport,
 };
 
 pub fn list(report: &ReleaseList, palette: Palette) -> String {
@@ -71,6 +73,11 @@ pub fn show(report: &ReleaseShow, palette: Palette) -> String {
     }
     for signature in &report.signatures {
         out.push_str(&format!("signature: {} ({})\n", clean(&signature.file), clean(&signature.kind)));
+    }
+    for verdict in &report.rebuilds {
+        let word =
+            if verdict.reproduced() { palette.good("reproduced") } else { palette.bad("NOT reproduced") };
+        out.push_str(&format!("rebuilt {}: {word}\n", verdict.finished.format("%Y-%m-%d")));
     }
     if let Some(changelog) = &report.changelog {
         out.push('\n');
@@ -151,6 +158,41 @@ pub fn promote(report: &PromoteReport, palette: Palette) -> String {
         report.channel,
         report.version
     )
+}
+
+pub fn rebuild(report: &RebuildReport, palette: Palette) -> String {
+    let mut out = String::new();
+    for file in &report.verdict.files {
+        out.push_str(&rebuilt(file, palette));
+    }
+    let name = format!("{} {}", report.verdict.image, report.verdict.version);
+    out.push_str(&match report.reproduced {
+        true => format!("{}\n", palette.good(&format!("{name} is reproduced, bit for bit"))),
+        false => format!("{}\n", palette.bad(&format!("{name} is NOT reproduced"))),
+    });
+    if let Some(path) = &report.written {
+        out.push_str(&format!("the signed verdict is in {}\n", clean(&path.display().to_string())));
+    }
+    out
+}
+
+fn rebuilt(file: &RebuiltFile, palette: Palette) -> String {
+    let name = clean(&file.name);
+    if file.same() {
+        return format!("{} {name}  {}\n", palette.good("✔"), palette.faint(&file.rebuilt.to_string()));
+    }
+    let mut out = format!("{} {name}\n", palette.bad("✘"));
+    out.push_str(&format!("  published  {}\n  rebuilt    {}\n", file.published, file.rebuilt));
+    if let Some(why) = &file.excused {
+        out.push_str(&format!("  the release says that it cannot be reproduced: {}\n", clean(why)));
+    }
+    if let Some(difference) = &file.difference {
+        out.push_str(&format!("  {}\n", clean(&difference.to_string())));
+        for line in clean_lines(difference.report.as_deref().unwrap_or_default()) {
+            out.push_str(&format!("  {line}\n"));
+        }
+    }
+    out
 }
 
 pub fn boot(report: &BootReport, _palette: Palette) -> String {

@@ -1,6 +1,6 @@
 //! Checks of published bytes. What is wrong with them is an answer, not an error.
 
-use super::MANIFEST;
+pub(crate) use super::MANIFEST;
 use crate::effects::files::{digest_file, read_if_exists};
 use crate::model::failure::IoContext;
 use crate::model::name::{ImageName, Version};

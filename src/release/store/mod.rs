@@ -21,6 +21,7 @@ pub mod check;
 pub mod fetch;
 mod glance;
 mod index;
+pub mod inputs;
 mod observe;
 mod publish;
 mod site;
@@ -32,7 +33,7 @@ pub use index::parse_payload;
 pub use publish::{Publication, Staged};
 
 use super::keys::{PublicKey, Signer};
-use super::openpgp;
+use super::{openpgp, rebuild};
 use crate::effects::files::FileLock;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::release::{Index, IndexedRelease, Manifest};
@@ -173,6 +174,15 @@ impl Store {
         let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
         Ok(check::release(&self.folder(image, version), Some(&expected), keys, check::Depth::Digests)?
             .defects)
+    }
+
+    /// Adds the signed verdict of a rebuild to a release.
+    ///
+    /// # Errors
+    /// Class *host* if it cannot be written.
+    pub fn add_rebuild(&self, image: &ImageName, version: &Version, line: &str) -> Result<()> {
+        let _held = FileLock::take(&self.path.join(".lock"))?;
+        rebuild::add(&self.folder(image, version), line)
     }
 
     /// Points a channel to a release that is published already. Nothing is written if it

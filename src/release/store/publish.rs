@@ -13,8 +13,10 @@ use crate::model::settings::Keyless;
 use crate::model::{ArtifactKind, Digest, Failure, Result};
 use crate::release::blockmap::BlockMap;
 use crate::release::changelog::{self, Changes};
-use crate::release::{keyless, pages, path, provenance, sbom, sums};
+use crate::release::{inputs, keyless, pages, path, provenance, sbom, sums};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything that becomes one release. Artifacts come as witnesses: what was not verified
 /// cannot be put here.
@@ -26,6 +28,8 @@ pub struct Publication {
     pub lock: Lock,
     /// The text of the lock, as it goes into the release.
     pub lock_text: Vec<u8>,
+    /// What the recipe names by digest.
+    pub blobs: BTreeMap<Digest, Arc<[u8]>>,
     /// What the build made.
     pub built: Built,
     /// The artifacts that go out.
@@ -339,7 +343,8 @@ fn write_documents(staging: &mut Staging, writer: &Writer<'_>, publication: &Pub
     let text = provenance::write(&statement, &writer.signers.key)?;
     staging.write(provenance::FILE_NAME, FileRole::Provenance, text.as_bytes())?;
     staging.write("recipe.json", FileRole::Recipe, &crate::model::digest::canonical_json(recipe))?;
-    staging.write("lock.yaml", FileRole::Lock, &publication.lock_text)
+    staging.write("lock.yaml", FileRole::Lock, &publication.lock_text)?;
+    staging.write(inputs::FILE_NAME, FileRole::Inputs, &inputs::write(recipe, &publication.blobs)?)
 }
 
 fn write_changelog(staging: &mut Staging, writer: &Writer<'_>, publication: &Publication) -> Result<Changes> {

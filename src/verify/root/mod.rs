@@ -5,7 +5,7 @@
 //! symbolic link of it on the host.
 
 mod inspect;
-mod unpack;
+pub(super) mod unpack;
 
 use super::{Options, same_bytes};
 use crate::effects::files::WorkFolder;

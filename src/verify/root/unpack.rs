@@ -82,6 +82,15 @@ pub fn tar_zst(archive: &Path, folder: &Path, cancel: &Cancel) -> Result<PathBuf
     result.map(|()| root)
 }
 
+/// Unpacks a plain tar archive into `folder`, which is there.
+///
+/// # Errors
+/// As [`tar_zst`].
+pub fn tar(archive: &Path, folder: &Path, cancel: &Cancel) -> Result<PathBuf> {
+    let file = std::fs::File::open(archive).during(|| format!("opening {}", archive.display()))?;
+    extract(std::io::BufReader::new(file), folder, cancel).map(|()| folder.to_owned())
+}
+
 fn extract(plain: impl Read, root: &Path, cancel: &Cancel) -> Result<()> {
     let reading = |e: std::io::Error| match Failure::io("unpacking the archive", &e) {
         full if matches!(full.code, ErrorCode::DiskFull | ErrorCode::Permission) => full,

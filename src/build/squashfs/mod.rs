@@ -1,4 +1,5 @@
-//! One squashfs module for each layer: what the live system stacks when it boots.
+//! Squashfs modules: what the live system stacks when it boots. A large layer is a module of
+//! its own, small neighbours share one, see [`group`].
 //!
 //! mksquashfs 4.5.1 keeps whiteouts (character devices 0:0) and `trusted.overlay.opaque`,
 //! and its output depends neither on the number of processors nor on the order of names on
@@ -7,8 +8,10 @@
 //!
 //! The kernel and its initramfs are left out: they lie beside the modules on the ISO.
 
-use super::stack::{Stack, StackedLayer};
-use super::{derived, union};
+mod group;
+
+use super::derived;
+use super::stack::Stack;
 use crate::effects::files::{self, WorkFolder};
 use crate::effects::{Cancel, Process, Task};
 use crate::model::event::Emitter;
@@ -16,19 +19,20 @@ use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
 use crate::model::spec::Size;
 use crate::model::{Digest, Failure, Result};
+use group::Group;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Raised when the options below change, so that modules of before are not taken for new ones.
-const MODULE_FORMAT: u32 = 1;
+const MODULE_FORMAT: u32 = 2;
 /// Block size of `small`, in bytes: the largest that squashfs has.
 const LARGE_BLOCK: &str = "1M";
 /// Block size of the others, in bytes: squashfs's own default.
 const USUAL_BLOCK: &str = "128K";
 
-/// One layer as a file.
+/// Neighbouring layers as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
     /// Its name on the ISO: `00-bootstrap.squashfs`.
@@ -52,7 +56,7 @@ impl derived::Seal for Seal {
     }
 }
 
-/// Makes the modules of all layers that are not in the cache, bottom first, several at once.
+/// Makes the modules that are not in the cache, bottom first, several at once.
 ///
 /// # Errors
 /// Class *host* if mksquashfs is missing or the disk is full, *cancelled* on request.
@@ -65,48 +69,36 @@ pub fn modules(
     let folder = stack.cache.join("modules");
     let work = folder.join("work");
     WorkFolder::sweep(&work)?;
-    let missing: Vec<&StackedLayer> = {
-        let mut missing = Vec::new();
-        for layer in &stack.layers {
-            if derived::cached::<Seal>(&path_of(&folder, layer, compression))?.is_none() {
-                missing.push(layer);
-            }
+    let groups = group::groups(&stack.layers)?;
+    let mut missing = Vec::new();
+    for group in &groups {
+        if derived::cached::<Seal>(&path_of(&folder, group, compression))?.is_none() {
+            missing.push(group);
         }
-        // The largest first: the others then fill the gaps.
-        missing.sort_by_key(|layer| std::cmp::Reverse(layer.size));
-        missing
-    };
+    }
+    // The largest first: the others then fill the gaps.
+    missing.sort_by_key(|group| std::cmp::Reverse(group.size()));
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "squashfs")?;
         let how = How { folder: &folder, scratch: scratch.path(), epoch: stack.epoch, compression };
-        derived::in_parallel(&missing, |layer| make(layer, &how, events, cancel))?;
+        derived::in_parallel(&missing, |group| make(group, &how, events, cancel))?;
     }
     let mut modules = Vec::new();
-    for (i, layer) in stack.layers.iter().enumerate() {
-        let path = path_of(&folder, layer, compression);
+    for (i, group) in groups.iter().enumerate() {
+        let path = path_of(&folder, group, compression);
         let seal: Seal = derived::present(&path)?;
-        modules.push(Module { name: name_on_iso(i, &layer.name)?, path, size: seal.size });
+        modules.push(Module { name: format!("{i:02}-{}.squashfs", group.name()), path, size: seal.size });
     }
     Ok(modules)
 }
 
-/// The name of a layer's module: sorted by name, the modules lie in the layers' order too.
-fn name_on_iso(index: usize, layer: &str) -> Result<String> {
-    // live-boot reads the list of modules word by word, through a shell.
-    let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-    if layer.is_empty() || !layer.bytes().all(safe) {
-        return Err(Failure::bug(format!("{layer:?} is no name for a layer")));
-    }
-    Ok(format!("{index:02}-{layer}.squashfs"))
-}
-
-fn path_of(folder: &Path, layer: &StackedLayer, compression: Compression) -> PathBuf {
+fn path_of(folder: &Path, group: &Group<'_>, compression: Compression) -> PathBuf {
     let how = match compression {
         Compression::Fast => "fast",
         Compression::Balanced => "balanced",
         Compression::Small => "small",
     };
-    folder.join(format!("{}-{how}-{MODULE_FORMAT}.squashfs", layer.id))
+    folder.join(format!("{}-{how}-{MODULE_FORMAT}.squashfs", group.id()))
 }
 
 /// What all modules of one run share.
@@ -117,35 +109,28 @@ struct How<'a> {
     compression: Compression,
 }
 
-fn make(layer: &StackedLayer, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
-    let task = Task::start(events, format!("squashfs {}", layer.name));
-    refuse_traces(layer, how.epoch)?;
-    let made = how.scratch.join(format!("{}.squashfs", layer.id));
-    let output = command(layer, &made, how)?.run(cancel)?;
+fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
+    let task = Task::start(events, format!("squashfs {}", group.name()));
+    let tree = group.tree(how.scratch, how.epoch)?;
+    let made = how.scratch.join(format!("{}.squashfs", group.id()));
+    let output = command(&tree, &made, how)?.run(cancel)?;
     if !output.status.success() {
-        return Err(output.failure().on(format!("layer {}", layer.name)));
+        return Err(output.failure().on(format!("module {}", group.name())));
     }
     let (sha256, size) = files::digest_file(&made)?;
-    derived::keep(&made, &path_of(how.folder, layer, how.compression), &Seal { sha256, size })?;
+    derived::keep(&made, &path_of(how.folder, group, how.compression), &Seal { sha256, size })?;
     task.finish(format!("made, {}", Size::from_bytes(size)));
     Ok(())
 }
 
-/// mksquashfs 4.5 cannot leave single attributes out, so traces of overlayfs that name this
-/// host's inodes must not be there in the first place.
-fn refuse_traces(layer: &StackedLayer, epoch: i64) -> Result<()> {
-    union::walk_layer(&layer.folder, epoch).try_for_each(|found| found.map(drop))
-}
-
-fn command(layer: &StackedLayer, to: &Path, how: &How<'_>) -> Result<Process> {
+fn command(tree: &Path, to: &Path, how: &How<'_>) -> Result<Process> {
     let block = if how.compression == Compression::Small { LARGE_BLOCK } else { USUAL_BLOCK };
     let mut process = Process::new("mksquashfs")
-        .arg(&layer.folder)
-        .arg(to)
+        .args([tree, to])
         .args(["-noappend", "-no-progress", "-quiet", "-no-exports", "-xattrs"])
         .args(["-comp", "zstd", "-Xcompression-level", &how.compression.level().to_string(), "-b", block])
         .env("SOURCE_DATE_EPOCH", how.epoch.max(0).to_string());
-    let beside = beside_the_modules(layer)?;
+    let beside = beside_the_modules(tree)?;
     if !beside.is_empty() {
         // Takes everything that follows, as names and not as patterns.
         process = process.arg("-e").args(beside);
@@ -153,9 +138,9 @@ fn command(layer: &StackedLayer, to: &Path, how: &How<'_>) -> Result<Process> {
     Ok(process)
 }
 
-/// The kernels and initramfs images in a layer's `/boot`.
-fn beside_the_modules(layer: &StackedLayer) -> Result<Vec<OsString>> {
-    let boot = layer.folder.join("boot");
+/// The kernels and initramfs images in a tree's `/boot`.
+fn beside_the_modules(tree: &Path) -> Result<Vec<OsString>> {
+    let boot = tree.join("boot");
     let reading = || format!("reading {}", boot.display());
     match std::fs::symlink_metadata(&boot) {
         Ok(meta) if meta.is_dir() => {}
@@ -178,17 +163,4 @@ fn beside_the_modules(layer: &StackedLayer) -> Result<Vec<OsString>> {
     }
     left_out.sort();
     Ok(left_out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn module_names_sort_like_the_layers() {
-        assert_eq!(name_on_iso(3, "ai_ml").unwrap(), "03-ai_ml.squashfs");
-        for hostile in ["", "a b", "../x", "a\nb", "A", "$(x)", "ä"] {
-            assert!(name_on_iso(0, hostile).is_err(), "{hostile:?}");
-        }
-    }
 }
