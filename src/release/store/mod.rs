@@ -23,6 +23,7 @@
 mod announce;
 pub mod check;
 pub mod fetch;
+mod glance;
 mod index;
 pub mod inputs;
 mod mend;
@@ -37,6 +38,8 @@ mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
+pub use glance::Glance;
+pub use index::parse_payload;
 pub use observe::{Look, Memory};
 pub use publish::{Publication, Staged};
 pub use seen::{IndexMemory, SeenIndex};
@@ -182,8 +185,11 @@ impl Store {
     }
 
     /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
-    /// too.
-    fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
+    /// too, and the defect says so.
+    ///
+    /// # Errors
+    /// As [`Store::index`].
+    pub fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
         let seen = self.recall()?;
         let (index, defect) = match index::read_outlived(&self.path, trust, seen.as_ref())? {
             Some((index, defect)) => (self.is_new_enough(index, seen.as_ref())?, defect),

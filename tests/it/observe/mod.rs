@@ -350,6 +350,7 @@ fn what_a_build_makes_again_goes_into_the_old_release() {
         let look = Look {
             keys: &keys,
             wanted: &[],
+            beside: &[],
             whole_store: false,
             hash_older_than: None,
             copies: &copies,
