@@ -55,7 +55,7 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
         return Ok(report(&world, decided, Outcome::default(), started));
     }
     let first = world.plan()?;
-    world.settle()?;
+    world.settle(&first.planned)?;
     if world.store.needs_mending() {
         mend(context, &workspace, &world, &runtime);
     }

@@ -277,7 +277,8 @@ impl Image<'_> {
                 lock: current.lock.as_ref(),
             };
             let mut reasons = changes::differences(&published, resolved);
-            if !self.needs_no_build(&current.version, &current.defects) {
+            // What its repair cures is said there.
+            if !self.is_mended(&current.version) {
                 reasons.extend(defects(&current.defects));
             }
             reasons
@@ -308,8 +309,11 @@ impl Image<'_> {
 
     /// Whether nothing is wrong with a release that neither its repair nor new signatures cure.
     fn needs_no_build(&self, version: &Version, defects: &[Defect]) -> bool {
-        let is_mended = self.observed.is_some_and(|o| o.mends.contains_key(version));
-        is_mended || defects.iter().all(Defect::is_outlived)
+        self.is_mended(version) || defects.iter().all(Defect::is_outlived)
+    }
+
+    fn is_mended(&self, version: &Version) -> bool {
+        self.observed.is_some_and(|o| o.mends.contains_key(version))
     }
 
     fn is_mendable(&self) -> bool {
@@ -366,7 +370,7 @@ impl Image<'_> {
         let mut lost: BTreeMap<&Version, &Vec<Defect>> = heads.chain(&observed.damaged).collect();
         lost.retain(|version, defects| {
             let mended = observed.mends.contains_key(version);
-            !defects.is_empty() && !mended && !is_current(version) && !is_built(version)
+            !defects.iter().all(Defect::is_outlived) && !mended && !is_current(version) && !is_built(version)
         });
         let lost = lost.into_iter().rev();
         lost.map(|(version, defects)| Lost { version: version.clone(), defects: defects.clone() }).collect()

@@ -155,7 +155,7 @@ impl World<'_> {
     /// evidence of boots.
     pub(super) fn copies(&self, recipe: &Digest) -> Vec<PathBuf> {
         let evidence = std::fs::read_dir(self.cache.root().join("evidence"));
-        let evidence = evidence.into_iter().flatten().flatten().map(|entry| entry.path());
+        let evidence = evidence.into_iter().flatten().flatten().map(|entry| entry.path().join("root"));
         std::iter::once(self.cache.artifacts(recipe)).chain(evidence).collect()
     }
 

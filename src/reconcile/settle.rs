@@ -5,9 +5,12 @@
 //! does no harm.
 
 use super::World;
+use crate::build::cache::lock_of;
 use crate::effects::files::{FileLock, WorkFolder, remove_tree};
 use crate::effects::{Point, point, unfinished};
 use crate::model::failure::IoContext;
+use crate::model::observed::Mend;
+use crate::model::plan::{Action, Planned};
 use crate::model::run::{Phase, Run, RunState};
 use crate::model::{Digest, Result};
 use std::collections::BTreeSet;
@@ -20,11 +23,11 @@ const WORKED_IN: [&str; 2] = ["modules/work", "blobs/work"];
 
 impl World<'_> {
     /// Ends runs whose release is published, and removes what killed processes left in the
-    /// cache.
+    /// cache, but for copies that `planned` repairs releases from.
     ///
     /// # Errors
     /// If state or cache cannot be read or written.
-    pub fn settle(&self) -> Result<()> {
+    pub fn settle(&self, planned: &Planned) -> Result<()> {
         let open = self.end_published_runs()?;
         let cache = self.cache.root();
         for folder in WORKED_IN {
@@ -39,7 +42,7 @@ impl World<'_> {
                 unfinished::sweep(&state.path().join(folder))?;
             }
         }
-        remove_artifacts(&cache.join("artifacts"), &open)?;
+        remove_artifacts(&cache.join("artifacts"), &open, &copies(planned))?;
         point(Point::Settled)
     }
 
@@ -78,8 +81,23 @@ fn may_be_published(run: &Run) -> bool {
     matches!(run.state.phase(), Phase::Publishing | Phase::Failed)
 }
 
+/// The files that a plan restores published ones from.
+fn copies(planned: &Planned) -> Vec<&Path> {
+    let repaired = planned.plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Repair { releases } => Some(releases),
+        _ => None,
+    });
+    let mends = repaired.flatten().flat_map(|release| &release.mends);
+    mends
+        .filter_map(|mend| match mend {
+            Mend::Restore { from, .. } => Some(Path::new(from)),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Removes the artifacts of recipes that no open run is about.
-fn remove_artifacts(artifacts: &Path, open: &BTreeSet<Digest>) -> Result<()> {
+fn remove_artifacts(artifacts: &Path, open: &BTreeSet<Digest>, copies: &[&Path]) -> Result<()> {
     let reading = || format!("reading {}", artifacts.display());
     let entries = match std::fs::read_dir(artifacts) {
         Ok(entries) => entries,
@@ -90,10 +108,10 @@ fn remove_artifacts(artifacts: &Path, open: &BTreeSet<Digest>) -> Result<()> {
         let folder = entry.during(reading)?.path();
         let recipe = folder.file_name().and_then(|name| format!("sha256:{}", name.to_str()?).parse().ok());
         let left = recipe.is_some_and(|recipe: Digest| !open.contains(&recipe));
-        if !left || !folder.is_dir() {
+        if !left || !folder.is_dir() || copies.iter().any(|copy| copy.starts_with(&folder)) {
             continue;
         }
-        if let Some(_free) = FileLock::try_take(&folder.with_extension("lock"))? {
+        if let Some(_free) = FileLock::try_take(&lock_of(&folder))? {
             remove_tree(&folder)?;
         }
     }

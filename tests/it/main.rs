@@ -14,6 +14,7 @@ mod outputs;
 mod pipeline;
 mod plans;
 mod policies;
+mod rebuild;
 mod release;
 mod remembered;
 mod retries;

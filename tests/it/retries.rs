@@ -387,7 +387,7 @@ fn large(catalog: &Catalog) -> usize {
 }
 
 #[test]
-fn a_full_disk_is_cleaned_of_leftovers_and_tried_once_more() {
+fn leftovers_make_room_before_a_disk_is_full() {
     let catalog = Catalog::new(&["small"], 1_000_000);
     let need = large(&catalog) / 1_000_000;
     // Room for the packages, but for what an earlier run and a killed process left.
@@ -397,9 +397,9 @@ fn a_full_disk_is_cleaned_of_leftovers_and_tried_once_more() {
         Digest::of("old").hex()
     );
     let (_, report, events) = catalog.run_on_small_disk(&size, &prepare, &["reconcile"]);
+    // They are removed before the work begins, so that it finds room the first time.
     let said = warnings(&events);
-    assert!(said.iter().any(|w| w.contains("leftovers are removed")), "{said:?}\n{report:#}");
-    assert!(said.iter().any(|w| w.contains("were freed; it is tried once more")), "{said:?}\n{report:#}");
+    assert!(!said.iter().any(|w| w.contains("tried once more")), "{said:?}\n{report:#}");
     assert!(came_as_far_as_dpkg(&report), "{report:#}");
 }
 

@@ -4,9 +4,9 @@ use super::{Signers, Store, Writer, index};
 use crate::effects::files::{FileLock, WorkFolder, parent};
 use crate::effects::unfinished;
 use crate::model::failure::IoContext;
-use crate::model::name::ImageName;
+use crate::model::name::{ImageName, Version};
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -16,9 +16,15 @@ impl Store {
     ///
     /// # Errors
     /// If a newer one was read before.
-    pub(super) fn saw(&self, serial: u64) -> Result<()> {
-        let before = self.seen.fetch_max(serial, Ordering::SeqCst);
+    pub(super) fn saw(&self, serial: u64, before: u64) -> Result<()> {
+        self.seen.fetch_max(serial, Ordering::SeqCst);
         if serial < before { Err(vanished(self)) } else { Ok(()) }
+    }
+
+    /// The highest serial that was read so far: asked for before the index is read, since
+    /// others may publish meanwhile.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::SeqCst)
     }
 
     /// Whether an index was read that is not there any more.
@@ -76,12 +82,15 @@ impl Store {
 }
 
 impl Writer<'_> {
-    /// The time of a new release of `image`: never before what is published already, so that
-    /// the newest release stays the newest when the clock was set back.
-    pub(super) fn no_earlier(&self, image: &ImageName, now: DateTime<Utc>) -> DateTime<Utc> {
-        let releases =
-            self.index.images.get(image).map(|image| image.releases.as_slice()).unwrap_or_default();
-        releases.iter().map(|release| release.published).chain([now]).max().unwrap_or(now)
+    /// The time of a release of `image`: after all others that are published already, so that
+    /// the newest release is the newest also when the clock was set back.
+    pub(super) fn later(&self, image: &ImageName, version: &Version, now: DateTime<Utc>) -> DateTime<Utc> {
+        let releases = self.index.images.get(image).map(|image| image.releases.as_slice());
+        let others = releases.unwrap_or_default().iter().filter(|release| &release.version != version);
+        match others.map(|release| release.published).max() {
+            Some(latest) if latest >= now => latest + TimeDelta::seconds(1),
+            _ => now,
+        }
     }
 }
 

@@ -175,13 +175,18 @@ impl Store {
     /// *Untrusted* if too few trusted keys signed it, or a newer one was seen before.
     pub fn index(&self, trust: &Trust) -> Result<Index> {
         // What was seen is read first: an index that comes in between is newer.
-        let seen = self.recall()?;
-        let index = match index::read(&self.path, trust)? {
-            Some(index) => self.is_new_enough(index, seen.as_ref())?,
-            None => after(seen.as_ref()),
-        };
-        self.saw(index.serial)?;
-        Ok(index)
+        let (seen, before) = (self.recall()?, self.seen());
+        match index::read(&self.path, trust)? {
+            Some(index) => {
+                let index = self.is_new_enough(index, seen.as_ref())?;
+                self.saw(index.serial, before)?;
+                Ok(index)
+            }
+            None => {
+                self.saw(0, before)?;
+                Ok(after(seen.as_ref()))
+            }
+        }
     }
 
     /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
@@ -190,13 +195,18 @@ impl Store {
     /// # Errors
     /// As [`Store::index`].
     pub fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
-        let seen = self.recall()?;
-        let (index, defect) = match index::read_outlived(&self.path, trust, seen.as_ref())? {
-            Some((index, defect)) => (self.is_new_enough(index, seen.as_ref())?, defect),
-            None => (after(seen.as_ref()), None),
-        };
-        self.saw(index.serial)?;
-        Ok((index, defect))
+        let (seen, before) = (self.recall()?, self.seen());
+        match index::read_outlived(&self.path, trust, seen.as_ref())? {
+            Some((index, defect)) => {
+                let index = self.is_new_enough(index, seen.as_ref())?;
+                self.saw(index.serial, before)?;
+                Ok((index, defect))
+            }
+            None => {
+                self.saw(0, before)?;
+                Ok((after(seen.as_ref()), None))
+            }
+        }
     }
 
     fn recall(&self) -> Result<Option<SeenIndex>> {

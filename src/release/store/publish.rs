@@ -161,7 +161,8 @@ impl Store {
     pub fn stage<'a>(&'a self, mut publication: Publication, signers: &'a Signers) -> Result<Staged<'a>> {
         publication.check()?;
         let writer = Writer::open(self, signers)?;
-        publication.published = writer.no_earlier(publication.image(), publication.published);
+        publication.published =
+            writer.later(publication.image(), &publication.version, publication.published);
         let content = match there_already(&writer, &publication)? {
             Some((manifest, digest)) => Content::There { manifest: Box::new(manifest), digest },
             None => write_release(&writer, &publication)?,

@@ -81,7 +81,6 @@ fn killed_at_every_point_and_started_again() {
         for _ in 0..WORKERS {
             threads.spawn(|| {
                 while let Some((is_iso, at)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let started = Instant::now();
                     let case =
                         AssertUnwindSafe(|| if *is_iso { iso_case(&iso, at) } else { case(&system, at) });
                     // The others are tried all the same; what was wrong is printed.
@@ -89,7 +88,6 @@ fn killed_at_every_point_and_started_again() {
                         looks.fetch_add(seen, Ordering::SeqCst);
                         recovered.fetch_add(1, Ordering::SeqCst);
                     }
-                    println!("{at} {:.1?}", started.elapsed());
                 }
             });
         }
@@ -299,7 +297,7 @@ fn killed_at_any_time() {
 }
 
 /// The moment in which a sandbox is set up and not yet running: its processes are not tied to
-/// each other by themselves (bubblewrap 0.8 leaves one behind here, one time in a few).
+/// each other by themselves: bubblewrap 0.8 was seen to leave one behind here.
 #[test]
 fn killed_while_a_sandbox_starts() {
     let world = published_once();

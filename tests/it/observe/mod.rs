@@ -433,7 +433,7 @@ fn a_store_is_kept_tidy() {
     let serial = shop.store.index(&shop.signers.keys()).unwrap().serial;
     let report = shop.reconcile(false);
     assert!(
-        report.failed.is_empty() && report.planned.plan.store.len() == 10,
+        report.failed.is_empty() && report.planned.plan.store.len() == 7,
         "{:?}",
         report.planned.plan.store
     );

@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Six releases: of 50, 40, 30, 20, 10 and 0 days ago, the last on the channel.
 fn full() -> Shop {
-    let shop = Shop::new();
-    for (name, days) in [("a", 50), ("b", 40), ("c", 30), ("d", 20)] {
+    let shop = Shop::empty();
+    for (name, days) in [("a", 50), ("b", 40), ("c", 30), ("d", 20), ("one", 10), ("two", 0)] {
         shop.publish(name, days);
     }
-    shop.publish("two", 0);
     assert_eq!(shop.manifests().len(), 6);
     shop
 }

@@ -46,6 +46,14 @@ pub struct Shop {
 impl Shop {
     /// A release `one` of ten days ago, and `two` of today on the channel.
     pub fn new() -> Self {
+        let shop = Self::empty();
+        shop.publish("one", 10);
+        shop.publish("two", 0);
+        shop
+    }
+
+    /// Nothing is published yet.
+    pub fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("keys/k.key");
         std::fs::create_dir_all(key.parent().unwrap()).unwrap();
@@ -54,8 +62,6 @@ impl Shop {
         let store = Store::open(dir.path().join("releases"));
         let shop = Self { dir, store, signers, now: Mutex::new(noon()) };
         shop.settings("");
-        shop.publish("one", 10);
-        shop.publish("two", 0);
         shop
     }
 

@@ -21,6 +21,13 @@ impl Rotation {
         Self { shop, old, new }
     }
 
+    /// As another process, which did not see what this one saw.
+    fn in_a_new_process(mut self) -> Self {
+        self.shop.store =
+            Store::open(self.shop.store.path()).with_memory(&self.shop.dir.path().join("state"));
+        self
+    }
+
     /// Whose signatures count at a time: the old key until its end, the new one from 500 on.
     fn trust(&self, now: i64) -> Trust {
         trust(&[(&self.old, None, Some(END)), (&self.new, Some(500), None)], 1, now)
@@ -311,6 +318,9 @@ fn a_lost_index_does_not_set_the_serial_back() {
     life.publish("1", 0);
     life.publish("2", 10);
     std::fs::remove_dir_all(life.shop.store.path()).unwrap();
+    // Who worked with it is told; a new process begins again, behind what was seen.
+    assert!(life.shop.store.index(&life.trust(20)).is_err());
+    let life = life.in_a_new_process();
     assert_eq!(life.shop.store.index(&life.trust(20)).unwrap().images.len(), 0);
     life.publish("3", 20);
     assert_eq!(life.shop.store.index(&life.trust(20)).unwrap().serial, 3);

@@ -26,7 +26,7 @@ pub(super) fn find(store: &Store, index: &Index, only: Option<&[ImageName]>) -> 
     }
     // Without an index nothing is listed: folders beside it wait for a publisher that takes
     // them up, or for an index that was lost.
-    if index.serial > 0 {
+    if index.serial > 0 && store.path().join(index::ENVELOPE).exists() {
         missing_pages(store, index, only, &mut found);
         for image in images(store, only)? {
             unlisted(store, index, &image, &mut found)?;
