@@ -2,7 +2,7 @@
 //! 1,000 and 10,000 images, and how long a plan takes after one of the specs was changed.
 //!
 //! The catalogs, the stores and the state are synthetic, the program is the real one, started
-//! anew for every measurement. `docs/scale.md` says what was seen.
+//! anew for every measurement. `docs/large-catalogs.md` says what was seen.
 
 mod catalog;
 mod child;
