@@ -68,7 +68,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let work = &arguments.work;
-    std::fs::create_dir_all(work).during(|| format!("making {}", work.display()))?;
+    let out = arguments.out.as_ref().unwrap_or(work);
+    for folder in [work, out] {
+        std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    }
     let mut report = Report {
         date: Clock::System.now().to_rfc3339(),
         profile: if cfg!(debug_assertions) { "dev" } else { "release" },
@@ -76,7 +79,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         packages: arguments.packages,
         rows: Vec::new(),
     };
-    let out = arguments.out.as_ref().unwrap_or(work);
     for size in &arguments.sizes {
         let world =
             World::prepare(&work.join(format!("{size}x{}", arguments.packages)), *size, arguments.packages)?;
