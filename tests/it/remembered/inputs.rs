@@ -4,6 +4,7 @@ use super::{IMAGES, SETTINGS, World, replace};
 use bootwright::effects::Clock;
 use bootwright::model::observed::{Defect, StoreFinding};
 use bootwright::model::plan::{Damaged, Planned};
+use bootwright::release::{Signer, Trust, dsse, keys};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A world of which everything is remembered.
@@ -110,7 +111,7 @@ fn every_change_of_trust_shows() {
     signing("", "");
     assert!(twice(&world, later(0)).plan.steps.is_empty());
     // A second key that signed nothing yet, and must have.
-    bootwright::release::keys::write_key_pair(&world.path("keys/two.key"), None).unwrap();
+    keys::write_key_pair(&world.path("keys/two.key"), None).unwrap();
     let two = "{name: two, public: keys/two.pub, private: keys/two.key}";
     let one = "{name: one, public: keys/bootwright.pub, private: keys/bootwright.key}";
     let text = format!("signing: {{threshold: 2, keys: [{one}, {two}]}}");
@@ -121,6 +122,28 @@ fn every_change_of_trust_shows() {
         let steps = plan.as_ref().map_or(0, |planned| planned.plan.steps.len());
         assert!(plan.is_err() || steps == IMAGES.len(), "{round}: {plan:?}");
     }
+}
+
+/// The index is signed by a key that stays, the releases only by one that ends.
+#[test]
+fn releases_outlive_their_key_by_time_alone() {
+    let world = quiet();
+    let [one, two] = ["bootwright", "two"].map(|name| world.path(&format!("keys/{name}.key")));
+    keys::write_key_pair(&two, None).unwrap();
+    let signers = [&one, &two].map(|key| Signer::load(key, None).unwrap());
+    let envelope = world.path("releases/index.dsse.json");
+    let kind = "application/vnd.bootwright.index+json";
+    let trust = Trust::of([signers[0].public().clone()]);
+    let payload = dsse::open(kind, &std::fs::read(&envelope).unwrap(), &trust).unwrap();
+    let both: Vec<&Signer> = signers.iter().collect();
+    std::fs::write(&envelope, dsse::seal(kind, &payload, &both).unwrap()).unwrap();
+    let ends = "{name: one, public: keys/bootwright.pub, until: 2027-01-31}";
+    let text = format!("signing: {{keys: [{ends}, {{name: two, public: keys/two.pub}}]}}");
+    world.repo.write("bootwright.yaml", &SETTINGS.replace("signing: {key: keys/bootwright.key}", &text));
+    world.repo.commit("one ends");
+    assert_eq!(twice(&world, later(0)).plan.steps.len(), 0);
+    assert_eq!(twice(&world, later(100)).plan.steps.len(), IMAGES.len());
+    assert_eq!(twice(&world, later(0)).plan.steps.len(), 0);
 }
 
 #[test]
@@ -144,6 +167,9 @@ fn a_deep_look_reads_what_is_remembered() {
     };
     assert_eq!(altered(), ["edge"]);
     assert_eq!(altered(), ["edge"], "the second time");
+    let deep = world.plan_as(&[], &[], Clock::System, true).unwrap();
+    let looked_at: Vec<&str> = deep.plan.steps.iter().map(|step| step.image.as_str()).collect();
+    assert_eq!(looked_at, ["core", "edge", "lab"], "also what nobody touched");
     std::fs::write(&iso, &good).unwrap();
     assert_eq!(altered(), [""; 0]);
 }
