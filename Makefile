@@ -7,8 +7,11 @@ CARGO_FLAGS := --locked
 # Images that `make demo` builds; all when empty.
 IMAGES :=
 BENCH_FLAGS :=
+SCALE_FLAGS :=
+# How long each parser is fuzzed.
+SECONDS := 600
 
-.PHONY: setup setup-test release demo test test-images bench fmt lint doc clean-demo
+.PHONY: setup setup-test release demo test test-images bench bench-scale fuzz fmt lint doc clean-demo
 
 setup:
 	@scripts/setup.sh .ci/packages.txt .ci/packages-build.txt
@@ -36,6 +39,14 @@ test-images: setup-test
 bench: setup
 	@scripts/setup.sh .ci/packages-bench.txt
 	cargo bench $(CARGO_FLAGS) --bench iso -- $(BENCH_FLAGS)
+
+# SCALE_FLAGS: see cargo bench --bench scale -- --help.
+bench-scale: setup
+	cargo bench $(CARGO_FLAGS) --bench scale -- $(SCALE_FLAGS)
+
+# Looks for input that breaks a parser; FUZZ_TARGETS names some of them.
+fuzz: setup
+	scripts/fuzz.sh $(SECONDS) $(FUZZ_TARGETS)
 
 fmt:
 	cargo fmt

@@ -6,6 +6,7 @@
 //! there). Layers are resolved one after the other, each on top of a status file that
 //! says the layers below are installed, so that every package has exactly one layer.
 
+use super::index::{Chosen, Release, Stanzas};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Task, point};
 use crate::model::failure::IoContext;
@@ -13,9 +14,8 @@ use crate::model::lock::{LOCK_VERSION, LayerRequest, LockRequest, LockedIndex, L
 use crate::model::name::{ImageName, PackageName};
 use crate::model::settings::Mirror;
 use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
-use chrono::{DateTime, Utc};
 use deb822_fast::Deb822;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ pub fn lock(
         apt.update(&mirrors)?;
     }
     point(Point::IndexesFetched)?;
+    let indexes = apt.indexes(&mirrors)?;
     let stanzas = Stanzas::read(&apt.lists())?;
     let mut packages: Vec<LockedPackage> = Vec::new();
     let mut installed = String::new();
@@ -84,7 +85,7 @@ pub fn lock(
         lock_version: LOCK_VERSION,
         image: image.clone(),
         request: request.clone(),
-        indexes: apt.indexes(&mirrors)?,
+        indexes,
         packages,
     };
     task.finish(format!("{} packages", lock.packages.len()));
@@ -104,14 +105,6 @@ struct Apt {
     suite: String,
     sources: Vec<Source>,
     cancel: Cancel,
-}
-
-/// A package as apt chose it.
-#[derive(Debug, PartialEq, Eq)]
-struct Chosen {
-    name: String,
-    version: String,
-    architecture: String,
 }
 
 impl Apt {
@@ -334,13 +327,12 @@ Acquire::Retries "3";
             .map(|source| {
                 let path = self.lists().join(format!("{}InRelease", list_prefix(source)));
                 let text = std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
-                let date =
-                    text.lines().find_map(|l| l.strip_prefix("Date: ")).and_then(parse_date).ok_or_else(
-                        || Failure::upstream(format!("the index of {} has no date", source.suite)),
-                    )?;
+                let release = Release::parse(&text);
+                release.check_suite(&source.suite)?;
+                let no_date = || Failure::upstream(format!("the index of {} has no date", source.suite));
                 Ok(LockedIndex {
                     suite: source.suite.clone(),
-                    date,
+                    date: release.date.ok_or_else(no_date)?,
                     digest: Digest::of(&text),
                     keyring: source.keyring,
                 })
@@ -367,12 +359,6 @@ fn list_prefix(source: &Source) -> String {
     let address = source.base_url.split_once("://").map_or(source.base_url.as_str(), |(_, rest)| rest);
     let address = address.split_once('@').map_or(address, |(_, rest)| rest);
     format!("{}_dists_{}_", address.replace('_', "%5f").replace('/', "_"), source.suite)
-}
-
-/// `Sat, 11 Jul 2026 10:16:37 UTC` (Debian repository format, field `Date`).
-fn parse_date(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim().replace("UTC", "+0000").replace("GMT", "+0000");
-    DateTime::parse_from_rfc2822(&text).ok().map(|d| d.to_utc())
 }
 
 /// `Inst NAME (VERSION SOURCES [ARCH]) …` lines of `apt-get -s`, in their order.
@@ -472,80 +458,6 @@ fn classify_solve(output: &Output, layer: &str) -> Failure {
         .hint("Remove one of the packages that apt names.");
     }
     Failure::bug(format!("apt could not resolve layer {layer}")).details(output.tail())
-}
-
-/// One entry of a `Packages` file.
-struct Stanza {
-    suite: String,
-    text: String,
-}
-
-impl Stanza {
-    fn field(&self, name: &str) -> Option<&str> {
-        self.text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": ")).map(str::trim)
-    }
-}
-
-/// All entries of all indexes, found by name; kept as the text they are, since of tens of
-/// thousands only some hundred are looked at.
-struct Stanzas {
-    files: Vec<(String, String)>,
-    by_name: HashMap<String, Vec<(usize, usize, usize)>>,
-}
-
-impl Stanzas {
-    fn read(lists: &Path) -> Result<Self> {
-        let mut files = Vec::new();
-        let mut names: Vec<PathBuf> = std::fs::read_dir(lists)
-            .during(|| format!("reading {}", lists.display()))?
-            .filter_map(|e| Some(e.ok()?.path()))
-            .filter(|p| p.to_string_lossy().ends_with("_Packages"))
-            .collect();
-        names.sort();
-        for path in names {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let suite = file
-                .rsplit_once("_dists_")
-                .and_then(|(_, rest)| rest.split('_').next())
-                .unwrap_or_default()
-                .to_owned();
-            let text = std::fs::read_to_string(&path).during(|| format!("reading {}", path.display()))?;
-            files.push((suite, text));
-        }
-        let mut by_name: HashMap<String, Vec<(usize, usize, usize)>> = HashMap::new();
-        for (file, (_, text)) in files.iter().enumerate() {
-            let mut start = 0;
-            for stanza in text.split_inclusive("\n\n") {
-                let end = start + stanza.len();
-                if let Some(name) = stanza.strip_prefix("Package: ").and_then(|s| s.lines().next()) {
-                    by_name.entry(name.to_owned()).or_default().push((file, start, end));
-                }
-                start = end;
-            }
-        }
-        Ok(Self { files, by_name })
-    }
-
-    fn get(&self, package: &Chosen) -> Result<Stanza> {
-        self.by_name
-            .get(&package.name)
-            .into_iter()
-            .flatten()
-            .map(|&(file, start, end)| {
-                let (suite, text) = &self.files[file];
-                Stanza { suite: suite.clone(), text: text[start..end].trim_end().to_owned() }
-            })
-            .find(|s| {
-                s.field("Version") == Some(&package.version)
-                    && s.field("Architecture") == Some(&package.architecture)
-            })
-            .ok_or_else(|| {
-                Failure::upstream(format!(
-                    "{} {} ({}) is chosen by apt and listed in no index",
-                    package.name, package.version, package.architecture
-                ))
-            })
-    }
 }
 
 /// Puts packages that others of the same layer *pre-depend* on into an earlier wave: dpkg
@@ -687,11 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_list_names() {
-        assert_eq!(
-            parse_date("Sat, 11 Jul 2026 10:16:37 UTC").unwrap().to_rfc3339(),
-            "2026-07-11T10:16:37+00:00"
-        );
+    fn list_names() {
         let source = Source {
             base_url: "http://m.example/a_b/debian".to_owned(),
             suite: "bookworm-updates".to_owned(),

@@ -13,6 +13,7 @@ pub mod content;
 mod derived;
 mod dpkg;
 pub mod entry;
+pub mod index;
 pub mod initramfs;
 pub mod iso;
 pub mod layers;

@@ -6,21 +6,40 @@
 use super::apt;
 use super::check::Report;
 use crate::model::catalog::ImageDocument;
-use crate::model::name::ImageName;
 use crate::model::settings::{Mirror, Settings};
-use crate::model::spec::Output;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::spec::{Base, Output};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// Adds an error for every setting that none of `images` reads.
-pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<ImageName, ImageDocument>) {
+/// What one image reads of the settings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reads {
+    base: Base,
+    suite: String,
+    oci: bool,
+}
+
+impl Reads {
+    /// What the image of a document reads.
+    pub fn of(document: &ImageDocument) -> Self {
+        let spec = &document.spec.spec;
+        Self {
+            base: spec.base,
+            suite: spec.suite.as_str().to_owned(),
+            oci: spec.outputs.contains(&Output::Oci),
+        }
+    }
+}
+
+/// Adds an error for every setting that no image reads; `images` are all of the catalog.
+pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeSet<Reads>) {
     if images.is_empty() {
         return;
     }
-    let specs = || images.values().map(|document| &document.spec.spec);
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         let at = format!("mirrors[{index}]");
         let suites: BTreeSet<&str> =
-            specs().filter(|s| s.base == mirror.base).map(|s| s.suite.as_str()).collect();
+            images.iter().filter(|s| s.base == mirror.base).map(|s| s.suite.as_str()).collect();
         if suites.is_empty() {
             report.error(
                 &format!("{at}.base"),
@@ -31,7 +50,7 @@ pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeMap<
         }
         unread_suites(report, &at, mirror, &suites);
     }
-    if settings.store.registry.is_some() && !specs().any(|s| s.outputs.contains(&Output::Oci)) {
+    if settings.store.registry.is_some() && !images.iter().any(|s| s.oci) {
         report.error(
             "store.registry",
             "nothing reads this: no image has the output oci",

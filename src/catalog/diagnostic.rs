@@ -17,6 +17,34 @@ pub enum Severity {
     Warning,
 }
 
+/// No text of a diagnostic is longer, in characters.
+const LONGEST_TEXT: usize = 400;
+/// More problems are not told at once.
+const MOST: usize = 200;
+
+/// Shortens what nobody could read: texts that quote a key of a megabyte, and thousands of
+/// problems of one file that is no catalog at all.
+pub fn bound(found: &mut Vec<Diagnostic>) {
+    for diagnostic in found.iter_mut() {
+        let texts = [diagnostic.field.as_mut(), Some(&mut diagnostic.message), diagnostic.hint.as_mut()];
+        for text in texts.into_iter().flatten() {
+            if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+    }
+    let more = found.len().saturating_sub(MOST);
+    if more > 0 {
+        // Errors are not cut away in favour of warnings.
+        found.sort_by_key(|diagnostic| diagnostic.severity);
+        found.truncate(MOST);
+        let file = found[0].file.clone();
+        let hint = "Mend these first; then the others are told.";
+        found.push(Diagnostic::of_file(file, format!("there are {more} more problems"), hint));
+    }
+}
+
 /// One problem in a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

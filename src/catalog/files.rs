@@ -4,7 +4,7 @@
 
 use crate::model::catalog::CatalogSource;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The settings file.
@@ -14,10 +14,11 @@ pub const FOLDERS: [&str; 3] = ["specs", "policies", "runners"];
 /// The folder of overlays, the only one in which symbolic links may be.
 pub const OVERLAYS: &str = "specs/overlays/";
 
-const MOST_FILES: usize = 20_000;
+/// Two for each of 10,000 images, and room for overlays.
+const MOST_FILES: usize = 50_000;
 const LARGEST_FILE: u64 = 64 << 20;
 const LARGEST_TEXT: u64 = 8 << 20;
-const LARGEST_TOTAL: u64 = 512 << 20;
+const LARGEST_TOTAL: u64 = 1 << 30;
 const DEEPEST: usize = 64;
 
 /// What a file is.
@@ -46,6 +47,7 @@ pub struct Files {
     /// Where they came from.
     pub source: CatalogSource,
     entries: BTreeMap<String, File>,
+    folded: BTreeSet<String>,
     total: u64,
 }
 
@@ -60,7 +62,7 @@ impl Files {
 
     /// No files yet.
     pub fn new(source: CatalogSource) -> Self {
-        Self { source, entries: BTreeMap::new(), total: 0 }
+        Self { source, entries: BTreeMap::new(), folded: BTreeSet::new(), total: 0 }
     }
 
     /// The file at a path.
@@ -85,6 +87,7 @@ impl Files {
     pub fn add(&mut self, path: &str, kind: FileKind, bytes: impl Into<Arc<[u8]>>) -> Result<()> {
         let bytes = bytes.into();
         self.expect(path, kind, bytes.len() as u64)?;
+        fold_case(&mut self.folded, path)?;
         self.total += bytes.len() as u64;
         self.entries.insert(path.to_owned(), File { bytes, kind });
         Ok(())
@@ -110,16 +113,39 @@ impl Files {
                 "Large data belongs into a package.",
             );
         }
-        if self.entries.len() >= MOST_FILES || self.total + size > LARGEST_TOTAL {
-            return limit(
-                format!(
-                    "the catalog is too large: at most {MOST_FILES} files and {LARGEST_TOTAL} bytes are read"
-                ),
-                "Large data belongs into packages.",
-            );
+        if self.total + size > LARGEST_TOTAL {
+            return Err(too_large());
         }
-        Ok(())
+        check_count(self.entries.len())
     }
+}
+
+fn too_large() -> Failure {
+    let what =
+        format!("the catalog is too large: at most {MOST_FILES} files and {LARGEST_TOTAL} bytes are read");
+    Failure::new(ErrorCode::LimitExceeded, FailureClass::Spec, what).hint("Large data belongs into packages.")
+}
+
+/// Says whether there may be another file when there are `count` already.
+///
+/// # Errors
+/// If the limit would be passed.
+pub fn check_count(count: usize) -> Result<()> {
+    if count < MOST_FILES { Ok(()) } else { Err(too_large()) }
+}
+
+/// Remembers a path without its case. Overlays are trees of Linux systems, where two names
+/// may differ in case only; two such files of a catalog are one file on some hosts, and
+/// nobody sees which.
+///
+/// # Errors
+/// If another path differs from it in case only.
+pub fn fold_case(folded: &mut BTreeSet<String>, path: &str) -> Result<()> {
+    if path.starts_with(OVERLAYS) || folded.insert(path.to_lowercase()) {
+        return Ok(());
+    }
+    Err(Failure::spec(format!("another file's path differs from {path} only in case"))
+        .hint("Rename one of them."))
 }
 
 /// Whether a path in a repository is one that a catalog is read from.

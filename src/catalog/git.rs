@@ -20,24 +20,47 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If the place cannot be read, the revision is not there, or a limit is passed.
 pub fn read(location: &Location, clones: &Path) -> Result<Files> {
-    match location {
-        Location::WorkTree(path) => worktree::read(path),
+    if let Location::WorkTree(path) = location {
+        return worktree::read(path);
+    }
+    match place(location, clones)? {
+        Some(place) => read_commit(&place, &location.to_string()),
+        None => Err(Failure::bug(format!("{location} is neither a folder nor a commit"))),
+    }
+}
+
+/// A catalog in a repository.
+pub(super) struct Place {
+    pub repository: gix::Repository,
+    /// The commit.
+    id: gix::ObjectId,
+    /// The catalog's folder in it: empty, or with a slash at the end.
+    prefix: String,
+}
+
+/// The repository and the commit that a location means, fetched if need be; `None` for a
+/// folder that is read as it is on disk.
+pub(super) fn place(location: &Location, clones: &Path) -> Result<Option<Place>> {
+    let (repository, id, prefix) = match location {
+        Location::WorkTree(_) => return Ok(None),
         Location::Commit { repo, rev } => {
             let (repository, prefix) = discover(repo)?;
             let id = resolve(&repository, rev, &location.to_string())?;
-            read_commit(&repository, id, &prefix, &location.to_string())
+            (repository, id, prefix)
         }
         Location::Remote { url, rev } => {
             if let Some(path) = file_path(url)? {
                 let repository = open(&path)?;
                 let rev = rev.as_deref().unwrap_or("HEAD");
                 let id = resolve(&repository, rev, &location.to_string())?;
-                return read_commit(&repository, id, "", &location.to_string());
+                (repository, id, String::new())
+            } else {
+                let (repository, id) = remote::fetch(url, rev.as_deref(), clones)?;
+                (repository, id, String::new())
             }
-            let (repository, id) = remote::fetch(url, rev.as_deref(), clones)?;
-            read_commit(&repository, id, "", &location.to_string())
         }
-    }
+    };
+    Ok(Some(Place { repository, id, prefix }))
 }
 
 /// The commit that a location means now, without fetching its files; `None` for a folder
@@ -165,15 +188,19 @@ pub(super) fn corrupt(place: &str, error: &gix::Error) -> Failure {
         .hint("Look at it with `git fsck`.")
 }
 
-/// Reads the files below `prefix` at a commit.
-fn read_commit(
-    repository: &gix::Repository,
-    id: gix::ObjectId,
-    prefix: &str,
-    location: &str,
-) -> Result<Files> {
+/// Reads all files of a catalog at its commit.
+fn read_commit(place: &Place, location: &str) -> Result<Files> {
+    let (source, tree) = root(place, location)?;
+    let mut walk = Walk { repository: &place.repository, location, files: Files::new(source) };
+    walk.tree(&tree, "", 0)?;
+    Ok(walk.files)
+}
+
+/// The catalog's own folder at its commit.
+pub(super) fn root<'r>(place: &'r Place, location: &str) -> Result<(CatalogSource, gix::Tree<'r>)> {
+    let Place { repository, id, prefix } = place;
     let broken = |e: gix::Error| corrupt(location, &e);
-    let object = repository.find_object(id).map_err(broken)?;
+    let object = repository.find_object(*id).map_err(broken)?;
     let commit = object.peel_to_commit().map_err(|e| {
         Failure::spec(format!("{location}: not a commit")).details(e.to_string()).hint("Name a commit.")
     })?;
@@ -186,9 +213,7 @@ fn read_commit(
         };
         tree = repository.find_tree(id).map_err(broken)?;
     }
-    let mut walk = Walk { repository, location, files: Files::new(source) };
-    walk.tree(&tree, "", 0)?;
-    Ok(walk.files)
+    Ok((source, tree))
 }
 
 fn describe(commit: &gix::Commit<'_>, location: &str) -> Result<Commit> {
@@ -202,42 +227,35 @@ fn describe(commit: &gix::Commit<'_>, location: &str) -> Result<Commit> {
     })
 }
 
-struct Walk<'a> {
-    repository: &'a gix::Repository,
-    location: &'a str,
-    files: Files,
+/// A walk that reads every file.
+pub(super) struct Walk<'a> {
+    pub repository: &'a gix::Repository,
+    pub location: &'a str,
+    pub files: Files,
 }
 
 impl Walk<'_> {
-    fn tree(&mut self, tree: &gix::Tree<'_>, folder: &str, depth: usize) -> Result<()> {
+    pub fn tree(&mut self, tree: &gix::Tree<'_>, folder: &str, depth: usize) -> Result<()> {
         for entry in tree.iter() {
             let entry = entry.map_err(|e| corrupt(self.location, &e))?;
             if depth == 0 && !is_wanted(entry.filename().as_bytes()) {
                 continue;
             }
             let path = format!("{folder}{}", utf8_path(entry.filename().as_bytes())?);
-            self.entry(&path, entry.kind(), entry.object_id(), depth)?;
+            let id = entry.object_id();
+            match file_kind(&path, entry.kind())? {
+                Some(kind) => self.blob(&path, kind, id)?,
+                None => {
+                    check_depth(&path, depth)?;
+                    let tree = self.repository.find_tree(id).map_err(|e| corrupt(self.location, &e))?;
+                    self.tree(&tree, &format!("{path}/"), depth + 1)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &str, kind: EntryKind, id: gix::ObjectId, depth: usize) -> Result<()> {
-        let kind = match kind {
-            EntryKind::Tree if depth > 64 => {
-                return Err(Failure::spec(format!("{path} is nested too deeply")).hint("Use fewer folders."));
-            }
-            EntryKind::Tree => {
-                let tree = self.repository.find_tree(id).map_err(|e| corrupt(self.location, &e))?;
-                return self.tree(&tree, &format!("{path}/"), depth + 1);
-            }
-            EntryKind::Commit => {
-                return Err(Failure::spec(format!("{path} is a submodule"))
-                    .hint("Submodules are not read; put the files into the catalog itself."));
-            }
-            EntryKind::Blob => FileKind::Regular,
-            EntryKind::BlobExecutable => FileKind::Executable,
-            EntryKind::Link => FileKind::Symlink,
-        };
+    pub fn blob(&mut self, path: &str, kind: FileKind, id: gix::ObjectId) -> Result<()> {
         let header = self.repository.find_header(id).map_err(|e| corrupt(self.location, &e))?;
         self.files.expect(path, kind, header.size())?;
         let mut blob = self.repository.find_blob(id).map_err(|e| corrupt(self.location, &e))?;
@@ -245,6 +263,25 @@ impl Walk<'_> {
     }
 }
 
-fn is_wanted(name: &[u8]) -> bool {
+/// What a tree's entry is; `None` for a folder.
+pub(super) fn file_kind(path: &str, kind: EntryKind) -> Result<Option<FileKind>> {
+    match kind {
+        EntryKind::Tree => Ok(None),
+        EntryKind::Commit => Err(Failure::spec(format!("{path} is a submodule"))
+            .hint("Submodules are not read; put the files into the catalog itself.")),
+        EntryKind::Blob => Ok(Some(FileKind::Regular)),
+        EntryKind::BlobExecutable => Ok(Some(FileKind::Executable)),
+        EntryKind::Link => Ok(Some(FileKind::Symlink)),
+    }
+}
+
+pub(super) fn check_depth(path: &str, depth: usize) -> Result<()> {
+    if depth <= 64 {
+        return Ok(());
+    }
+    Err(Failure::spec(format!("{path} is nested too deeply")).hint("Use fewer folders."))
+}
+
+pub(super) fn is_wanted(name: &[u8]) -> bool {
     name == files::SETTINGS.as_bytes() || files::FOLDERS.iter().any(|f| f.as_bytes() == name)
 }

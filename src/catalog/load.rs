@@ -1,8 +1,8 @@
 //! Files → catalog, or everything that is wrong with them.
 
 use super::check::{self, Report};
-use super::consumed;
-use super::diagnostic::{Diagnostic, Severity};
+use super::consumed::{self, Reads};
+use super::diagnostic::{self, Diagnostic, Severity};
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS};
 use super::lockfile::parse_lock;
 use super::overlay;
@@ -33,16 +33,38 @@ pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
 /// Reads a catalog; gives it if nothing is wrong, and all errors and warnings, sorted by
 /// file and line.
 pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    let mut loader = Loader::new(files);
+    check_with(files, &BTreeMap::new(), true)
+}
+
+/// As [`check`], for some images of a catalog. What needs all of them, and policies, is left to
+/// [`check_rest`].
+pub fn check_some(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
+    check_with(files, &BTreeMap::new(), false)
+}
+
+/// As [`check`], for what is left of a catalog whose images are in order.
+pub fn check_rest(files: &Files, images: &BTreeMap<ImageName, Reads>) -> Vec<Diagnostic> {
+    check_with(files, images, true).1
+}
+
+fn check_with(
+    files: &Files,
+    others: &BTreeMap<ImageName, Reads>,
+    all_are_here: bool,
+) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let mut loader = Loader::new(files, others);
     let settings = loader.settings();
     loader.specs(&settings);
-    loader.unread_settings(&settings);
+    if all_are_here {
+        loader.unread_settings(&settings);
+    }
     let policies = loader.policies();
     loader.locks();
     loader.overlays();
     loader.named_files();
     loader.leftovers();
     let mut found = loader.found;
+    diagnostic::bound(&mut found);
     found.sort_by(|a, b| {
         (&a.file, a.line, a.column, a.severity, &a.message)
             .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
@@ -97,6 +119,8 @@ pub fn at_setting(
 
 struct Loader<'a> {
     files: &'a Files,
+    /// Images of the catalog that these files do not hold.
+    others: &'a BTreeMap<ImageName, Reads>,
     found: Vec<Diagnostic>,
     images: BTreeMap<ImageName, ImageDocument>,
     /// Files that something read.
@@ -106,8 +130,15 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(files: &'a Files) -> Self {
-        Self { files, found: Vec::new(), images: BTreeMap::new(), read: BTreeSet::new(), names_unsure: false }
+    fn new(files: &'a Files, others: &'a BTreeMap<ImageName, Reads>) -> Self {
+        Self {
+            files,
+            others,
+            found: Vec::new(),
+            images: BTreeMap::new(),
+            read: BTreeSet::new(),
+            names_unsure: false,
+        }
     }
 
     fn settings(&mut self) -> Settings {
@@ -148,7 +179,8 @@ impl<'a> Loader<'a> {
         let (_, faults) = shape::walk(node, schema(Kind::Settings));
         if faults.is_empty() {
             let mut report = Report::new(&source, node, Vec::new());
-            consumed::settings(&mut report, settings, &self.images);
+            let images = self.images.values().map(Reads::of).chain(self.others.values().cloned());
+            consumed::settings(&mut report, settings, &images.collect());
             for fault in report.finish() {
                 // What is wrong with a setting itself was said before.
                 if !self.found.iter().any(|f| f.file == SETTINGS && f.field == fault.field) {
@@ -356,8 +388,10 @@ impl<'a> Loader<'a> {
         if self.names_unsure {
             return;
         }
-        let names: Vec<&str> = self.images.keys().map(|n| n.as_str()).collect();
-        let hint = format!("Rename it, or take it away. Images here: {}.", names.join(", "));
+        let names: Vec<&str> =
+            self.images.keys().chain(self.others.keys()).map(|n| n.as_str()).take(20).collect();
+        let more = if self.images.len() + self.others.len() > names.len() { ", …" } else { "" };
+        let hint = format!("Rename it, or take it away. Images here: {}{more}.", names.join(", "));
         self.found.push(Diagnostic::of_file(path, message, hint));
     }
 
@@ -480,7 +514,7 @@ fn is_policy(path: &str) -> bool {
 }
 
 /// `specs/NAME.yaml`, but no lock.
-fn is_spec(path: &str) -> bool {
+pub(super) fn is_spec(path: &str) -> bool {
     path.strip_prefix("specs/").is_some_and(|name| {
         !name.contains('/')
             && !name.starts_with('.')

@@ -24,10 +24,12 @@ pub mod scaffold;
 mod schema;
 mod shape;
 mod source;
+pub mod survey;
 mod worktree;
 mod yaml;
 
 pub use apt::mirrors_from_apt;
+pub use consumed::Reads;
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::Files;
 pub use git::{head, read};
@@ -37,3 +39,4 @@ pub use lockfile::{lock_path, lock_text, parse_lock};
 pub use place::{diagnostic_of, locate};
 pub use reference::reference;
 pub use schema::{Kind, schema, schema_text};
+pub use survey::Survey;

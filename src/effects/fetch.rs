@@ -16,13 +16,30 @@ use sha2::{Digest as _, Sha256};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
 /// Downloads at once.
 const PARALLEL: usize = 8;
-/// Rounds through all addresses of a file.
-const ROUNDS: u32 = 4;
+/// How long a mirror is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Nothing comes for so long: it is left. The whole head of an answer must come in it.
+    pub idle: Duration,
+    /// A body is measured over windows of this length.
+    pub window: Duration,
+    /// Fewer bytes than this within a window: it is left.
+    pub least: u64,
+    /// Rounds through all addresses of a file.
+    pub rounds: u32,
+}
+
+impl Default for Patience {
+    /// A modem gets through, a mirror that holds us up does not.
+    fn default() -> Self {
+        Self { idle: Duration::from_mins(1), window: Duration::from_mins(2), least: 128 << 10, rounds: 4 }
+    }
+}
 
 /// One file to be had.
 #[derive(Debug, Clone)]
@@ -46,6 +63,11 @@ pub fn client() -> Result<reqwest::Client> {
         .user_agent(concat!("bootwright/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(15))
         .read_timeout(Duration::from_mins(1))
+        // A package is the bytes that were reviewed, not what they unpack to.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
         .build()
         .map_err(|e| Failure::host(format!("making an HTTP client: {}", chain(&e))))
 }
@@ -80,11 +102,25 @@ pub async fn fetch(
     task: &Task,
     cancel: &Cancel,
 ) -> Result<()> {
+    fetch_with(client, download, task, cancel, &Patience::default()).await
+}
+
+/// Fetches one file with as much patience as is given.
+///
+/// # Errors
+/// As [`fetch_all`].
+pub async fn fetch_with(
+    client: &reqwest::Client,
+    download: &Download,
+    task: &Task,
+    cancel: &Cancel,
+    patience: &Patience,
+) -> Result<()> {
     let folder = parent(&download.to);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     let mut tried = Vec::new();
     let mut urls: Vec<&String> = download.urls.iter().collect();
-    for round in 0..ROUNDS {
+    for round in 0..patience.rounds {
         if round > 0 && !urls.is_empty() {
             tokio::time::sleep(pause(round, download)).await;
         }
@@ -99,7 +135,7 @@ pub async fn fetch(
             };
             let result = match url.strip_prefix("file://") {
                 Some(path) => copy(Path::new(path), download, task),
-                None => get(client, url, download, task, cancel).await,
+                None => get(client, url, download, task, cancel, patience).await,
             };
             match result {
                 Ok(()) => return Ok(()),
@@ -216,6 +252,7 @@ async fn get(
     download: &Download,
     task: &Task,
     cancel: &Cancel,
+    patience: &Patience,
 ) -> Result<()> {
     let part = part_of(download);
     let mut hash = Sha256::new();
@@ -231,7 +268,12 @@ async fn get(
         request = request.header(reqwest::header::RANGE, format!("bytes={have}-"));
     }
     let upstream = |e: reqwest::Error| Failure::upstream(chain(&e.without_url()));
-    let response = request.send().await.map_err(upstream)?;
+    let idle = || {
+        Failure::upstream(format!("nothing came for {} s", patience.idle.as_secs_f64()))
+            .code(ErrorCode::Network)
+    };
+    let response =
+        tokio::time::timeout(patience.idle, request.send()).await.map_err(|_| idle())?.map_err(upstream)?;
     let status = response.status();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
         return Err(Failure::upstream(format!("HTTP {status}")).code(ErrorCode::PackageUnavailable));
@@ -240,8 +282,19 @@ async fn get(
         return Err(Failure::upstream(format!("HTTP {status}")));
     }
     let resumed = status == StatusCode::PARTIAL_CONTENT;
+    if resumed && !is_range_from(&response, have) {
+        return Err(Failure::upstream("another part was sent than the one that was asked for"));
+    }
     if !resumed {
         (hash, have) = (Sha256::new(), 0);
+    }
+    if let Some(length) =
+        response.content_length().filter(|length| have.saturating_add(*length) > download.size)
+    {
+        return Err(Failure::upstream(format!(
+            "it announces {length} bytes where {} are missing",
+            download.size - have
+        )));
     }
     let writing = || format!("writing {}", part.display());
     let mut file = tokio::fs::OpenOptions::new()
@@ -253,10 +306,22 @@ async fn get(
         .await
         .during(writing)?;
     let mut body = response.bytes_stream();
-    while let Some(chunk) = body.next().await {
+    let (mut window, mut in_window) = (Instant::now(), 0);
+    while let Some(chunk) = tokio::time::timeout(patience.idle, body.next()).await.map_err(|_| idle())? {
         cancel.check()?;
         let chunk = chunk.map_err(upstream)?;
         have += chunk.len() as u64;
+        in_window += chunk.len() as u64;
+        if window.elapsed() >= patience.window {
+            if in_window < patience.least && have < download.size {
+                let (seconds, least) = (patience.window.as_secs_f64(), patience.least);
+                return Err(Failure::upstream(format!(
+                    "too slow: {in_window} bytes in {seconds} s, at least {least} are expected"
+                ))
+                .code(ErrorCode::Network));
+            }
+            (window, in_window) = (Instant::now(), 0);
+        }
         if have > download.size {
             drop(file);
             let _ = std::fs::remove_file(&part);
@@ -273,6 +338,12 @@ async fn get(
             .code(ErrorCode::Network));
     }
     finish(&part, download, Digest::from_bytes(hash.finalize().into()), have)
+}
+
+/// Whether an answer is the rest of a file from a byte on (RFC 9110, section 14.4).
+fn is_range_from(response: &reqwest::Response, from: u64) -> bool {
+    let range = response.headers().get(reqwest::header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    from > 0 && range.is_some_and(|range| range.starts_with(&format!("bytes {from}-")))
 }
 
 /// An identity token for `audience` from the address that GitHub Actions names in

@@ -5,6 +5,7 @@
 //! out of date and the answer must be made again.
 
 use super::digest::Digest;
+use super::failure::{Failure, Result};
 use super::name::{ImageName, PackageName, SuiteName};
 use super::spec::{Architecture, Base};
 use chrono::{DateTime, Utc};
@@ -116,6 +117,26 @@ impl Lock {
     }
 }
 
+/// Refuses a lock whose indexes are older than those of the lock before: a mirror that shows
+/// an old index again, still signed and not yet expired, would bring back packages whose
+/// faults are mended since.
+///
+/// # Errors
+/// *Untrusted*, with the suite and both dates.
+pub fn check_not_older(old: &Lock, new: &Lock) -> Result<()> {
+    for index in &new.indexes {
+        let before = old.indexes.iter().find(|before| before.suite == index.suite);
+        if let Some(before) = before.filter(|before| before.date > index.date) {
+            return Err(Failure::untrusted(format!(
+                "{}: the mirror's index of {} is of {}, older than the one that was locked before, of {}",
+                new.image, index.suite, index.date, before.date
+            ))
+            .hint("Ask another mirror. To go back on purpose, take the lock file away first."));
+        }
+    }
+    Ok(())
+}
+
 /// One difference between two locks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
@@ -209,5 +230,39 @@ impl std::fmt::Display for PackageChange {
             }
             Self::Changed { name, from, to, .. } => write!(f, "{name} {from} -> {to}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_does_not_go_back() {
+        let index = |suite: &str, day: u32| LockedIndex {
+            suite: suite.to_owned(),
+            date: format!("2026-11-{day:02}T00:00:00Z").parse().unwrap(),
+            digest: Digest::of("index"),
+            keyring: Digest::of("keyring"),
+        };
+        let lock = |indexes: Vec<LockedIndex>| Lock {
+            lock_version: LOCK_VERSION,
+            image: "edge".parse().unwrap(),
+            request: LockRequest {
+                base: Base::Debian,
+                suite: "bookworm".parse().unwrap(),
+                architecture: Architecture::X86_64,
+                layers: Vec::new(),
+            },
+            indexes,
+            packages: Vec::new(),
+        };
+        let old = lock(vec![index("bookworm", 10), index("bookworm-security", 12)]);
+        assert!(check_not_older(&old, &old).is_ok());
+        assert!(check_not_older(&old, &lock(vec![index("bookworm", 11)])).is_ok());
+        assert!(check_not_older(&old, &lock(vec![index("trixie", 1)])).is_ok(), "another suite");
+        let back = lock(vec![index("bookworm", 11), index("bookworm-security", 11)]);
+        let failure = check_not_older(&old, &back).unwrap_err();
+        assert!(failure.message.contains("bookworm-security") && failure.hint.is_some(), "{failure}");
     }
 }

@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// # Errors
 /// Class *spec* for an invalid catalog.
 pub fn plan(context: &Context, request: PlanRequest) -> Result<PlanReport> {
-    let workspace = Workspace::open(context, &request.catalog)?;
+    let workspace = Workspace::open_to_plan(context, &request.catalog, false, request.deep)?;
     let runtime = runtime()?;
     let world = workspace.world(context, &runtime, &request.only, &request.force, false, request.deep)?;
     let decided = world.plan()?;
@@ -46,7 +46,7 @@ pub fn plan(context: &Context, request: PlanRequest) -> Result<PlanReport> {
 /// Only for what keeps every image from being planned.
 pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<ReconcileReport> {
     let started = Instant::now();
-    let workspace = Workspace::open_commit(context, &request.catalog)?;
+    let workspace = Workspace::open_to_plan(context, &request.catalog, true, request.deep)?;
     let runtime = runtime()?;
     let writes = !request.dry_run;
     let world = workspace.world(context, &runtime, &request.only, &request.force, writes, request.deep)?;
@@ -245,7 +245,9 @@ fn pause(interval: Duration, failures: u32) -> Duration {
 
 /// The next time that a schedule of the catalog is due.
 fn next_due(context: &Context, request: &WatchRequest) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
-    let Ok(workspace) = Workspace::open_commit(context, &request.reconcile.catalog) else { return Ok(None) };
+    let Ok(workspace) = Workspace::open_to_plan(context, &request.reconcile.catalog, true, false) else {
+        return Ok(None);
+    };
     let now = context.clock.now();
     let mut next = workspace.deep_check()?.and_then(|schedule| schedule.next_after(now));
     for document in workspace.catalog.images.values() {
@@ -255,6 +257,9 @@ fn next_due(context: &Context, request: &WatchRequest) -> Result<Option<chrono::
                 .map_err(|e| Failure::spec(format!("{}: {e}", document.place)))?;
             next = next.into_iter().chain(schedule.next_after(now)).min();
         }
+    }
+    for (_, image) in workspace.remembered.iter().flat_map(|r| r.known.images.values()) {
+        next = next.into_iter().chain(image.schedule().and_then(|s| s.next_after(now))).min();
     }
     Ok(next)
 }

@@ -2,16 +2,17 @@
 
 use super::{CatalogRef, Context, Selector};
 use crate::build::cache::Cache;
-use crate::catalog::{self, Files, Location, Severity, diagnostic};
-use crate::model::catalog::Catalog;
+use crate::catalog::{self, Diagnostic, Files, Location, Severity, Survey, diagnostic};
+use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::failure::IoContext;
 use crate::model::settings::{Mirror, Settings};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::planner::Schedule;
-use crate::reconcile::{Looking, World};
+use crate::reconcile::memory::Memory;
+use crate::reconcile::{Looking, Remembered, World, known};
 use crate::release::{PublicKey, Store};
 use crate::state::State;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Where remote catalogs are kept, below the folder that Bootwright is run on.
@@ -22,8 +23,10 @@ const STATE: &str = "state.db";
 /// A catalog and where its settings point.
 pub(super) struct Workspace {
     pub catalog: Catalog,
-    /// Its text.
+    /// Its text; empty where images were not read, since then no policy can find anything.
     pub files: Files,
+    /// Images of the catalog that were not read, because they are as they were.
+    pub remembered: Option<Remembered>,
     /// The folder that relative paths of the settings start from.
     base: PathBuf,
 }
@@ -64,31 +67,44 @@ impl Workspace {
         Self::read(context, &location, base)
     }
 
-    /// Reads and checks a catalog at a commit, where it has commits.
-    pub fn open_commit(context: &Context, catalog: &CatalogRef) -> Result<Self> {
-        let (location, base) = locate_commit(context, catalog)?;
-        Self::read(context, &location, base)
+    /// Reads and checks as much of a catalog as there is to plan; with `commit`, at a commit
+    /// where it has commits. The images that are as they were are in `remembered`.
+    /// None is with `deep`, which looks at every byte.
+    pub fn open_to_plan(context: &Context, catalog: &CatalogRef, commit: bool, deep: bool) -> Result<Self> {
+        let (location, base) =
+            if commit { locate_commit(context, catalog)? } else { locate(context, catalog)? };
+        if deep {
+            return Self::read(context, &location, base);
+        }
+        check_reachable(context, &location)?;
+        let Some(survey) = Survey::of(&location, &clones(context))? else {
+            return Self::read(context, &location, base);
+        };
+        if survey.has_policies() {
+            return Self::read(context, &location, base);
+        }
+        let settings = survey.settings()?;
+        let mut memory = Memory::open(&base.join(&settings.cache.path), survey.shared_identity());
+        let files = Files::new(survey.source().clone());
+        let found = known::look_through(survey, settings, &mut memory)?;
+        warn(context, &found.warnings);
+        let remembered = Some(Remembered::new(found.known, memory));
+        Ok(Self { catalog: found.catalog, files, remembered, base })
     }
 
     fn read(context: &Context, location: &Location, base: PathBuf) -> Result<Self> {
-        if context.offline && matches!(location, Location::Remote { url, .. } if !url.starts_with("file://"))
-        {
-            return Err(Failure::offline("a catalog on another host cannot be read without network")
-                .hint("Clone it while there is network, and give the folder as --catalog."));
-        }
+        check_reachable(context, location)?;
         let mut files = catalog::read(location, &clones(context))?;
         let (catalog, diagnostics) = catalog::check(&files);
         files.keep_what_findings_name();
         let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
-        for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
-            context.events.warn(warning.render(false).trim_end());
-        }
-        Ok(Self { catalog, files, base })
+        warn(context, &diagnostics);
+        Ok(Self { catalog, files, remembered: None, base })
     }
 
     /// A catalog that was read already.
     pub fn of(catalog: Catalog, files: Files, base: PathBuf) -> Self {
-        Self { catalog, files, base }
+        Self { catalog, files, remembered: None, base }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -135,23 +151,29 @@ impl Workspace {
 
     /// The images that `only` names; all if it is empty.
     pub fn select(&self, only: &[Selector]) -> Result<BTreeSet<ImageName>> {
+        let labels = |document: &'_ ImageDocument| document.spec.metadata.labels.clone();
+        let mut images: BTreeMap<&ImageName, BTreeMap<String, String>> =
+            self.catalog.images.iter().map(|(name, document)| (name, labels(document))).collect();
+        for (name, (_, image)) in self.remembered.iter().flat_map(|r| &r.known.images) {
+            images.insert(name, image.labels.clone());
+        }
         if only.is_empty() {
-            return Ok(self.catalog.images.keys().cloned().collect());
+            return Ok(images.into_keys().cloned().collect());
         }
         let mut selected = BTreeSet::new();
         for selector in only {
             let before = selected.len();
-            for (name, document) in &self.catalog.images {
+            for (name, labels) in &images {
                 let fits = match selector {
-                    Selector::Image(image) => image == name,
-                    Selector::Label { key, value } => document.spec.metadata.labels.get(key) == Some(value),
+                    Selector::Image(image) => image == *name,
+                    Selector::Label { key, value } => labels.get(key) == Some(value),
                 };
                 if fits {
-                    selected.insert(name.clone());
+                    selected.insert((*name).clone());
                 }
             }
             if selected.len() == before {
-                return Err(self.unknown(selector));
+                return Err(unknown(selector, images.into_keys()));
             }
         }
         Ok(selected)
@@ -161,17 +183,6 @@ impl Workspace {
     pub fn known(&self, names: &[ImageName]) -> Result<BTreeSet<ImageName>> {
         let selectors: Vec<Selector> = names.iter().cloned().map(Selector::Image).collect();
         if selectors.is_empty() { Ok(BTreeSet::new()) } else { self.select(&selectors) }
-    }
-
-    fn unknown(&self, selector: &Selector) -> Failure {
-        let names: Vec<&str> = self.catalog.images.keys().map(ImageName::as_str).collect();
-        match selector {
-            Selector::Image(image) => Failure::not_found(format!("the catalog has no image {image}")),
-            Selector::Label { key, value } => {
-                Failure::not_found(format!("no image of the catalog has the label {key}={value}"))
-            }
-        }
-        .hint(format!("It has: {}.", names.join(", ")))
     }
 
     /// Forgets what the state database, if there is one, knows of releases that are gone.
@@ -208,6 +219,7 @@ impl Workspace {
         Ok(World {
             catalog: &self.catalog,
             files: &self.files,
+            remembered: self.remembered.as_ref(),
             selected: self.select(only)?,
             forced: self.known(force)?,
             store: self.store(),
@@ -223,6 +235,31 @@ impl Workspace {
             offline: context.offline,
         })
     }
+}
+
+fn unknown<'n>(selector: &Selector, names: impl Iterator<Item = &'n ImageName>) -> Failure {
+    let names: Vec<&str> = names.map(ImageName::as_str).collect();
+    match selector {
+        Selector::Image(image) => Failure::not_found(format!("the catalog has no image {image}")),
+        Selector::Label { key, value } => {
+            Failure::not_found(format!("no image of the catalog has the label {key}={value}"))
+        }
+    }
+    .hint(format!("It has: {}.", names.join(", ")))
+}
+
+fn warn(context: &Context, diagnostics: &[Diagnostic]) {
+    for warning in diagnostics.iter().filter(|d| d.severity == Severity::Warning) {
+        context.events.warn(warning.render(false).trim_end());
+    }
+}
+
+fn check_reachable(context: &Context, location: &Location) -> Result<()> {
+    if context.offline && matches!(location, Location::Remote { url, .. } if !url.starts_with("file://")) {
+        return Err(Failure::offline("a catalog on another host cannot be read without network")
+            .hint("Clone it while there is network, and give the folder as --catalog."));
+    }
+    Ok(())
 }
 
 /// A public key from its file.

@@ -13,6 +13,7 @@ mod markdown;
 pub mod policy;
 mod retry;
 pub mod schedule;
+mod settled;
 mod text;
 mod values;
 mod words;
@@ -22,6 +23,7 @@ pub use lint::lint;
 pub use markdown::markdown;
 pub use retry::STALLED_AFTER;
 pub use schedule::Schedule;
+pub use settled::{Remembered, settled};
 pub use text::text;
 pub use words::summary;
 

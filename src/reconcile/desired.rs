@@ -7,7 +7,8 @@ use crate::model::observed::Observed;
 use crate::model::{Failure, Lock, Result};
 use crate::planner::{Desired, Schedule, Wanted};
 use crate::resolve;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the selected images shall be, and those that cannot be said.
 pub(super) struct Gathered {
@@ -17,12 +18,12 @@ pub(super) struct Gathered {
 
 pub(super) fn gather(
     world: &World<'_>,
-    images: &BTreeSet<ImageName>,
+    documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
     observed: &Observed,
     made: &BTreeMap<ImageName, Lock>,
 ) -> Gathered {
     let mut gathered = Gathered { desired: Vec::new(), failed: Vec::new() };
-    for (name, document) in world.catalog.images.iter().filter(|(n, _)| images.contains(n)) {
+    for (name, document) in documents {
         match desired(world, name, document, observed, made.get(name)) {
             Ok(desired) => gathered.desired.push(desired),
             Err(failure) => gathered.failed.push((name.clone(), failure)),

@@ -4,6 +4,7 @@ use super::World;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Planned};
+use crate::model::release::{Index, IndexedRelease};
 use crate::model::{Digest, Result};
 use crate::planner::Schedule;
 use crate::release::notices::{self, Notice, Notices};
@@ -11,6 +12,7 @@ use crate::release::store::observe::memory::News;
 use crate::release::{Look, Memory};
 use crate::state;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -52,20 +54,43 @@ impl Looking {
 }
 
 impl World<'_> {
-    /// The published state of the selected images.
-    pub(super) fn observe(&self) -> Result<Observed> {
+    /// The published state of the images that are not settled, and what is wrong with the store
+    /// beside its releases.
+    pub(super) fn observe(&self, open: &BTreeSet<ImageName>) -> Result<Observed> {
+        let names: Vec<ImageName> = open.iter().cloned().collect();
+        let beside: Vec<ImageName> = self.selected.difference(open).cloned().collect();
         let mut seen = self.looking.seen();
+        let observed = self.look(&mut seen, &names, &beside, self.looking.whole_store);
+        seen.deep_done = true;
+        observed
+    }
+
+    /// The published state of some images.
+    pub(super) fn observe_some(&self, names: &[ImageName]) -> Result<Observed> {
+        self.look(&mut self.looking.seen(), names, &[], false)
+    }
+
+    fn look(
+        &self,
+        seen: &mut Seen,
+        names: &[ImageName],
+        beside: &[ImageName],
+        whole_store: bool,
+    ) -> Result<Observed> {
         let done = seen.deep_done;
         let now = self.clock.now();
-        let names: Vec<ImageName> = self.selected.iter().cloned().collect();
+        // Where no release is looked at, nothing of earlier looks is needed.
+        let mut nothing = Memory::default();
         let memory = match &mut seen.memory {
             Some(memory) => memory,
+            None if names.is_empty() => &mut nothing,
             none => none.insert(self.recall()?),
         };
         let look = Look {
             keys: &self.keys,
-            wanted: &names,
-            whole_store: self.looking.whole_store,
+            wanted: names,
+            beside,
+            whole_store,
             hash_older_than: self.looking.hash_older_than(now, done),
             copies: &|recipe| self.copies(recipe),
             now,
@@ -75,8 +100,24 @@ impl World<'_> {
         let observed = self.store.look(&look, memory);
         // What was hashed before somebody asked to stop is known all the same.
         self.record(memory)?;
-        seen.deep_done = true;
         observed
+    }
+
+    /// The images of which every byte has to be hashed now.
+    pub(super) fn overdue(&self, index: &Index) -> Result<BTreeSet<ImageName>> {
+        let mut seen = self.looking.seen();
+        let before = self.looking.hash_older_than(self.clock.now(), seen.deep_done);
+        let Some(before) = before else { return Ok(BTreeSet::new()) };
+        let memory = match &mut seen.memory {
+            Some(memory) => memory,
+            none => none.insert(self.recall()?),
+        };
+        let is_due = |image: &ImageName, listed: &IndexedRelease| {
+            let checked = memory.checked(&(image.clone(), listed.version.clone()));
+            checked.is_none_or(|checked| checked < before)
+        };
+        let due = index.images.iter().filter(|(name, image)| image.releases.iter().any(|r| is_due(name, r)));
+        Ok(due.map(|(name, _)| name.clone()).collect())
     }
 
     /// Remembers a release that was just published.

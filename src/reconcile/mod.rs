@@ -9,23 +9,28 @@ mod desired;
 mod evidence;
 mod heartbeat;
 mod journal;
+pub mod known;
 mod looking;
+pub mod memory;
 mod needs;
 mod policies;
 pub mod rebuild;
 mod rescue;
 mod run;
 mod settle;
+mod settled;
 
 pub use policies::may_be_promoted;
 
 pub use looking::Looking;
+pub use settled::Remembered;
 
 use crate::build::cache::Cache;
 use crate::build::registry::Credentials;
 use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
-use crate::model::catalog::Catalog;
+use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::lock::check_not_older;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::StoreFinding;
 use crate::model::plan::{Action, Planned, Status, Step};
@@ -36,7 +41,7 @@ use crate::planner::{self, Inputs, Wanted};
 use crate::release::{Signers, Store, Trust};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Everything that reconciling needs to know and to reach.
 pub struct World<'a> {
@@ -44,6 +49,9 @@ pub struct World<'a> {
     pub catalog: &'a Catalog,
     /// Its text, for the places of findings.
     pub files: &'a Files,
+    /// Images of the catalog that were not read, because they are as they were. There are none
+    /// where policies are.
+    pub remembered: Option<&'a Remembered>,
     /// The images that are looked at; others are left as they are.
     pub selected: BTreeSet<ImageName>,
     /// The images that are built even if nothing changed.
@@ -139,15 +147,17 @@ impl World<'_> {
     /// If the store or the state cannot be read; an image that cannot be resolved is in
     /// [`Decided::failed`].
     pub fn plan(&self) -> Result<Decided> {
-        let observed = self.observe()?;
-        let made = self.made_locks(&self.selected)?;
-        let mut gathered = desired::gather(self, &self.selected, &observed, &made);
-        let ruling = self.ruling(&gathered.desired, &gathered.failed, &observed);
         let now = self.clock.now();
         let history = match &self.state {
             Some(state) => self.runtime.block_on(state.history(now))?,
             None => BTreeMap::new(),
         };
+        let (settled, open) = self.settled(&history)?;
+        let observed = self.observe(&open)?;
+        let documents = self.documents(&open)?;
+        let made = self.made_locks(&documents)?;
+        let mut gathered = desired::gather(self, &documents, &observed, &made);
+        let ruling = self.ruling(&gathered.desired, &gathered.failed, &observed);
         let failed = |history: &planner::History| history.build.is_some() || history.lock.is_some();
         let failed_before = history.iter().filter(|(_, h)| failed(h)).map(|(i, _)| i.clone()).collect();
         let inputs = Inputs {
@@ -155,16 +165,18 @@ impl World<'_> {
             source: self.catalog.source.clone(),
             images: gathered.desired,
             observed,
-            cached_layers: self.cache.layers(),
+            cached_layers: if open.is_empty() { BTreeSet::new() } else { self.cache.layers() },
             history,
             forced: self.forced.clone(),
             ruling,
         };
-        let planned = planner::plan(&inputs);
+        let mut planned = planner::plan(&inputs);
         let refused = planned.report.iter().filter(|r| matches!(r.status, Status::Refused { .. }));
         gathered.failed.extend(refused.filter_map(|report| {
             policies::refused(&report.image, &inputs.ruling).map(|f| (report.image.clone(), f))
         }));
+        planned.report.extend(settled);
+        planned.report.sort_by(|a, b| a.image.cmp(&b.image));
         let (mut recipes, mut requests) = (BTreeMap::new(), BTreeMap::new());
         for desired in inputs.images {
             if let Wanted::Recipe(resolved) = &desired.wanted {
@@ -222,7 +234,8 @@ impl World<'_> {
         let now = self.clock.now();
         let locked = rescue::with_room(self, &self.events, || {
             self.with_builder(&self.events, |builder| builder.lock(image, &request))
-        });
+        })
+        .and_then(|new| old.as_ref().map_or(Ok(()), |old| check_not_older(old, &new)).map(|()| new));
         match locked {
             // What is here says nothing about what is new upstream.
             Ok(new) if self.offline => self.runtime.block_on(state.put_made_lock(image, &new)),
@@ -349,10 +362,34 @@ impl World<'_> {
         self.state.as_ref().ok_or_else(|| Failure::bug("a run without a state database"))
     }
 
-    fn made_locks(&self, images: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Lock>> {
+    /// The documents of some images.
+    fn documents(&self, names: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Arc<ImageDocument>>> {
+        let mut documents = BTreeMap::new();
+        if let Some(remembered) = self.remembered {
+            remembered.read(names)?;
+            documents = remembered.documents();
+        }
+        documents.retain(|name, _| names.contains(name));
+        for (name, document) in self.catalog.images.iter().filter(|(name, _)| names.contains(*name)) {
+            documents.insert(name.clone(), Arc::new(document.clone()));
+        }
+        Ok(documents)
+    }
+
+    /// The document of one image that was planned.
+    fn document(&self, name: &ImageName) -> Option<ImageDocument> {
+        let read = || self.remembered?.documents().get(name).map(|document| (**document).clone());
+        self.catalog.images.get(name).cloned().or_else(read)
+    }
+
+    /// The locks that were made for images whose catalog has none.
+    fn made_locks(
+        &self,
+        documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
+    ) -> Result<BTreeMap<ImageName, Lock>> {
         let mut made = BTreeMap::new();
         if let Some(state) = &self.state {
-            for image in images {
+            for image in documents.iter().filter(|(_, d)| d.lock.is_none()).map(|(name, _)| name) {
                 if let Some(lock) = self.runtime.block_on(state.made_lock(image))? {
                     made.insert(image.clone(), lock);
                 }

@@ -14,13 +14,16 @@ impl World<'_> {
     /// # Errors
     /// If the state database cannot be read.
     pub fn needs(&self) -> Result<Needs> {
-        let images: BTreeSet<ImageName> = self.catalog.images.keys().cloned().collect();
+        // Also those that this round did not read.
+        let remembered = self.remembered.iter().flat_map(|r| r.known.images.keys());
+        let images: BTreeSet<ImageName> = self.catalog.images.keys().chain(remembered).cloned().collect();
         let names: Vec<ImageName> = images.iter().cloned().collect();
         // A store that cannot be read only hides the locks of its releases.
         let observed = self.store.observe(&self.keys, &names).unwrap_or_default();
-        let made = self.made_locks(&images)?;
+        let documents = self.documents(&images)?;
+        let made = self.made_locks(&documents)?;
         let mut needs = Needs::default();
-        for desired in desired::gather(self, &images, &observed, &made).desired {
+        for desired in desired::gather(self, &documents, &observed, &made).desired {
             match &desired.wanted {
                 Wanted::Recipe(resolved) => {
                     needs.add(&resolved.recipe);

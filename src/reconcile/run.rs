@@ -142,7 +142,7 @@ impl Steps<'_, '_> {
         // Two images never share a recipe; two catalogs on one cache may.
         let _held = FileLock::take(&lock_of(&folder))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
-        let document = world.catalog.images.get(&step.image);
+        let document = world.document(&step.image);
         let space = world.catalog.settings.build.min_free_space;
         let built = world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?;
 
@@ -209,6 +209,7 @@ impl Steps<'_, '_> {
         let look = Look {
             keys: publishing.signers.keys(),
             wanted: &[],
+            beside: &[],
             whole_store: false,
             hash_older_than: None,
             copies: &|_| world.copies(&resolved.recipe.digest()),

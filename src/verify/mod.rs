@@ -13,10 +13,10 @@ mod host;
 pub mod interactive;
 mod judge;
 mod machine;
-mod picture;
-mod qmp;
+pub mod picture;
+pub mod qmp;
 pub mod root;
-mod serial;
+pub mod serial;
 mod session;
 
 pub use accel::Acceleration;

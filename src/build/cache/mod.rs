@@ -9,6 +9,7 @@
 //! boot-files/ID/root/          files for the ISO's boot loaders
 //! apt/KEY/                     package indexes
 //! artifacts/, evidence/        of runs that are not published yet
+//! memory.json                  what rounds with nothing to do found out (`reconcile::memory`)
 //! work/                        folders of running builds, swept when their process is gone
 //! ```
 //!

@@ -144,7 +144,10 @@ pub(super) fn expect_manifest(bytes: &[u8], image: &ImageName, listed: &IndexedR
 }
 
 /// Reads a manifest and refuses one whose file names could lead anywhere else.
-pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
+///
+/// # Errors
+/// *Untrusted* if it is none.
+pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
     let manifest: Manifest = serde_json::from_slice(bytes)
         .map_err(|e| Failure::untrusted(format!("the manifest cannot be read: {e}")))?;
     if manifest.format != RELEASE_FORMAT {

@@ -53,12 +53,12 @@ pub(super) fn read_outlived(
     };
     match &standing {
         Standing::Good { .. } | Standing::Unknown => {
-            let index = sealed.open().and_then(|payload| of_payload(&payload)).map_err(on)?;
+            let index = sealed.open().and_then(|payload| parse_payload(&payload)).map_err(on)?;
             return Ok(Some((index, ending(&bytes, trust)?)));
         }
         Standing::Retired { .. } | Standing::TooFew { .. } => {}
     }
-    let index = sealed.open_known().and_then(|payload| of_payload(&payload)).map_err(on)?;
+    let index = sealed.open_known().and_then(|payload| parse_payload(&payload)).map_err(on)?;
     let trusted_once = match (&standing, seen) {
         // Nothing is remembered on this host: those who signed were enough in their time.
         (Standing::Retired { .. }, None) => true,
@@ -85,10 +85,14 @@ fn ending(envelope: &[u8], trust: &Trust) -> Result<Option<Defect>> {
 
 /// Opens an envelope and reads the index in it.
 pub(super) fn parse(envelope: &[u8], trust: &Trust) -> Result<Index> {
-    of_payload(&dsse::open(PAYLOAD_TYPE, envelope, trust)?)
+    parse_payload(&dsse::open(PAYLOAD_TYPE, envelope, trust)?)
 }
 
-fn of_payload(payload: &[u8]) -> Result<Index> {
+/// Reads the payload of an index's envelope, once its signature was checked.
+///
+/// # Errors
+/// *Untrusted* if it is none.
+pub fn parse_payload(payload: &[u8]) -> Result<Index> {
     let index: Index = serde_json::from_slice(payload)
         .map_err(|e| Failure::untrusted(format!("the index cannot be read: {e}")))?;
     if index.format != RELEASE_FORMAT {

@@ -23,6 +23,7 @@
 mod announce;
 pub mod check;
 pub mod fetch;
+mod glance;
 mod index;
 pub mod inputs;
 mod mend;
@@ -37,6 +38,8 @@ mod site;
 mod stage;
 
 pub use fetch::{Fetch, Fetched, Wanted};
+pub use glance::Glance;
+pub use index::parse_payload;
 pub use observe::{Look, Memory};
 pub use publish::{Publication, Staged};
 pub use seen::{IndexMemory, SeenIndex};
@@ -187,8 +190,11 @@ impl Store {
     }
 
     /// As [`Store::index`], for who signs it again: an index that outlived its keys is read
-    /// too.
-    fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
+    /// too, and the defect says so.
+    ///
+    /// # Errors
+    /// As [`Store::index`].
+    pub fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
         let (seen, before) = (self.recall()?, self.seen());
         match index::read_outlived(&self.path, trust, seen.as_ref())? {
             Some((index, defect)) => {

@@ -181,12 +181,12 @@ fn damage_that_needs_no_build_is_named_and_cured_once() {
         assert!(
             shop.is_good(current),
             "{what}: {:?}",
-            shop.store.verify(&image(), &current.version, &shop.signers.keys())
+            shop.store.verify(&image(), &current.version, shop.signers.keys())
         );
         let second = shop.reconcile(true);
         assert!(second.planned.plan.is_empty(), "{what}: {}", planner::text(&second.planned));
         assert_eq!(std::fs::read(folder.join("manifest.json")).unwrap(), before, "{what}: another release");
-        assert_eq!(shop.store.index(&shop.signers.keys()).unwrap().serial, 2, "{what}");
+        assert_eq!(shop.store.index(shop.signers.keys()).unwrap().serial, 2, "{what}");
         assert!(!shop.page("demo/index.html").contains("notice"), "{what}");
         let _ = std::fs::remove_dir_all(shop.dir.path().join(".bootwright/artifacts"));
     }
@@ -230,7 +230,7 @@ fn the_same_goes_for_a_release_that_no_channel_points_to() {
     plan_says(&shop, false, &format!("{}: the folder of the published release is missing", old.version));
     plan_says(&shop, false, "take it out of the index");
     assert_eq!(shop.reconcile(false).repaired.len(), 1);
-    let index = shop.store.index(&shop.signers.keys()).unwrap();
+    let index = shop.store.index(shop.signers.keys()).unwrap();
     assert_eq!((index.serial, index.images[&image()].releases.len()), (3, 1));
     assert!(shop.reconcile(true).planned.plan.is_empty());
 }
@@ -348,8 +348,9 @@ fn what_a_build_makes_again_goes_into_the_old_release() {
     let keys = shop.signers.keys();
     let mends = || {
         let look = Look {
-            keys: &keys,
+            keys,
             wanted: &[],
+            beside: &[],
             whole_store: false,
             hash_older_than: None,
             copies: &copies,
@@ -429,7 +430,7 @@ fn a_store_is_kept_tidy() {
     plan_says(&shop, false, "the index does not list the folder gone/20200101-0123abcd");
     plan_says(&shop, false, "a killed writer left .staging/demo-abc");
     plan_says(&shop, false, "a killed writer left .staging/demo-xyz.lock");
-    let serial = shop.store.index(&shop.signers.keys()).unwrap().serial;
+    let serial = shop.store.index(shop.signers.keys()).unwrap().serial;
     let report = shop.reconcile(false);
     assert!(
         report.failed.is_empty() && report.planned.plan.store.len() == 7,
@@ -440,7 +441,7 @@ fn a_store_is_kept_tidy() {
     assert!(second.planned.plan.is_empty(), "{}", planner::text(&second.planned));
     assert_eq!(shop.quarantined(), ["2026-11-20/demo/20200101-0123abcd/x.iso"]);
     assert!(shop.store.path().join("robots.txt").exists() && shop.store.path().join("demo/notes").exists());
-    assert_eq!(shop.store.index(&shop.signers.keys()).unwrap().serial, serial, "the index has not changed");
+    assert_eq!(shop.store.index(shop.signers.keys()).unwrap().serial, serial, "the index has not changed");
     assert!(shop.page("demo/index.html").contains("demo"));
 
     // While somebody writes, what he has not put in its place yet is no stray.
@@ -617,7 +618,7 @@ fn a_release_past_its_freshness_says_why() {
         assert!(!shop.page(page).contains("stale"), "{page}");
     }
     assert_eq!(
-        shop.store.index(&shop.signers.keys()).unwrap().on_channel(&image(), &edge()).unwrap().version,
+        shop.store.index(shop.signers.keys()).unwrap().on_channel(&image(), &edge()).unwrap().version,
         shop.manifests()[0].version
     );
 }

@@ -36,11 +36,11 @@ fn what_would_go_is_shown_and_what_is_shown_goes() {
     let bytes: u64 = shown.removed.iter().map(|r| r.bytes).sum();
     assert!(shown.bytes == bytes && bytes > 4 * 70_000);
 
-    let serial = shop.store.index(&shop.signers.keys()).unwrap().serial;
+    let serial = shop.store.index(shop.signers.keys()).unwrap().serial;
     let done = shop.prune(None, Some(15), true).unwrap();
     assert!(done.done);
     assert_eq!((&done.removed, &done.kept), (&shown.removed, &shown.kept));
-    let index = shop.store.index(&shop.signers.keys()).unwrap();
+    let index = shop.store.index(shop.signers.keys()).unwrap();
     assert_eq!((index.serial, index.images[&image()].releases.len()), (serial + 1, 2));
     for gone in &manifests[2..] {
         assert!(!shop.folder(gone).exists());
@@ -107,13 +107,13 @@ fn readers_see_whole_releases_while_others_go() {
         let reader = || {
             let mut reads = 0;
             while !done.load(Ordering::SeqCst) || reads == 0 {
-                let index = store.index(&keys).unwrap();
+                let index = store.index(keys).unwrap();
                 for release in &index.images[&image()].releases[..2] {
-                    assert_eq!(store.verify(&image(), &release.version, &keys).unwrap(), []);
+                    assert_eq!(store.verify(&image(), &release.version, keys).unwrap(), []);
                 }
                 // One that goes is whole, or gone as a whole.
                 let going = &manifests[4].version;
-                match store.verify(&image(), going, &keys) {
+                match store.verify(&image(), going, keys) {
                     Err(f) => assert_eq!(f.code, ErrorCode::NotFound),
                     Ok(defects) => {
                         assert!(defects.is_empty() || !store.folder(&image(), going).exists(), "{defects:?}")
@@ -197,7 +197,7 @@ fn a_pruner_killed_anywhere_leaves_a_sound_store() {
         killed += i32::from(!shop.dir.path().join("done").exists());
         // Whatever the index lists is whole; what the channel points to and the last good are there.
         for listed in shop.manifests_listed() {
-            let defects = shop.store.verify(&image(), &listed, &shop.signers.keys()).unwrap();
+            let defects = shop.store.verify(&image(), &listed, shop.signers.keys()).unwrap();
             assert_eq!(defects, [], "round {round}");
         }
         assert!(shop.is_good(&manifests[0]) && shop.is_good(&manifests[1]), "round {round}");

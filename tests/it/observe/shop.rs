@@ -234,17 +234,17 @@ impl Shop {
     /// Newest first.
     pub fn manifests(&self) -> Vec<Manifest> {
         let keys = self.signers.keys();
-        let list = self.store.list(&keys).unwrap();
-        list.iter().map(|r| self.store.manifest(&r.image, &r.version, &keys).unwrap()).collect()
+        let list = self.store.list(keys).unwrap();
+        list.iter().map(|r| self.store.manifest(&r.image, &r.version, keys).unwrap()).collect()
     }
 
     /// The versions that the index lists, newest first.
     pub fn manifests_listed(&self) -> Vec<Version> {
-        self.store.list(&self.signers.keys()).unwrap().into_iter().map(|r| r.version).collect()
+        self.store.list(self.signers.keys()).unwrap().into_iter().map(|r| r.version).collect()
     }
 
     pub fn is_good(&self, manifest: &Manifest) -> bool {
-        self.store.verify(&image(), &manifest.version, &self.signers.keys()).unwrap().is_empty()
+        self.store.verify(&image(), &manifest.version, self.signers.keys()).unwrap().is_empty()
     }
 
     /// Every file of the store with the moment at which it was written.

@@ -40,6 +40,9 @@ pub struct Look<'a> {
     pub keys: &'a Trust,
     /// The images that are looked at.
     pub wanted: &'a [ImageName],
+    /// More images, whose releases are known to be sound: only what lies beside their releases
+    /// is looked for.
+    pub beside: &'a [ImageName],
     /// Whether the store is looked through for what belongs to no image that is wanted.
     pub whole_store: bool,
     /// Every byte of a release is hashed if that was last done before this moment.
@@ -98,6 +101,7 @@ impl Store {
         let look = Look {
             keys,
             wanted: &[],
+            beside: &[],
             whole_store: false,
             hash_older_than: None,
             copies: &|_| Vec::new(),
@@ -115,8 +119,10 @@ impl Store {
     /// As [`Store::observe`]; also if somebody asked to stop.
     pub fn look(&self, look: &Look<'_>, memory: &mut Memory) -> Result<Observed> {
         let (index, outlived) = self.index_outlived(look.keys)?;
-        let only = (!look.whole_store).then_some(look.wanted);
-        let mut observed = Observed { store: strays::find(self, &index, only)?, ..Observed::default() };
+        let only: Option<Vec<ImageName>> =
+            (!look.whole_store).then(|| look.wanted.iter().chain(look.beside).cloned().collect());
+        let store = strays::find(self, &index, only.as_deref())?;
+        let mut observed = Observed { store, ..Observed::default() };
         for name in look.wanted {
             if let Some(image) = index.images.get(name) {
                 let mut image = self.look_at_image(look, name, image, memory)?;
