@@ -266,10 +266,15 @@ impl WorkFolder {
         let mut swept = 0;
         for entry in entries {
             let path = entry.during(|| format!("reading {}", root.display()))?.path();
-            if !path.is_dir() {
+            // The lock comes before its folder and goes after it: it may be all that is left.
+            let path = match path.extension().is_some_and(|e| e == "lock") {
+                true => path.with_extension(""),
+                false => path,
+            };
+            let lock = lock_beside(&path);
+            if !path.is_dir() && !lock.is_file() {
                 continue;
             }
-            let lock = lock_beside(&path);
             if let Some(_free) = FileLock::try_take(&lock)? {
                 remove_tree(&path)?;
                 let _ = std::fs::remove_file(&lock);

@@ -7,7 +7,7 @@
 use super::World;
 use crate::build::cache::Kind;
 use crate::build::cache::needs::Needs;
-use crate::build::cache::prune::{Limits, Prune};
+use crate::build::cache::prune::{Limits, Prune, Pruned};
 use crate::effects::files::free_space;
 use crate::model::spec::Size;
 use crate::model::{Emitter, ErrorCode, Failure, Result};
@@ -41,11 +41,10 @@ pub(super) fn with_room<T>(
     }
 }
 
-/// Removes what may go without asking; says how many bytes became free.
+/// Removes what may go without asking; says how many bytes that were. What became free on the
+/// disk would say what others removed too.
 fn clean(world: &World<'_>) -> Result<u64> {
     let cache = &world.cache;
-    let before = free_space(cache.root())?;
-    cache.sweep()?;
     let nothing = Limits { size: Some(0), age: None };
     let none = Needs::default();
     let leftovers = Prune {
@@ -55,14 +54,19 @@ fn clean(world: &World<'_>) -> Result<u64> {
         spare_needed: false,
         dry_run: false,
     };
-    cache.prune(&leftovers, world.clock.now(), &world.cancel)?;
+    let mut freed = removed(&cache.prune(&leftovers, world.clock.now(), &world.cancel)?);
     if world.cache_limits().any() {
         let needs = world.needs()?;
         let unneeded =
             Prune { limits: nothing, kinds: Vec::new(), needs: &needs, spare_needed: true, dry_run: false };
-        cache.prune(&unneeded, world.clock.now(), &world.cancel)?;
+        freed += removed(&cache.prune(&unneeded, world.clock.now(), &world.cancel)?);
     }
-    Ok(free_space(cache.root())?.saturating_sub(before))
+    Ok(freed)
+}
+
+/// Nobody counted the bytes in folders of processes that are gone: each counts as one.
+fn removed(pruned: &Pruned) -> u64 {
+    pruned.freed_bytes + pruned.swept as u64
 }
 
 /// The same failure with how much is free where, and what could be freed.

@@ -225,15 +225,24 @@ fn a_full_disk_at_every_point() {
     let (_, points) = world.copy().traced(|_| {});
     let watching = Watching::start(&world.store(), &world.dir.join("keys/bootwright.pub"));
     let mut failed = 0;
-    for (name, _) in counts(&points) {
-        // The lock is kept by then, so the same run goes on with it: told as failed, and done.
-        let copy = (name == "lock.kept").then(|| world.copy());
+    // The first small file is the memory of the catalog, which a run can do without.
+    let again = std::iter::once("file.written:2".to_owned());
+    for name in counts(&points).into_iter().map(|(name, _)| name).chain(again) {
+        let point = name.split(':').next().unwrap();
+        // These runs come further, past points whose turn is still to come: the lock is kept by
+        // then, and without a memory of the catalog everything is read.
+        let copy = ["lock.kept", "file.written"].contains(&name.as_str()).then(|| world.copy());
         let place = copy.as_ref().unwrap_or(&world);
         let said = place.stopped(&name, "enospc", &["reconcile", "--force", "tiny"]);
         let at = format!("{name}: {}", said.words());
-        if name == "publish.copied" {
-            // The index was written before: its copy is mended on the side, and told.
-            assert!(said.output.status.success() && at.contains("cannot be tidied up"), "{at}");
+        if said.output.status.success() {
+            // Not silently: a copy is mended on the side, what is only remembered is left out,
+            // or room was made and the work was done once more.
+            let told = ["cannot be tidied up", "nothing can be remembered", "tried once more"];
+            let was_passed = at.contains(&format!("at the point {point}"));
+            assert!(!was_passed || told.iter().any(|words| at.contains(words)), "{at}");
+            // Else an earlier run had come further than its failure, or a download was asked
+            // for again.
             continue;
         }
         assert_eq!(said.output.status.code(), Some(5), "{at}");
@@ -242,9 +251,10 @@ fn a_full_disk_at_every_point() {
             if report["error"].is_object() { &report["error"] } else { &report["failed"][0]["failure"] };
         assert_eq!((&failure["code"], &failure["class"]), (&"E5002".into(), &"host".into()), "{at}");
         let message = failure["message"].as_str().unwrap_or_default();
-        assert!(message.contains(&name), "{at}");
+        assert!(message.contains(point), "{at}");
         failed += 1;
     }
+    assert!(failed > 25, "only {failed} ended their run");
     let said = world.run(&["reconcile", "--force", "tiny"]);
     assert!(said.output.status.success(), "{}", said.words());
     nothing_is_left(&world, "after full disks");
