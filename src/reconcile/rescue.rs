@@ -13,6 +13,9 @@ use crate::model::spec::Size;
 use crate::model::{Emitter, ErrorCode, Failure, Result};
 use std::path::Path;
 
+/// With fewer bytes than this made free, the same work fails at the same place.
+const WORTHWHILE: u64 = 1 << 20;
+
 /// Does `work`; when a disk is full, cleans up and does it once more.
 pub(super) fn with_room<T>(
     world: &World<'_>,
@@ -23,7 +26,7 @@ pub(super) fn with_room<T>(
         Err(failure) if failure.code == ErrorCode::DiskFull => {
             events.warn(format!("{failure}; leftovers are removed"));
             match clean(world) {
-                Ok(0) => Err(explain(world, failure)),
+                Ok(freed) if freed < WORTHWHILE => Err(explain(world, failure)),
                 Ok(freed) => {
                     events.warn(format!("{} were freed; it is tried once more", Size::from_bytes(freed)));
                     work().map_err(|failure| match failure.code {
@@ -64,9 +67,9 @@ fn clean(world: &World<'_>) -> Result<u64> {
     Ok(freed)
 }
 
-/// Nobody counted the bytes in folders of processes that are gone: each counts as one.
+/// Nobody counted the bytes in folders of processes that are gone: each is worth a try.
 fn removed(pruned: &Pruned) -> u64 {
-    pruned.freed_bytes + pruned.swept as u64
+    pruned.freed_bytes + pruned.swept as u64 * WORTHWHILE
 }
 
 /// The same failure with how much is free where, and what could be freed.

@@ -224,7 +224,7 @@ fn a_full_disk_at_every_point() {
     let world = published_once();
     let (_, points) = world.copy().traced(|_| {});
     let watching = Watching::start(&world.store(), &world.dir.join("keys/bootwright.pub"));
-    let mut failed = 0;
+    let (mut failed, mut done_again) = (0, 0);
     // The first small file is the memory of the catalog, which a run can do without.
     let again = std::iter::once("file.written:2".to_owned());
     for name in counts(&points).into_iter().map(|(name, _)| name).chain(again) {
@@ -241,8 +241,8 @@ fn a_full_disk_at_every_point() {
             let told = ["cannot be tidied up", "nothing can be remembered", "tried once more"];
             let was_passed = at.contains(&format!("at the point {point}"));
             assert!(!was_passed || told.iter().any(|words| at.contains(words)), "{at}");
-            // Else an earlier run had come further than its failure, or a download was asked
-            // for again.
+            // Else an earlier run had come further than its failure.
+            done_again += u32::from(was_passed);
             continue;
         }
         assert_eq!(said.output.status.code(), Some(5), "{at}");
@@ -254,14 +254,14 @@ fn a_full_disk_at_every_point() {
         assert!(message.contains(point), "{at}");
         failed += 1;
     }
-    assert!(failed > 25, "only {failed} ended their run");
+    assert!(failed > 15 && failed + done_again > 30, "{failed} ended their run, {done_again} made room");
     let said = world.run(&["reconcile", "--force", "tiny"]);
     assert!(said.output.status.success(), "{}", said.words());
     nothing_is_left(&world, "after full disks");
     assert_eq!(both_are_valid(&world, "after full disks"), 2);
     let looks = watching.end("full disks");
     println!(
-        "full disk: {failed} points failed with E5002, then recovered ({looks} looks, {:.0?})",
+        "full disk: {failed} points failed with E5002, then recovered; {done_again} made room and went on ({looks} looks, {:.0?})",
         began.elapsed()
     );
 }
