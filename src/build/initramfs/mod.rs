@@ -6,7 +6,7 @@
 //! change further up does not touch it.
 //!
 //! It is two archives, one behind the other: what `mkinitramfs` makes of scripts, programs
-//! and settings, and the kernel modules, see [`modules`].
+//! and settings, and the kernel modules, see `modules`.
 
 mod cpio;
 mod modules;

@@ -1,5 +1,5 @@
 //! Squashfs modules: what the live system stacks when it boots. A large layer is a module of
-//! its own, small neighbours share one, see [`group`].
+//! its own, small neighbours share one, see `group`.
 //!
 //! mksquashfs 4.5.1 keeps whiteouts (character devices 0:0) and `trusted.overlay.opaque`,
 //! and its output depends neither on the number of processors nor on the order of names on

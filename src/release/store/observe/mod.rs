@@ -2,7 +2,7 @@
 //!
 //! Each look checks signatures and manifests, and files for their presence and size; a file
 //! that was touched since it was last hashed is hashed again ([`memory`]). A deep look hashes
-//! every byte. What is wrong is named, with what would cure it ([`mends`]); nothing is changed.
+//! every byte. What is wrong is named, with what would cure it (`mends`); nothing is changed.
 
 mod hashing;
 pub mod memory;
