@@ -7,7 +7,7 @@
 //! # Codemap, in reading order
 //!
 //! - [`model`]: values without effects: ids, spec, lock, recipe, plan, run states, artifact, release, failure, event
-//! - [`catalog`]: text of a catalog → validated specs and settings, with spans for every complaint
+//! - [`catalog`]: text of a catalog → validated specs, policies and settings, with spans for every complaint
 //! - [`tables`]: data the project curates: package names per distribution, kernels
 //! - [`resolve`]: spec + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
@@ -16,7 +16,7 @@
 //! - [`build`]: lock, layers, configuration, ISO, OCI, root filesystem archive
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
-//! - [`reconcile`]: observe, plan, drive; leases
+//! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
 //! - [`ops`]: one function per thing a user can ask for
 //! - [`cli`]: arguments, progress, tables, exit codes
 //!

@@ -115,7 +115,15 @@ pub fn free_space(path: &Path) -> Result<u64> {
 
 /// A lock, held until dropped; the kernel frees it when we die (flock(2)).
 #[derive(Debug)]
-pub struct FileLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread is just starting has the same open
+        // file until it runs its program.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 impl FileLock {
     /// Takes the lock at `path`, or says `None` if another process holds it.
