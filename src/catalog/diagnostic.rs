@@ -70,6 +70,9 @@ pub struct Diagnostic {
     /// The field: `spec.defaults.users[0].name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The rule that found it, if it was one of [`super::rules`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -89,6 +92,7 @@ impl Diagnostic {
             length: None,
             source_line: None,
             field: None,
+            rule: None,
             message: message.into(),
             hint: Some(hint.into()),
         }

@@ -20,6 +20,7 @@ mod overlay;
 mod place;
 mod reference;
 mod remote;
+pub mod rules;
 pub mod scaffold;
 mod schema;
 mod shape;

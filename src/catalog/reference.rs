@@ -22,16 +22,19 @@ A catalog is a git repository with these files:
 | `policies/NAME.yaml` | rules for specs, locks, image content and releases ([policies](policies.md)) |
 
 YAML is read as version 1.2: only `true` and `false` are truth values, `no` is a text.
-Unknown fields, doubled keys, tags and empty values are errors. An editor that knows
+Unknown fields, doubled keys, tags and empty values are errors; `null` may stand where it
+is listed as a value, and says the same as leaving the field out. An editor that knows
 `yaml-language-server` completes and checks a spec by its first line,
 `# yaml-language-server: $schema=schema/os-image.json`.
 
-Field names and values are those of the whole plan. Not there yet, and refused with a
-clear word: every `base` but `debian`, `architecture: aarch64`, every `init` but
-`systemd`, the output `disk`, the firewall backends `iptables` and `ufw`, the kernels
-`linux-zen` and `linux-hardened` (Debian has neither), documents in `runners/`.
+Field names and values are those of the whole plan. What cannot be built yet is refused with
+the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`, and
+
 ",
     );
+    for (field, what) in super::rules::unbuilt_rows() {
+        let _ = writeln!(text, "- `{field}`: {what}");
+    }
     for kind in Kind::ALL {
         let title = match kind {
             Kind::OsImage => "An image: kind `OsImage`",
@@ -80,6 +83,7 @@ impl<'a> Writer<'a> {
     }
 
     fn resolved(&self, schema: &'a Value) -> &'a Value {
+        let schema = super::schema::unless_null(schema).unwrap_or(schema);
         match schema["$ref"].as_str().and_then(|r| r.rsplit('/').next()) {
             Some(name) => &self.root["$defs"][name],
             None => schema,
@@ -88,6 +92,9 @@ impl<'a> Writer<'a> {
 
     /// What a value looks like, in a few words.
     fn form(&self, schema: &'a Value) -> String {
+        if let Some(form) = super::schema::unless_null(schema) {
+            return format!("{}, `null`", self.form(form));
+        }
         let reference = schema["$ref"].as_str().and_then(|r| r.rsplit('/').next()).unwrap_or_default();
         let schema = self.resolved(schema);
         if let Some(words) = super::shape::words(schema) {
@@ -105,6 +112,7 @@ impl<'a> Writer<'a> {
             Some("boolean") => "`true`, `false`".to_owned(),
             Some("string") if !reference.is_empty() => spaced(reference),
             Some("string") => "text".to_owned(),
+            None if schema["type"].is_array() => format!("{} or number", spaced(reference)),
             _ if reference == super::schema::SIZE => "size".to_owned(),
             _ => "value".to_owned(),
         }

@@ -1,7 +1,7 @@
 //! JSON Schema of the documents, made from the types of `model`.
 //!
-//! The schema says what [`super::shape`] accepts: absent, never `null`; names with their
-//! patterns. Editors read it from `specs/schema/`.
+//! The schema says what [`super::shape`] accepts: absent, and `null` for absent only where
+//! that says something (`encryption: null`); names with their patterns. Editors read it from `specs/schema/`.
 
 use crate::model::name::{
     ChannelName, HostName, ImageName, KeyName, PackageName, RuleName, SuiteName, UnitName, UserName,
@@ -9,6 +9,11 @@ use crate::model::name::{
 use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
 use crate::model::signing::Moment;
+use crate::model::spec::text::{
+    CatalogPath, Color, CountryCode, Destination, GitRevision, HttpsUrl, KeyboardName, KeyboardOption,
+    ModelName, MountPoint, PartitionSize, SysctlKey, SysctlValue, SystemPath, ThemeName, TimeOfDay, TimeSpan,
+    Timing, Title,
+};
 use crate::model::spec::{OsImage, Size};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
@@ -73,17 +78,24 @@ fn generate<T: JsonSchema>() -> Value {
             definition["pattern"] = name.pattern.into();
         }
     }
+    for name in ALSO_NUMBERS {
+        if let Some(definition) = schema.pointer_mut(&format!("/$defs/{name}")) {
+            definition["type"] = serde_json::json!(["string", "integer"]);
+        }
+    }
     if let Some(text) = schema.pointer_mut(&format!("/$defs/{SIZE}/anyOf/1")) {
         text["pattern"] = "^[0-9]+ *([KMGT]i?B|B)?$".into();
     }
     schema
 }
 
-/// An optional field is one that may be left out; `field:` with nothing behind it is a slip.
+/// An optional field is one that may be left out; `field:` with nothing behind it is a slip,
+/// but where the type says that `null` is a word for "none" (`x-null`).
 fn remove_null(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(remove_null),
         Value::Object(map) => {
+            let may_be_null = map.remove(MAY_BE_NULL).is_some();
             if let Some(Value::Array(types)) = map.get_mut("type") {
                 types.retain(|t| t != "null");
                 if let [only] = types.as_slice() {
@@ -92,7 +104,7 @@ fn remove_null(value: &mut Value) {
                 }
             }
             if let Some(Value::Array(forms)) = map.get_mut("anyOf") {
-                forms.retain(|form| form.get("type") != Some(&Value::from("null")));
+                forms.retain(|form| may_be_null || form.get("type") != Some(&Value::from("null")));
                 if let [Value::Object(only)] = forms.as_slice() {
                     let only = only.clone();
                     map.remove("anyOf");
@@ -108,6 +120,15 @@ fn remove_null(value: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// What a type writes beside a field for which `null` means "none".
+const MAY_BE_NULL: &str = "x-null";
+
+/// The schema of a value that may be `null`, without that.
+pub(super) fn unless_null(schema: &Value) -> Option<&Value> {
+    let [form, other] = schema["anyOf"].as_array()?.as_slice() else { return None };
+    (other["type"] == "null").then_some(form)
 }
 
 /// A definition whose values are checked by the type's own parser.
@@ -131,7 +152,7 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 10] = checked![
+pub(super) static CHECKED: [Checked; 29] = checked![
     ImageName,
     ChannelName,
     KeyName,
@@ -141,8 +162,30 @@ pub(super) static CHECKED: [Checked; 10] = checked![
     PackageName,
     UnitName,
     SuiteName,
-    RuleName
+    RuleName,
+    CatalogPath,
+    SystemPath,
+    MountPoint,
+    PartitionSize,
+    TimeSpan,
+    TimeOfDay,
+    Timing,
+    ThemeName,
+    Color,
+    Title,
+    KeyboardName,
+    KeyboardOption,
+    CountryCode,
+    HttpsUrl,
+    GitRevision,
+    ModelName,
+    SysctlKey,
+    SysctlValue,
+    Destination
 ];
+
+/// Definitions of texts that may stand without quotes where they look like a number.
+pub(super) const ALSO_NUMBERS: [&str; 1] = ["SysctlValue"];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";
@@ -169,9 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_be_null() {
+    fn null_is_a_value_of_two_fields_only() {
         for kind in Kind::ALL {
-            assert!(!schema_text(kind).contains("null"), "{kind:?}");
+            let nulls = schema_text(kind).matches("\"null\"").count();
+            assert_eq!(nulls, if kind == Kind::OsImage { 2 } else { 0 }, "{kind:?}");
+            assert!(!schema_text(kind).contains(MAY_BE_NULL), "{kind:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! stand-in), so that the checks of `check` can still look at the rest. A stand-in never
 //! reaches anyone: a document with a fault makes the catalog an error.
 
-use super::schema::{CHECKED, SIZE, check_size};
+use super::schema::{ALSO_NUMBERS, CHECKED, SIZE, check_size, unless_null};
 use super::yaml::{Key, Mark, Node, Value};
 use serde_json::{Map, Value as Json};
 
@@ -67,7 +67,11 @@ impl<'a> Walker<'a> {
         if let Some(words) = words(definition) {
             return self.word(node, &words, path);
         }
-        let value = self.value(node, definition, path)?;
+        let value = match node.value {
+            Value::Integer(number) if ALSO_NUMBERS.contains(&name) => Json::from(number.to_string()),
+            _ if ALSO_NUMBERS.contains(&name) => self.string(node, path)?,
+            _ => self.value(node, definition, path)?,
+        };
         if let (Some(checked), Some(text)) = (CHECKED.iter().find(|c| c.name == name), value.as_str())
             && let Err(message) = (checked.check)(text)
         {
@@ -90,7 +94,11 @@ impl<'a> Walker<'a> {
                 continue;
             };
             let outer = std::mem::replace(&mut self.secret, is_secret(&key.text));
-            let value = self.value(child, property, &field);
+            // `null` says the same as leaving the field out, where it may stand at all.
+            let value = match unless_null(property) {
+                Some(_) if matches!(child.value, Value::Null) => None,
+                form => self.value(child, form.unwrap_or(property), &field),
+            };
             self.secret = outer;
             if let Some(value) = value {
                 object.insert(key.text.clone(), value);
@@ -128,7 +136,7 @@ impl<'a> Walker<'a> {
     }
 
     fn resolved(&self, schema: &Json) -> Option<&'a Json> {
-        let name = schema["$ref"].as_str()?.rsplit('/').next()?;
+        let name = unless_null(schema).unwrap_or(schema)["$ref"].as_str()?.rsplit('/').next()?;
         self.root["$defs"].get(name)
     }
 

@@ -36,6 +36,7 @@ impl<'a> Source<'a> {
             length: Some(mark.length),
             source_line: self.line(mark.line),
             field: None,
+            rule: None,
             message: message.into(),
             hint: Some(hint.into()),
         }

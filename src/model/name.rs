@@ -4,7 +4,6 @@ use super::Digest;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// A name was refused; the message says which letters are allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +12,13 @@ pub struct BadName {
     what: &'static str,
     text: String,
     rule: &'static str,
+}
+
+impl BadName {
+    /// A refusal of `text`, which is no `what`.
+    pub(super) fn new(what: &'static str, text: String, rule: &'static str) -> Self {
+        Self { what, text, rule }
+    }
 }
 
 macro_rules! checked_name {
@@ -39,7 +45,7 @@ macro_rules! checked_name {
                 if check(&text) {
                     Ok(Self(text))
                 } else {
-                    Err(BadName { what: $what, text, rule: $rule })
+                    Err(BadName::new($what, text, $rule))
                 }
             }
         }
@@ -57,19 +63,21 @@ macro_rules! checked_name {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{:?}", self.0)
             }
         }
     };
 }
+
+pub(super) use checked_name;
 
 fn is_label(text: &str, longest: usize) -> bool {
     !text.is_empty()

@@ -16,6 +16,7 @@ pub use policy::Images;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;
+use super::rules::{self, Breach};
 use super::shape::ShapeFault;
 use super::source::Source;
 use super::yaml::{Key, Mark, Node};
@@ -63,6 +64,14 @@ impl<'a> Report<'a> {
     /// Adds a warning at a field.
     pub fn warn(&mut self, field: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(ErrorCode::Validation, Severity::Warning, field, message.into(), hint.into());
+    }
+
+    /// Adds what a rule has against the document.
+    pub fn breach(&mut self, breach: Breach) {
+        let Breach { rule, severity, code, field, message, suggestion } = breach;
+        let before = self.found.len();
+        self.add(code, severity, &field, message, suggestion);
+        self.found[before..].iter_mut().for_each(|diagnostic| diagnostic.rule = Some(rule));
     }
 
     fn add(&mut self, code: ErrorCode, severity: Severity, field: &str, message: String, hint: String) {
@@ -140,6 +149,7 @@ pub fn image(report: &mut Report<'_>, image: &OsImage, settings: &Settings, file
     security::check(report, image);
     outputs::check(report, image, files);
     schedule::check(report, image);
+    rules::check(report, image);
 }
 
 /// Checks `bootwright.yaml`.

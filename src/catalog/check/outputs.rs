@@ -15,13 +15,6 @@ pub fn check(report: &mut Report<'_>, image: &OsImage, files: &Files) {
     }
     for (index, output) in outputs.iter().enumerate() {
         let field = format!("spec.outputs[{index}]");
-        if *output == Output::Disk {
-            report.conflict(
-                &field,
-                "disk images are not there yet",
-                "What can be made now: iso, oci, rootfs.",
-            );
-        }
         if outputs[..index].contains(output) {
             report.error(&field, format!("{} is listed twice", output.as_str()), "Keep one of the two.");
         }

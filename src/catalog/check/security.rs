@@ -1,7 +1,7 @@
 //! Firewall and SSH.
 
 use super::{Report, doubled, text};
-use crate::model::spec::{Firewall, FirewallAction, FirewallBackend, OsImage, Protocol, Ssh};
+use crate::model::spec::{Firewall, FirewallAction, OsImage, Protocol, Ssh};
 
 pub fn check(report: &mut Report<'_>, image: &OsImage) {
     let features = &image.spec.security_features;
@@ -31,18 +31,6 @@ fn lets_in(firewall: &Firewall, port: std::num::NonZeroU16) -> bool {
 }
 
 fn check_firewall(report: &mut Report<'_>, firewall: &Firewall) {
-    let backend = match firewall.backend {
-        FirewallBackend::Nftables => None,
-        FirewallBackend::Iptables => Some("iptables"),
-        FirewallBackend::Ufw => Some("ufw"),
-    };
-    if let Some(backend) = backend {
-        report.conflict(
-            "spec.securityFeatures.firewall.backend",
-            format!("firewalls with {backend} are not there yet"),
-            "Write `backend: nftables`; the rules mean the same.",
-        );
-    }
     for (index, rule) in firewall.rules.iter().enumerate() {
         let field = format!("spec.securityFeatures.firewall.rules[{index}]");
         if let Some(source) = &rule.source

@@ -2,32 +2,11 @@
 
 use super::{Report, doubled, text};
 use crate::model::settings::Settings;
-use crate::model::spec::{Architecture, Base, Init, OsImage};
+use crate::model::spec::OsImage;
 
 pub fn check(report: &mut Report<'_>, image: &OsImage, settings: &Settings) {
     metadata(report, image);
     let spec = &image.spec;
-    if spec.base != Base::Debian {
-        report.conflict(
-            "spec.base",
-            format!("images of {} cannot be built yet", spec.base.as_str()),
-            "What can be built now: debian.",
-        );
-    }
-    if spec.architecture != Architecture::X86_64 {
-        report.conflict(
-            "spec.architecture",
-            format!("images for {} are not there yet", spec.architecture.as_str()),
-            "What can be built now: x86_64.",
-        );
-    }
-    if spec.init != Init::Systemd && spec.base == Base::Debian {
-        report.conflict(
-            "spec.init",
-            "Debian images are built with systemd only",
-            "Write `init: systemd`, or take the line away.",
-        );
-    }
     packages(report, image);
     services(report, image);
     if !settings.channels.is_empty() && !settings.channels.contains(&spec.channel) {

@@ -6,8 +6,8 @@ use bootwright::catalog::{Severity, diagnostic};
 #[test]
 fn values_that_are_refused() {
     refuses("  base: arch\n".replace("  base: arch\n", "  init: runit\n").as_str(), 1, "systemd only");
-    refuses("  architecture: aarch64\n", 1, "are not there yet");
-    refuses("  outputs: [iso, disk]\n", 1, "disk images are not there yet");
+    refuses("  architecture: aarch64\n", 1, "not yet built");
+    refuses("  outputs: [iso, disk]\n", 1, "not yet built: disk images");
     refuses("  outputs: [iso, iso]\n", 1, "listed twice");
     refuses("  outputs: []\n", 1, "no output");
     refuses("  kernel: {version: linux-zen}\n", 1, "Debian has no linux-zen");
@@ -95,8 +95,8 @@ fn security_that_is_refused() {
     let users = format!("  defaults: {{users: [{{name: a, sshKeys: ['{key}']}}]}}\n");
     accepts(&format!("{users}  securityFeatures: {{ssh: {{allowUsers: [a]}}}}\n"));
     let features = |features: &str| format!("{users}  securityFeatures: {{{features}}}\n");
-    refuses(&features("firewall: {backend: ufw}"), 2, "not there yet");
-    refuses(&features("firewall: {backend: iptables}"), 2, "not there yet");
+    refuses(&features("firewall: {backend: ufw}"), 2, "not yet built");
+    refuses(&features("firewall: {backend: iptables}"), 2, "not yet built");
     refuses(&features("firewall: {rules: [{action: allow, port: 0}]}"), 2, "out of range");
     refuses(&features("firewall: {rules: [{action: allow}]}"), 2, "has no `port`");
     refuses(&features("firewall: {rules: [{action: permit, port: 1}]}"), 2, "is not a value");

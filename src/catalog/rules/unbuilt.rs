@@ -1,0 +1,219 @@
+//! What a spec may say and today's builder cannot do yet.
+//!
+//! Nothing is accepted and then ignored: each row is a field, or a value of one, that is
+//! refused until something reads it. Whoever builds it deletes the row.
+
+use super::{Hit, Rule};
+use crate::catalog::diagnostic::Severity;
+use crate::model::ErrorCode;
+use crate::model::spec::{
+    Architecture, Base, BootloaderKind, FirewallBackend, Init, Network, OsImage, OsSpec, Output,
+};
+
+/// The one rule of this file.
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: "not-yet-built",
+    severity: Severity::Error,
+    code: ErrorCode::Compat,
+    fields: &["spec"],
+    when: unbuilt,
+    message: "not yet built: {what}",
+    suggestion: "{instead}",
+    why: "A field that is read and then ignored would promise what the image does not do.",
+}];
+
+/// The rule's name, for who asks what a finding is about.
+pub const NOT_YET_BUILT: &str = "not-yet-built";
+
+/// One thing that cannot be built yet.
+struct Row {
+    field: &'static str,
+    what: &'static str,
+    instead: &'static str,
+    /// Whether a spec asks for it.
+    asked: fn(&OsSpec) -> bool,
+}
+
+/// What to do about something that has no other way yet.
+const AWAY: &str = "Take it away for now; its meaning will not change.";
+
+const ROWS: &[Row] = &[
+    Row {
+        field: "spec.base",
+        what: "images of this distribution",
+        instead: "What can be built now: debian.",
+        asked: |s| s.base != Base::Debian,
+    },
+    Row {
+        field: "spec.architecture",
+        what: "images for this architecture",
+        instead: "What can be built now: x86_64.",
+        asked: |s| s.architecture != Architecture::X86_64,
+    },
+    Row {
+        field: "spec.init",
+        what: "images with this init system",
+        instead: "Write `init: systemd`, or take the line away.",
+        asked: |s| s.init.is_some_and(|init| init != Init::Systemd),
+    },
+    Row {
+        field: "spec.filesystem",
+        what: "the layout of disks",
+        instead: AWAY,
+        asked: |s| s.filesystem.is_some(),
+    },
+    Row {
+        field: "spec.display",
+        what: "graphical sessions",
+        instead: AWAY,
+        asked: |s| s.display.as_ref().is_some_and(|d| *d != Default::default()),
+    },
+    Row {
+        field: "spec.network",
+        what: "the choice of how the network is set up",
+        instead: "Take it away for now: every cable is set up with DHCP.",
+        asked: |s| s.network.as_ref().is_some_and(|n| *n != Network::default()),
+    },
+    Row {
+        field: "spec.services.databases",
+        what: "databases that are set up",
+        instead: "Name their packages in `packages.databases` and their units in `services.enable` for now.",
+        asked: |s| !s.services.databases.is_empty(),
+    },
+    Row {
+        field: "spec.services.monitoring",
+        what: "monitoring that is set up",
+        instead: "Name its packages in `packages.utils` and its units in `services.enable` for now.",
+        asked: |s| !s.services.monitoring.is_empty(),
+    },
+    Row {
+        field: "spec.services.ai",
+        what: "language models that are set up",
+        instead: AWAY,
+        asked: |s| !s.services.ai.is_empty(),
+    },
+    Row {
+        field: "spec.securityFeatures.mac",
+        what: "mandatory access control",
+        instead: "Take it away for now; Debian starts AppArmor where its package is installed.",
+        asked: |s| !s.security_features.mac.is_empty(),
+    },
+    Row {
+        field: "spec.securityFeatures.firewall.backend",
+        what: "firewalls with this tool",
+        instead: "Write `backend: nftables`; the rules mean the same.",
+        asked: |s| {
+            s.security_features.firewall.as_ref().is_some_and(|f| f.backend != FirewallBackend::Nftables)
+        },
+    },
+    Row {
+        field: "spec.securityFeatures.ssh.fail2ban",
+        what: "fail2ban",
+        instead: AWAY,
+        asked: |s| s.security_features.ssh.as_ref().is_some_and(|ssh| ssh.fail2ban),
+    },
+    Row {
+        field: "spec.securityFeatures.ssh.banTime",
+        what: "the time that fail2ban shuts an address out",
+        instead: AWAY,
+        asked: |s| s.security_features.ssh.as_ref().is_some_and(|ssh| ssh.ban_time.is_some()),
+    },
+    Row {
+        field: "spec.securityFeatures.updates",
+        what: "updates that the system installs by itself",
+        instead: AWAY,
+        asked: |s| s.security_features.updates.is_some(),
+    },
+    Row {
+        field: "spec.securityFeatures.kernelHardening",
+        what: "a harder kernel",
+        instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
+        asked: |s| !s.security_features.kernel_hardening.is_empty(),
+    },
+    Row { field: "spec.backup", what: "backups", instead: AWAY, asked: |s| s.backup.is_some() },
+    Row {
+        field: "spec.defaults.keyboard",
+        what: "the choice of a keyboard",
+        instead: "Bring `/etc/default/keyboard` in an overlay for now.",
+        asked: |s| s.defaults.keyboard.is_some(),
+    },
+    Row {
+        field: "spec.customization.shell",
+        what: "a shell for all users",
+        instead: "Write `shell` at each user for now.",
+        asked: |s| s.customization.shell.is_some(),
+    },
+    Row {
+        field: "spec.customization.shellFramework",
+        what: "shell frameworks",
+        instead: AWAY,
+        asked: |s| s.customization.shell_framework.is_some(),
+    },
+    Row {
+        field: "spec.customization.shellTheme",
+        what: "shell themes",
+        instead: AWAY,
+        asked: |s| s.customization.shell_theme.is_some(),
+    },
+    Row {
+        field: "spec.customization.prompt",
+        what: "programs that draw the prompt",
+        instead: AWAY,
+        asked: |s| s.customization.prompt.is_some(),
+    },
+    Row {
+        field: "spec.customization.dotfiles",
+        what: "users' own settings",
+        instead: "Bring them in an overlay, below `/etc/skel`, for now.",
+        asked: |s| s.customization.dotfiles.is_some(),
+    },
+    Row {
+        field: "spec.customization.bootloader.kind",
+        what: "this boot loader",
+        instead: "Write `kind: grub`, or take the line away.",
+        asked: |s| s.customization.bootloader.kind.is_some_and(|kind| kind != BootloaderKind::Grub),
+    },
+    Row {
+        field: "spec.customization.bootloader.colors",
+        what: "the boot menu's colours",
+        instead: AWAY,
+        asked: |s| s.customization.bootloader.colors.as_ref().is_some_and(|c| *c != Default::default()),
+    },
+    Row {
+        field: "spec.customization.bootloader.plymouth",
+        what: "a picture while the system starts",
+        instead: AWAY,
+        asked: |s| s.customization.bootloader.plymouth,
+    },
+    Row {
+        field: "spec.postInstall.systemTuning",
+        what: "tuning",
+        instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
+        asked: |s| s.post_install.system_tuning.as_ref().is_some_and(|t| *t != Default::default()),
+    },
+    Row {
+        field: "spec.postInstall.services",
+        what: "units that scripts bring",
+        instead: "Write `systemctl enable UNIT` into the script for now.",
+        asked: |s| !s.post_install.services.is_empty(),
+    },
+    Row { field: "spec.installer", what: "an installer", instead: AWAY, asked: |s| s.installer.is_some() },
+];
+
+fn unbuilt(image: &OsImage) -> Vec<Hit> {
+    let spec = &image.spec;
+    let rows = ROWS.iter().filter(|row| (row.asked)(spec));
+    let mut hits: Vec<Hit> =
+        rows.map(|row| Hit::at(row.field).with("what", row.what).with("instead", row.instead)).collect();
+    for (index, _) in spec.outputs.iter().enumerate().filter(|(_, output)| **output == Output::Disk) {
+        let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", "disk images");
+        hits.push(hit.with("instead", "What can be made now: iso, oci, rootfs."));
+    }
+    hits
+}
+
+/// What cannot be built yet, field by field, for the reference.
+pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let outputs = ("spec.outputs[]", "disk images");
+    ROWS.iter().map(|row| (row.field, row.what)).chain([outputs])
+}
