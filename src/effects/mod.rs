@@ -7,6 +7,7 @@ pub mod cancel;
 pub mod clock;
 pub mod fetch;
 pub mod files;
+pub mod place;
 pub mod point;
 pub mod process;
 mod process_tree;
@@ -19,6 +20,7 @@ pub mod usage;
 
 pub use cancel::Cancel;
 pub use clock::Clock;
+pub use place::Place;
 pub use point::{Point, point};
 pub use process::{Output, Process, Running};
 pub use sandbox::Sandbox;

@@ -2,11 +2,12 @@
 
 use super::releases::{Keys, open, version};
 use super::{BootReport, BootRequest, BootTarget, Context};
+use crate::effects::Place;
 use crate::effects::files::WorkFolder;
+use crate::effects::place::Local;
 use crate::model::release::FileRole;
 use crate::model::{ArtifactKind, Failure, Result};
 use crate::verify::{self, Acceleration, Options, Screen, Tools, interactive::Session};
-use std::path::PathBuf;
 use std::time::Instant;
 
 /// Where a machine's scratch files live, below the folder that Bootwright is run in.
@@ -22,12 +23,12 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     let mut options = Options::below(work.path());
     // Kept between sessions: the probe of a host takes a while.
     options.acceleration = Acceleration::Auto { cache: context.cwd.join(SCRATCH).join("accelerator.json") };
-    let accelerator = verify::accel::for_medium(&file, &options, &context.events, &context.cancel)?;
+    let accelerator = verify::accel::for_medium(file.path(), &options, &context.events, &context.cancel)?;
     let started = Instant::now();
     let tools = Tools::default();
     verify::interactive(
         &Session {
-            iso: &file,
+            iso: file.path(),
             mode: request.mode,
             memory_mib: request.memory_mib,
             screen: match request.graphical {
@@ -41,19 +42,19 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
         &context.cancel,
     )?;
     Ok(BootReport {
-        file,
+        file: file.path().to_owned(),
         mode: request.mode,
         accelerator: accelerator.as_str().to_owned(),
         elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })
 }
 
-fn iso_of(context: &Context, request: &BootRequest) -> Result<PathBuf> {
+fn iso_of(context: &Context, request: &BootRequest) -> Result<Local> {
     let release = match &request.target {
         BootTarget::File(path) => {
             let path = context.cwd.join(path);
             if path.is_file() {
-                return Ok(path);
+                return Place::folder(path).local();
             }
             return Err(Failure::not_found(format!("there is no file {}", path.display()))
                 .hint("Name an ISO file, or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
@@ -68,11 +69,11 @@ fn iso_of(context: &Context, request: &BootRequest) -> Result<PathBuf> {
         Failure::not_found(format!("{} {version} has no ISO", release.image))
             .hint("Only images with `iso` in their outputs can be booted.")
     })?;
-    let path = opened.store.folder(&release.image, &version).join(&iso.name);
-    let (digest, _) = crate::effects::files::digest_file(&path)?;
+    let file = opened.store.folder(&release.image, &version).join(&iso.name).local()?;
+    let (digest, _) = crate::effects::files::digest_file(file.path())?;
     if digest != iso.sha256 {
-        return Err(Failure::untrusted(format!("{} is not what was published", path.display()))
+        return Err(Failure::untrusted(format!("{} is not what was published", file.path().display()))
             .hint("`bootwright release verify` says more; `bootwright reconcile` publishes it again."));
     }
-    Ok(path)
+    Ok(file)
 }

@@ -31,7 +31,7 @@ pub fn release_prune(context: &Context, request: PruneRequest) -> Result<PruneRe
     } else {
         store.prunable(&retention, &workspace.trust(now)?, now)?
     };
-    Ok(report(store.path().display().to_string(), request.remove, fates))
+    Ok(report(store.place().to_string(), request.remove, fates))
 }
 
 fn report(store: String, done: bool, fates: Vec<Fate>) -> PruneReport {

@@ -6,16 +6,15 @@ use super::trust::of_files;
 use super::workspace::{Workspace, runtime};
 use super::{Context, RebuildReport, RebuildRequest, VerifyTarget};
 use crate::build::cache::Cache;
-use crate::effects::files::digest_file;
+use crate::effects::Place;
 use crate::model::release::Manifest;
 use crate::model::{Failure, Result};
 use crate::reconcile::rebuild::Rebuilding;
 use crate::release::store::check;
 use crate::release::{Store, rebuild};
-use std::path::PathBuf;
 
 /// Where the verdict goes.
-enum Place {
+enum Target {
     /// A release in its store.
     Store(Store),
     /// A copy of its files.
@@ -36,10 +35,10 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
         true => None,
         false => Some(publishing(context, &workspace, &runtime)?),
     };
-    let (folder, manifest, place) = find(context, &workspace, &request)?;
+    let (folder, manifest, target) = find(context, &workspace, &request)?;
     let cache = Cache::open(&workspace.cache_folder())?;
     let verdict = Rebuilding {
-        digest: digest_file(&folder.join(check::MANIFEST))?.0,
+        digest: folder.join(check::MANIFEST).digest()?.0,
         folder: &folder,
         manifest: &manifest,
         cache: &cache,
@@ -57,11 +56,11 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
     let mut written = None;
     if let Some(publishing) = &publishing {
         let line = rebuild::seal(&verdict, &publishing.signers.all())?;
-        match place {
-            Place::Store(store) => store.add_rebuild(&manifest.image, &manifest.version, &line)?,
-            Place::Folder => rebuild::add(&folder, &line)?,
+        match target {
+            Target::Store(store) => store.add_rebuild(&manifest.image, &manifest.version, &line)?,
+            Target::Folder => rebuild::add(&folder, &line)?,
         }
-        written = Some(folder.join(rebuild::FILE_NAME));
+        written = Some(folder.join(rebuild::FILE_NAME).to_string().into());
     }
     Ok(RebuildReport { reproduced: verdict.reproduced(), verdict, written })
 }
@@ -71,14 +70,14 @@ fn find(
     context: &Context,
     workspace: &Workspace,
     request: &RebuildRequest,
-) -> Result<(PathBuf, Manifest, Place)> {
+) -> Result<(Place, Manifest, Target)> {
     match &request.target {
         VerifyTarget::Release(release) => {
             let keys = Keys { files: &request.keys, threshold: request.threshold };
             let opened = open(context, &request.catalog, request.store.as_deref(), &keys)?;
             let version = version(&opened.store.index(&opened.keys)?, release)?;
             let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
-            Ok((opened.store.folder(&release.image, &version), manifest, Place::Store(opened.store)))
+            Ok((opened.store.folder(&release.image, &version), manifest, Target::Store(opened.store)))
         }
         VerifyTarget::Folder(folder) => {
             let folder = context.cwd.join(folder);
@@ -93,7 +92,7 @@ fn find(
                     .details(why.join("\n"))
                     .hint("Fetch it again with `bootwright release fetch`.")
             })?;
-            Ok((folder, manifest, Place::Folder))
+            Ok((Place::folder(folder), manifest, Target::Folder))
         }
     }
 }

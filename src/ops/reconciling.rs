@@ -131,7 +131,7 @@ fn report(world: &World<'_>, decided: Decided, outcome: Outcome, started: Instan
             .published
             .into_iter()
             .map(|(image, version, channel)| PublishedImage {
-                location: world.store.folder(&image, &version).display().to_string(),
+                location: world.store.folder(&image, &version).to_string(),
                 image,
                 version,
                 channel,

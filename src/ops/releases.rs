@@ -8,7 +8,8 @@ use super::{
     PromoteRequest, ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest,
     ReleaseWhich, SignatureFound, TrustCheck, VerifyReport, VerifyRequest, VerifyTarget,
 };
-use crate::effects::files::{digest_file, read_if_exists};
+use crate::effects::Place;
+use crate::effects::files::digest_file;
 use crate::model::ArtifactKind;
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
@@ -17,7 +18,7 @@ use crate::reconcile::may_be_promoted;
 use crate::release::notices::Notices;
 use crate::release::store::{IndexMemory, check, fetch};
 use crate::release::{Store, Trust, rebuild};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// No changelog is larger, in bytes.
 const CHANGELOG_LIMIT: u64 = 4 << 20;
@@ -60,7 +61,7 @@ pub(super) fn open(
         }
         None => {
             let store = workspace.store();
-            let source = store.path().display().to_string();
+            let source = store.place().to_string();
             (store, source)
         }
     };
@@ -160,12 +161,14 @@ pub fn release_show(context: &Context, request: ReleaseShowRequest) -> Result<Re
         .filter(|(_, v)| **v == version)
         .map(|(channel, _)| channel.clone())
         .collect();
-    let changelog = read_if_exists(&folder.join(crate::release::changelog::FILE_NAME), CHANGELOG_LIMIT)?
+    let changelog = folder
+        .join(crate::release::changelog::FILE_NAME)
+        .read(CHANGELOG_LIMIT)?
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     Ok(ReleaseShow {
-        location: folder.display().to_string(),
+        location: folder.to_string(),
         channels,
-        signatures: signatures(&folder),
+        signatures: signatures(&folder)?,
         rebuilds: rebuild::read(&folder, &opened.keys)?,
         manifest,
         changelog,
@@ -173,25 +176,20 @@ pub fn release_show(context: &Context, request: ReleaseShowRequest) -> Result<Re
 }
 
 /// The signature files in a release's folder, by their endings.
-fn signatures(folder: &Path) -> Vec<SignatureFound> {
+fn signatures(folder: &Place) -> Result<Vec<SignatureFound>> {
     let kinds = [
         (".sigstore.json", "Sigstore bundle"),
         (".asc", "OpenPGP"),
         (".sig", "ECDSA P-256"),
         (".intoto.jsonl", "DSSE, ECDSA P-256"),
     ];
-    let mut found: Vec<SignatureFound> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let file = entry.file_name().into_string().ok()?;
-            let (_, kind) = kinds.iter().find(|(ending, _)| file.ends_with(ending))?;
-            Some(SignatureFound { kind: (*kind).to_owned(), file })
-        })
-        .collect();
+    let kind = |file: String| {
+        let (_, kind) = kinds.iter().find(|(ending, _)| file.ends_with(ending))?;
+        Some(SignatureFound { kind: (*kind).to_owned(), file })
+    };
+    let mut found: Vec<SignatureFound> = folder.names()?.into_iter().filter_map(kind).collect();
     found.sort_by(|a, b| a.file.cmp(&b.file));
-    found
+    Ok(found)
 }
 
 /// Checks the bytes and signatures of a release; works offline from files and a key.
@@ -286,7 +284,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
     let source = match &request.store {
         Some(address) if is_address => address.clone(),
         Some(path) => context.cwd.join(path).display().to_string(),
-        None => Workspace::open(context, &request.catalog)?.store().path().display().to_string(),
+        None => Workspace::open(context, &request.catalog)?.store().place().to_string(),
     };
     let remembered = IndexMemory::new(&state, &source);
     let wanted = match &request.release.which {

@@ -6,6 +6,7 @@
 use super::{Publishing, World};
 use crate::build::content;
 use crate::catalog::{self, Files};
+use crate::effects::Place;
 use crate::model::artifact::Built;
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
@@ -18,7 +19,6 @@ use crate::model::{Emitter, Failure, Result};
 use crate::planner::policy::{self, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
 use crate::release::{PublicKey, Publication, Signers, Trust, path, sums};
-use std::path::Path;
 
 /// No file of sums or signatures is larger, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -178,12 +178,12 @@ fn signer_ids(signers: &Signers) -> Vec<String> {
 
 /// Which of the trusted keys signed a release; `None` if none of them did, which is a
 /// defect of its own.
-fn signed_by(folder: &Path, trust: &Trust) -> Option<Vec<String>> {
-    let read = |name: &str| crate::effects::files::read_if_exists(&folder.join(name), LIMIT).ok().flatten();
+fn signed_by(folder: &Place, trust: &Trust) -> Option<Vec<String>> {
+    let read = |name: &str| folder.join(name).read(LIMIT).ok().flatten();
     let bytes = read(sums::FILE_NAME)?;
-    let names =
-        std::fs::read_dir(folder).ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let names = folder.names().ok()?;
     let signatures: Vec<String> = names
+        .into_iter()
         .filter(|name| path::is_signature_of(sums::FILE_NAME, name))
         .filter_map(|name| String::from_utf8(read(&name)?).ok())
         .collect();

@@ -7,7 +7,7 @@
 use crate::build::Builder;
 use crate::build::cache::Cache;
 use crate::effects::files::{WorkFolder, link_or_copy, parent};
-use crate::effects::{Cancel, Clock, Task};
+use crate::effects::{Cancel, Clock, Place, Task};
 use crate::model::failure::IoContext;
 use crate::model::rebuild::{Rebuild, RebuiltFile};
 use crate::model::recipe::{BUILD_FORMAT, ResolvedRecipe};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// A release that is built again, and with what.
 pub struct Rebuilding<'a> {
     /// The release's files.
-    pub folder: &'a Path,
+    pub folder: &'a Place,
     /// Its manifest, which is trusted.
     pub manifest: &'a Manifest,
     /// SHA-256 of the manifest.
@@ -138,10 +138,15 @@ impl Rebuilding<'_> {
             difference: None,
         };
         let published = self.folder.join(&listed.name);
-        if !file.same() && published.is_file() {
+        if !file.same() && published.look()?.is_some_and(|seen| seen.is_file()) {
             let task = Task::start(self.events, format!("compare {}", listed.name));
-            file.difference =
-                verify::difference(rebuilt.kind, &published, &rebuilt.path, scratch, self.cancel)?;
+            file.difference = verify::difference(
+                rebuilt.kind,
+                published.local()?.path(),
+                &rebuilt.path,
+                scratch,
+                self.cancel,
+            )?;
             task.finish(file.difference.as_ref().map_or_else(
                 || "the file in the store is not the published one".to_owned(),
                 ToString::to_string,

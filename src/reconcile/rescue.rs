@@ -75,7 +75,7 @@ fn removed(pruned: &Pruned) -> u64 {
 /// The same failure with how much is free where, and what could be freed.
 fn explain(world: &World<'_>, failure: Failure) -> Failure {
     let mut lines: Vec<String> = failure.details.iter().cloned().collect();
-    for place in [world.cache.root(), world.store.path()] {
+    for place in [world.cache.root(), &world.store.place().scratch()] {
         lines.extend(free(place));
     }
     lines.dedup();

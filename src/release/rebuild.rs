@@ -6,11 +6,10 @@
 
 use super::keys::{Signer, Trust};
 use super::{dsse, provenance};
-use crate::effects::files::{read_if_exists, write_atomic};
+use crate::effects::Place;
 use crate::model::rebuild::Rebuild;
 use crate::model::{Failure, Result};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "rebuilds.intoto.jsonl";
@@ -48,13 +47,13 @@ pub fn seal(verdict: &Rebuild, signers: &[&Signer]) -> Result<String> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn add(folder: &Path, line: &str) -> Result<()> {
+pub fn add(folder: &Place, line: &str) -> Result<()> {
     let path = folder.join(FILE_NAME);
-    let before = read_if_exists(&path, LIMIT)?.unwrap_or_default();
+    let before = path.read(LIMIT)?.unwrap_or_default();
     let before = String::from_utf8_lossy(&before).into_owned();
     let mut lines: Vec<&str> = before.lines().chain(line.lines()).collect();
     lines.drain(..lines.len().saturating_sub(KEPT));
-    write_atomic(&path, format!("{}\n", lines.join("\n")).as_bytes(), 0o644)
+    path.put(format!("{}\n", lines.join("\n")).as_bytes())
 }
 
 /// The verdicts in a release's folder whose signatures count, oldest first. Lines of others
@@ -62,8 +61,8 @@ pub fn add(folder: &Path, line: &str) -> Result<()> {
 ///
 /// # Errors
 /// If the file is there and cannot be read.
-pub fn read(folder: &Path, trust: &Trust) -> Result<Vec<Rebuild>> {
-    let Some(bytes) = read_if_exists(&folder.join(FILE_NAME), LIMIT)? else { return Ok(Vec::new()) };
+pub fn read(folder: &Place, trust: &Trust) -> Result<Vec<Rebuild>> {
+    let Some(bytes) = folder.join(FILE_NAME).read(LIMIT)? else { return Ok(Vec::new()) };
     let verdict = |line: &[u8]| -> Option<Rebuild> {
         let payload = dsse::open(provenance::PAYLOAD_TYPE, line, trust).ok()?;
         let mut statement: Value = serde_json::from_slice(&payload).ok()?;
@@ -105,28 +104,30 @@ mod tests {
     #[test]
     fn good_and_bad_verdicts_of_trusted_keys_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::folder(folder.path());
         let signer = || Signer::parse(&generate(None).unwrap().0, None).unwrap();
         let (ours, other) = (signer(), signer());
         let trust = Trust::of([ours.public().clone()]);
-        assert!(read(folder.path(), &trust).unwrap().is_empty());
+        assert!(read(&place, &trust).unwrap().is_empty());
         for (text, by) in [("a", &ours), ("b", &ours), ("c", &other)] {
-            add(folder.path(), &seal(&verdict(text), &[by]).unwrap()).unwrap();
+            add(&place, &seal(&verdict(text), &[by]).unwrap()).unwrap();
         }
-        let found = read(folder.path(), &trust).unwrap();
+        let found = read(&place, &trust).unwrap();
         assert_eq!(found, [verdict("a"), verdict("b")]);
         assert_eq!(found.iter().map(Rebuild::reproduced).collect::<Vec<_>>(), [true, false]);
-        assert!(read(folder.path(), &Trust::of([])).unwrap().is_empty());
+        assert!(read(&place, &Trust::of([])).unwrap().is_empty());
         let path = folder.path().join(FILE_NAME);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"sig\":\"M", "\"sig\":\"N")).unwrap();
-        assert!(read(folder.path(), &trust).unwrap().is_empty(), "altered signatures");
+        assert!(read(&place, &trust).unwrap().is_empty(), "altered signatures");
     }
 
     #[test]
     fn old_verdicts_make_room() {
         let folder = tempfile::tempdir().unwrap();
+        let place = Place::folder(folder.path());
         for i in 0..KEPT + 3 {
-            add(folder.path(), &format!("{{\"line\":{i}}}\n")).unwrap();
+            add(&place, &format!("{{\"line\":{i}}}\n")).unwrap();
         }
         let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).unwrap();
         assert_eq!(text.lines().count(), KEPT);

@@ -253,7 +253,7 @@ impl Shop {
     }
 
     fn folder(&self, manifest: &Manifest) -> PathBuf {
-        self.store.folder(&image(), &manifest.version)
+        self.store.folder(&image(), &manifest.version).path().to_owned()
     }
 
     fn defects(&self, manifest: &Manifest) -> Vec<Defect> {

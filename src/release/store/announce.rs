@@ -1,7 +1,6 @@
 //! Telling people on the download pages that a release is stale or damaged.
 
-use super::{PUBLIC_KEY, Store, site};
-use crate::effects::files::{FileLock, read_if_exists, write_atomic};
+use super::{LOCK, PUBLIC_KEY, Store, site};
 use crate::model::Result;
 use crate::model::name::ImageName;
 use crate::release::keys::{PublicKey, Trust};
@@ -13,7 +12,7 @@ impl Store {
     /// # Errors
     /// Class *host* if the file is there and cannot be read.
     pub fn notices(&self) -> Result<Notices> {
-        let bytes = read_if_exists(&self.path().join(notices::FILE_NAME), notices::LIMIT)?;
+        let bytes = self.place.join(notices::FILE_NAME).read(notices::LIMIT)?;
         Ok(bytes.map(|bytes| notices::parse(&bytes)).unwrap_or_default())
     }
 
@@ -32,7 +31,7 @@ impl Store {
         if keys.is_empty() {
             return Ok(false);
         }
-        let _lock = FileLock::take(&self.path().join(".lock"))?;
+        let _lock = self.place.join(LOCK).lock()?;
         let index = self.index(trust)?;
         let there = self.notices()?;
         let changed = self.changed(&there, about, said);
@@ -48,7 +47,7 @@ impl Store {
         }
         site::write(self, &index, None, &notices, &keys.iter().collect::<Vec<_>>())?;
         // Last: whoever is killed before this finds the difference again.
-        write_atomic(&self.path().join(notices::FILE_NAME), &notices::write(&notices)?, 0o644)?;
+        self.place.join(notices::FILE_NAME).put(&notices::write(&notices)?)?;
         Ok(true)
     }
 
@@ -62,7 +61,7 @@ impl Store {
         let further = known.clone().map(|key| format!("bootwright.{}.pub", key.tag()));
         let mut keys = Vec::new();
         for name in std::iter::once(PUBLIC_KEY.to_owned()).chain(further) {
-            let pem = read_if_exists(&self.path().join(name), 64 << 10)?;
+            let pem = self.place.join(name).read(64 << 10)?;
             let there = pem.and_then(|pem| PublicKey::parse(&String::from_utf8_lossy(&pem)).ok());
             keys.extend(there.filter(|key| trust.find(key).is_some() && !keys.contains(key)));
         }

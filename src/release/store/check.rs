@@ -1,9 +1,10 @@
 //! Checks of published bytes. What is wrong with them is an answer, not an error.
 
 pub(crate) use super::MANIFEST;
-use super::signatures::{self, Plain, read_plain};
-use crate::effects::files::{digest_file, read_if_exists};
-use crate::model::failure::IoContext;
+use super::signatures;
+use crate::effects::Place;
+use crate::effects::files::{digest_file, parent};
+use crate::effects::place::Plain;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, IndexedRelease, Manifest, RELEASE_FORMAT, ReleaseFile};
@@ -67,7 +68,7 @@ pub fn examine_folder(folder: &Path, trust: &Trust) -> Result<Checked> {
     if !folder.is_dir() {
         return Err(Failure::not_found(format!("{} is no folder", folder.display())));
     }
-    release(folder, None, trust, Depth::Digests)
+    release(&Place::folder(folder), None, trust, Depth::Digests)
 }
 
 /// As [`examine_folder`], without who signed.
@@ -84,23 +85,22 @@ pub fn verify_folder(folder: &Path, trust: &Trust) -> Result<(Option<Manifest>, 
 /// *Untrusted* if the signature or the digest does not hold, or `SHA256SUMS` does not list
 /// the file; *not found* if one of the three files is missing.
 pub fn verify_file(file: &Path, trust: &Trust) -> Result<Digest> {
-    let folder = crate::effects::files::parent(file);
+    let folder = Place::folder(parent(file));
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let place = folder.join(sums::FILE_NAME);
     let missing = |name: &str| {
-        Failure::not_found(format!("{} is missing", folder.join(name).display()))
+        Failure::not_found(format!("{} is missing", folder.join(name)))
             .hint(format!("Download {0} and {0}.sig into the same folder.", sums::FILE_NAME))
     };
-    let text = read_if_exists(&place, TEXT_LIMIT)?.ok_or_else(|| missing(sums::FILE_NAME))?;
-    if let Err(defect) = signatures::check(folder, sums::FILE_NAME, &text, trust)? {
+    let text = place.read(TEXT_LIMIT)?.ok_or_else(|| missing(sums::FILE_NAME))?;
+    if let Err(defect) = signatures::check(&folder, sums::FILE_NAME, &text, trust)? {
         return Err(match defect {
             Defect::Unsigned { .. } => missing(&format!("{}.sig", sums::FILE_NAME)),
-            Defect::BadSignature { .. } => {
-                Failure::untrusted(format!("no trusted key signed {}", place.display()))
-                    .hint("Check that this is the publisher's public key, and get the files again.")
+            Defect::BadSignature { .. } => Failure::untrusted(format!("no trusted key signed {place}"))
+                .hint("Check that this is the publisher's public key, and get the files again."),
+            other => {
+                Failure::untrusted(format!("{folder}: {other}")).hint("Its publisher has to sign it again.")
             }
-            other => Failure::untrusted(format!("{}: {other}", folder.display()))
-                .hint("Its publisher has to sign it again."),
         });
     }
     let listed = sums::parse(&String::from_utf8_lossy(&text))?;
@@ -121,11 +121,10 @@ pub fn verify_file(file: &Path, trust: &Trust) -> Result<Digest> {
 }
 
 /// Reads the manifest that the index names.
-pub(super) fn read_manifest(folder: &Path, image: &ImageName, listed: &IndexedRelease) -> Result<Manifest> {
+pub(super) fn read_manifest(folder: &Place, image: &ImageName, listed: &IndexedRelease) -> Result<Manifest> {
     let path = folder.join(MANIFEST);
-    let bytes = read_if_exists(&path, TEXT_LIMIT)?
-        .ok_or_else(|| Failure::untrusted(format!("{} is missing", path.display())))?;
-    expect_manifest(&bytes, image, listed).map_err(|f| f.on(path.display()))
+    let bytes = path.read(TEXT_LIMIT)?.ok_or_else(|| Failure::untrusted(format!("{path} is missing")))?;
+    expect_manifest(&bytes, image, listed).map_err(|f| f.on(&path))
 }
 
 /// Reads a manifest's bytes once they have the digest that the index names.
@@ -169,15 +168,15 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Manifest> {
 
 /// Checks the files of a release.
 pub(super) fn release(
-    folder: &Path,
+    folder: &Place,
     expected: Option<&Expected<'_>>,
     trust: &Trust,
     depth: Depth,
 ) -> Result<Checked> {
     let unreadable = |defect| Ok(Checked { manifest: None, defects: vec![defect], vouched: Vec::new() });
     let altered = |how: &str| Defect::Altered { file: MANIFEST.to_owned(), how: how.to_owned() };
-    let bytes = match read_plain(&folder.join(MANIFEST), TEXT_LIMIT)? {
-        Plain::Missing => return unreadable(no_manifest(folder)),
+    let bytes = match folder.join(MANIFEST).read_plain(TEXT_LIMIT)? {
+        Plain::Missing => return unreadable(no_manifest(folder)?),
         Plain::Other(how) => return unreadable(altered(how)),
         Plain::Bytes(bytes) => bytes,
     };
@@ -203,9 +202,9 @@ pub(super) fn release(
 
 /// Checks a release that no channel points to: its manifest against the index, its files by
 /// size. Signatures are for the deep look.
-pub(super) fn sizes(folder: &Path, expected: &Expected<'_>) -> Result<Checked> {
-    let Some(bytes) = read_if_exists(&folder.join(MANIFEST), TEXT_LIMIT)? else {
-        return Ok(Checked { manifest: None, defects: vec![no_manifest(folder)], vouched: Vec::new() });
+pub(super) fn sizes(folder: &Place, expected: &Expected<'_>) -> Result<Checked> {
+    let Some(bytes) = folder.join(MANIFEST).read(TEXT_LIMIT)? else {
+        return Ok(Checked { manifest: None, defects: vec![no_manifest(folder)?], vouched: Vec::new() });
     };
     let manifest = match manifest_of(&bytes, Some(expected)) {
         Ok(manifest) => manifest,
@@ -221,11 +220,11 @@ pub(super) fn sizes(folder: &Path, expected: &Expected<'_>) -> Result<Checked> {
     Ok(Checked { manifest: Some(manifest), defects, vouched: Vec::new() })
 }
 
-fn no_manifest(folder: &Path) -> Defect {
-    match folder.symlink_metadata() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Defect::NoFolder,
-        _ => Defect::Missing { file: MANIFEST.to_owned() },
-    }
+fn no_manifest(folder: &Place) -> Result<Defect> {
+    Ok(match folder.look()? {
+        None => Defect::NoFolder,
+        Some(_) => Defect::Missing { file: MANIFEST.to_owned() },
+    })
 }
 
 fn manifest_of(bytes: &[u8], expected: Option<&Expected<'_>>) -> Result<Manifest, String> {
@@ -251,7 +250,7 @@ struct Findings {
 
 impl Findings {
     /// Says whether enough trusted keys signed.
-    fn signatures(&mut self, folder: &Path, file: &str, bytes: &[u8], trust: &Trust) -> Result<bool> {
+    fn signatures(&mut self, folder: &Place, file: &str, bytes: &[u8], trust: &Trust) -> Result<bool> {
         match signatures::check(folder, file, bytes, trust)? {
             Err(defect) => {
                 self.defects.push(defect);
@@ -267,9 +266,9 @@ impl Findings {
 
     /// The provenance keeps the signatures of its day. Whoever never knew the keys of that
     /// day has the signed manifest, which names these very bytes, and is told so.
-    fn provenance(&mut self, folder: &Path, name: &str, signed: bool, trust: &Trust) -> Result<()> {
+    fn provenance(&mut self, folder: &Place, name: &str, signed: bool, trust: &Trust) -> Result<()> {
         let (file, what) = (name.to_owned(), "signature");
-        let bytes = read_if_exists(&folder.join(name), TEXT_LIMIT)?.unwrap_or_default();
+        let bytes = folder.join(name).read(TEXT_LIMIT)?.unwrap_or_default();
         let by = if provenance::read_listed(&bytes, trust).is_ok() {
             "a known key"
         } else if signed && provenance::read_vouched(&bytes).is_ok() {
@@ -284,14 +283,14 @@ impl Findings {
 
     fn sums(
         &mut self,
-        folder: &Path,
+        folder: &Place,
         manifest: &Manifest,
         digest: Digest,
         trust: &Trust,
         depth: Depth,
     ) -> Result<()> {
         let file = sums::FILE_NAME.to_owned();
-        let bytes = match read_plain(&folder.join(&file), TEXT_LIMIT)? {
+        let bytes = match folder.join(&file).read_plain(TEXT_LIMIT)? {
             Plain::Missing => {
                 self.defects.push(Defect::Missing { file });
                 return Ok(());
@@ -318,7 +317,7 @@ impl Findings {
     }
 
     /// A signature of `SHA256SUMS` by other means than our keys.
-    fn further(&mut self, folder: &Path, name: &str, sums: &[u8], trust: &Trust) -> Result<()> {
+    fn further(&mut self, folder: &Place, name: &str, sums: &[u8], trust: &Trust) -> Result<()> {
         if !is_asked_for(name, trust) {
             return Ok(());
         }
@@ -336,9 +335,9 @@ impl Findings {
     }
 
     /// A further signature that must be there.
-    fn text(&mut self, folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    fn text(&mut self, folder: &Place, name: &str) -> Result<Option<Vec<u8>>> {
         let file = name.to_owned();
-        self.defects.push(match read_plain(&folder.join(name), TEXT_LIMIT)? {
+        self.defects.push(match folder.join(name).read_plain(TEXT_LIMIT)? {
             Plain::Bytes(bytes) => return Ok(Some(bytes)),
             Plain::Missing => Defect::Missing { file },
             Plain::Other(how) => Defect::Altered { file, how: how.to_owned() },
@@ -381,7 +380,7 @@ pub(super) fn further(
 
 /// What has to be signed again at a release whose bytes are not looked at here: by now, or
 /// before a key ends.
-pub(super) fn outlived(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+pub(super) fn outlived(folder: &Place, trust: &Trust) -> Result<Vec<Defect>> {
     let now = signature_defects(folder, trust)?;
     if !now.is_empty() {
         return Ok(now);
@@ -390,17 +389,17 @@ pub(super) fn outlived(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
 }
 
 /// What has to be signed again before a key ends.
-pub(super) fn ending(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+pub(super) fn ending(folder: &Place, trust: &Trust) -> Result<Vec<Defect>> {
     let Some(ahead) = trust.ahead() else { return Ok(Vec::new()) };
     let defects = signature_defects(folder, &ahead)?;
     Ok(defects.into_iter().map(signatures::before_the_end).collect())
 }
 
 /// The defects of a release's signatures, if signing again mends all of them.
-fn signature_defects(folder: &Path, trust: &Trust) -> Result<Vec<Defect>> {
+fn signature_defects(folder: &Place, trust: &Trust) -> Result<Vec<Defect>> {
     let mut defects = Vec::new();
     for file in path::SIGNED {
-        if let Plain::Bytes(bytes) = read_plain(&folder.join(file), TEXT_LIMIT)?
+        if let Plain::Bytes(bytes) = folder.join(file).read_plain(TEXT_LIMIT)?
             && let Err(defect) = signatures::check(folder, file, &bytes, trust)?
         {
             defects.push(defect);
@@ -415,27 +414,21 @@ pub(super) fn sums_of(manifest: &Manifest, digest: Digest) -> BTreeMap<String, D
     files.chain([(MANIFEST.to_owned(), digest)]).collect()
 }
 
-fn check_file(folder: &Path, file: &ReleaseFile, depth: Depth) -> Result<Option<Defect>> {
+fn check_file(folder: &Place, file: &ReleaseFile, depth: Depth) -> Result<Option<Defect>> {
     let (path, name) = (folder.join(&file.name), file.name.clone());
     let altered = |how: String| Ok(Some(Defect::Altered { file: name.clone(), how }));
-    let metadata = match path.symlink_metadata() {
-        Ok(metadata) => metadata,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(Some(Defect::Missing { file: name }));
-        }
-        Err(e) => return Err(Failure::io(format!("looking at {}", path.display()), &e)),
-    };
-    if !metadata.is_file() {
+    let Some(seen) = path.look()? else { return Ok(Some(Defect::Missing { file: name })) };
+    if !seen.is_file() {
         return altered("it is no plain file".to_owned());
     }
-    if metadata.len() < file.size {
-        return Ok(Some(Defect::Truncated { file: name, size: metadata.len(), expected: file.size }));
+    if seen.size < file.size {
+        return Ok(Some(Defect::Truncated { file: name, size: seen.size, expected: file.size }));
     }
-    if metadata.len() != file.size {
-        return altered(format!("it has {} bytes, the manifest says {}", metadata.len(), file.size));
+    if seen.size != file.size {
+        return altered(format!("it has {} bytes, the manifest says {}", seen.size, file.size));
     }
     if depth == Depth::Digests {
-        let (digest, _) = digest_file(&path)?;
+        let (digest, _) = path.digest()?;
         if digest != file.sha256 {
             return altered(format!("its digest is {digest}, the manifest says {}", file.sha256));
         }
@@ -444,17 +437,15 @@ fn check_file(folder: &Path, file: &ReleaseFile, depth: Depth) -> Result<Option<
 }
 
 /// Files in the folder that nothing signed speaks of.
-pub(super) fn strangers(folder: &Path, manifest: &Manifest) -> Result<Vec<Defect>> {
+pub(super) fn strangers(folder: &Place, manifest: &Manifest) -> Result<Vec<Defect>> {
     let known: BTreeSet<&str> = manifest.files.iter().map(|f| f.name.as_str()).collect();
     let mut found = BTreeSet::new();
-    let mut open = vec![(folder.to_owned(), String::new())];
+    let mut open = vec![(folder.clone(), String::new())];
     while let Some((dir, prefix)) = open.pop() {
-        let reading = || format!("reading {}", dir.display());
-        for entry in std::fs::read_dir(&dir).during(reading)? {
-            let entry = entry.during(reading)?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            if entry.file_type().during(reading)?.is_dir() && prefix.is_empty() {
-                open.push((entry.path(), format!("{name}/")));
+        for (entry, seen) in dir.entries()? {
+            let name = format!("{prefix}{}", entry.to_string_lossy());
+            if seen.is_folder() && prefix.is_empty() {
+                open.push((dir.join(entry), format!("{name}/")));
             } else if !(known.contains(name.as_str()) || prefix.is_empty() && path::is_unlisted(&name)) {
                 found.insert(name);
             }

@@ -4,8 +4,8 @@
 use super::check::{self, TEXT_LIMIT};
 use super::{IndexMemory, MANIFEST, index, signatures};
 use crate::effects::fetch::{Download, chain, client, fetch_all};
-use crate::effects::files::{digest_file, read_if_exists, write_atomic};
-use crate::effects::{Cancel, Task};
+use crate::effects::files::{digest_file, write_atomic};
+use crate::effects::{Cancel, Place, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::failure::IoContext;
 use crate::model::name::{ChannelName, ImageName, Version};
@@ -64,8 +64,20 @@ pub struct Fetched {
 /// older than one seen before; *not found* if the store does not have it; class *upstream*
 /// if the store cannot be reached.
 pub async fn fetch(request: &Fetch<'_>, events: &Emitter, cancel: &Cancel) -> Result<Fetched> {
-    let store = Source::parse(request.source)?;
-    let (serial, version, manifest, bytes) = agreed_manifest(&store, request).await?;
+    fetch_from(&Source::parse(request.source)?, request, events, cancel).await
+}
+
+/// As [`fetch`] from a store that is open already.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn fetch_from(
+    store: &Source,
+    request: &Fetch<'_>,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Fetched> {
+    let (serial, version, manifest, bytes) = agreed_manifest(store, request).await?;
     let files: Vec<&ReleaseFile> = manifest.files.iter().filter(|f| is_wanted(f, request.only)).collect();
     std::fs::create_dir_all(request.to).during(|| format!("making {}", request.to.display()))?;
     let base = format!("{}/{version}", request.image);
@@ -74,7 +86,7 @@ pub async fn fetch(request: &Fetch<'_>, events: &Emitter, cancel: &Cancel) -> Re
     let label = format!("fetch {} {version}", request.image);
     let task = Task::with_total(events, label, Some(total), Unit::Bytes);
     store.download(&base, &missing, request.to, &task, cancel).await?;
-    fetch_signatures(&store, &base, request, &manifest, &bytes).await?;
+    fetch_signatures(store, &base, request, &manifest, &bytes).await?;
     task.finish(format!("{} files, all checked", files.len()));
     let files = files.iter().map(|f| request.to.join(&f.name)).collect();
     Ok(Fetched { manifest, files, serial })
@@ -180,18 +192,30 @@ async fn fetch_signatures(
 }
 
 /// Where a store is.
-enum Source {
-    Local(PathBuf),
-    Web { base: String, client: reqwest::Client },
+#[derive(Debug)]
+pub enum Source {
+    /// Read as its publisher reads it.
+    Place(Place),
+    /// Read as everybody does.
+    Web {
+        /// Its address.
+        base: String,
+        /// What asks for it.
+        client: reqwest::Client,
+    },
 }
 
 impl Source {
-    fn parse(text: &str) -> Result<Self> {
+    /// A folder, or an address that begins with `file`, `http` or `https`.
+    ///
+    /// # Errors
+    /// Class *spec* if it is neither.
+    pub fn parse(text: &str) -> Result<Self> {
         if let Some(path) = text.strip_prefix("file://") {
-            return Ok(Self::Local(PathBuf::from(path)));
+            return Ok(Self::Place(Place::folder(path)));
         }
         if !text.contains("://") {
-            return Ok(Self::Local(PathBuf::from(text)));
+            return Ok(Self::Place(Place::folder(text)));
         }
         match reqwest::Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
@@ -221,7 +245,7 @@ impl Source {
     /// Reads a small file; `None` if it is not there.
     async fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         match self {
-            Self::Local(store) => read_if_exists(&store.join(path), limit),
+            Self::Place(store) => store.join(path).read(limit),
             Self::Web { base, client } => get(client, &format!("{base}/{path}"), limit).await,
         }
     }
@@ -235,7 +259,7 @@ impl Source {
         cancel: &Cancel,
     ) -> Result<()> {
         match self {
-            Self::Local(store) => files.iter().try_for_each(|file| {
+            Self::Place(store) => files.iter().try_for_each(|file| {
                 cancel.check()?;
                 copy(&store.join(base).join(&file.name), file, to)?;
                 task.advance(file.size);
@@ -262,24 +286,23 @@ impl Source {
     }
 }
 
-fn copy(from: &Path, file: &ReleaseFile, to: &Path) -> Result<()> {
+fn copy(from: &Place, file: &ReleaseFile, to: &Path) -> Result<()> {
     let to = to.join(&file.name);
     let folder = crate::effects::files::parent(&to);
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
-    let size = from.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+    let size = from.look()?.filter(|seen| seen.is_file()).map(|seen| seen.size);
     if size != Some(file.size) {
-        return Err(missing(&from.display().to_string()));
+        return Err(missing(&from.to_string()));
     }
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    std::fs::copy(from, &part).during(|| format!("copying {}", from.display()))?;
+    from.copy_out(&part)?;
     let (digest, _) = digest_file(&part)?;
     if digest != file.sha256 {
         let _ = std::fs::remove_file(&part);
         return Err(Failure::untrusted(format!(
-            "{}: its digest is {digest}, the signed manifest says {}",
-            from.display(),
+            "{from}: its digest is {digest}, the signed manifest says {}",
             file.sha256
         )));
     }

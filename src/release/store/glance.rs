@@ -6,15 +6,14 @@
 //! back can fool it; `release verify` reads every byte.
 
 use super::Store;
-use crate::model::failure::IoContext;
+use crate::effects::Place;
+use crate::effects::place::Seen;
 use crate::model::name::ImageName;
 use crate::model::release::IndexedImage;
-use crate::model::{Digest, Failure, Result};
+use crate::model::{Digest, Result};
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// How long ago the last change must be. File systems round times; a change within the same
 /// tick as the look would not show.
@@ -56,11 +55,8 @@ impl Store {
             state.hash.update(release.manifest.as_bytes());
             state.hash.update(release.recipe.as_bytes());
             let folder = self.folder(image, &release.version);
-            match folder.symlink_metadata() {
-                Ok(metadata) => state.add(b".", &metadata),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(e) => return Err(Failure::io(format!("looking at {}", folder.display()), &e)),
-            }
+            let Some(seen) = folder.look()? else { return Ok(None) };
+            state.add(b".", &seen);
             state.folder(&folder, 1)?;
         }
         let digest = Digest::from_bytes(state.hash.finalize().into());
@@ -74,17 +70,10 @@ struct State {
 }
 
 impl State {
-    fn folder(&mut self, folder: &Path, depth: usize) -> Result<()> {
-        let reading = || format!("reading {}", folder.display());
-        let mut entries = Vec::with_capacity(16);
-        for entry in std::fs::read_dir(folder).during(reading)? {
-            let entry = entry.during(reading)?;
-            entries.push((entry.file_name(), entry.metadata().during(reading)?));
-        }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, metadata) in entries {
-            self.add(name.as_bytes(), &metadata);
-            if metadata.is_dir() && depth < DEEPEST {
+    fn folder(&mut self, folder: &Place, depth: usize) -> Result<()> {
+        for (name, seen) in folder.entries()? {
+            self.add(name.as_bytes(), &seen);
+            if seen.is_folder() && depth < DEEPEST {
                 self.folder(&folder.join(name), depth + 1)?;
             }
         }
@@ -96,18 +85,18 @@ impl State {
         self.hash.update(word);
     }
 
-    fn add(&mut self, name: &[u8], metadata: &std::fs::Metadata) {
+    fn add(&mut self, name: &[u8], seen: &Seen) {
         self.hash.update((name.len() as u64).to_le_bytes());
         self.hash.update(name);
-        self.hash.update(metadata.mode().to_le_bytes());
-        for number in [metadata.dev(), metadata.ino(), metadata.len()] {
+        let (mode, device, inode) = seen.identity;
+        self.hash.update(mode.to_le_bytes());
+        for number in [device, inode, seen.size] {
             self.hash.update(number.to_le_bytes());
         }
-        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
-        for time in times {
+        for time in [seen.modified.0, seen.modified.1, seen.changed.0, seen.changed.1] {
             self.hash.update(time.to_le_bytes());
         }
-        self.changed = self.changed.max(metadata.ctime());
+        self.changed = self.changed.max(seen.changed.0);
     }
 }
 
@@ -135,7 +124,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
         let listed = listed();
-        let [folder, other] = VERSIONS.map(|version| store.folder(&image, &version.parse().unwrap()));
+        let [folder, other] =
+            VERSIONS.map(|version| store.folder(&image, &version.parse().unwrap()).path().to_owned());
         std::fs::create_dir_all(&folder).unwrap();
         assert_eq!(store.glance(&image, &listed).unwrap(), None, "one folder is missing");
         std::fs::create_dir_all(&other).unwrap();
@@ -180,7 +170,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, image) = (Store::open(dir.path()), "demo".parse().unwrap());
         for version in VERSIONS {
-            std::fs::create_dir_all(store.folder(&image, &version.parse().unwrap())).unwrap();
+            std::fs::create_dir_all(store.folder(&image, &version.parse().unwrap()).path()).unwrap();
         }
         let glance = store.glance(&image, &listed()).unwrap().unwrap();
         let now = crate::effects::Clock::System.now();

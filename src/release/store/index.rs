@@ -2,9 +2,7 @@
 
 use super::seen::SeenIndex;
 use super::{Signers, signatures};
-use crate::effects::files::{read_if_exists, write_atomic};
-use crate::effects::{Point, point};
-use crate::model::failure::IoContext;
+use crate::effects::{Place, Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::release::{Index, IndexedRelease, RELEASE_FORMAT};
@@ -12,7 +10,6 @@ use crate::model::{Digest, Failure, Result};
 use crate::release::dsse::Sealed;
 use crate::release::keys::{Standing, Trust};
 use crate::release::{dsse, path};
-use std::path::Path;
 
 /// The signed index: payload and signatures in one file.
 pub(super) const ENVELOPE: &str = "index.dsse.json";
@@ -25,11 +22,11 @@ const PAYLOAD_TYPE: &str = "application/vnd.bootwright.index+json";
 /// No index is larger, in bytes.
 pub(super) const LIMIT: u64 = 64 << 20;
 
-/// Reads the index of a local store; nothing if there is none.
-pub(super) fn read(store: &Path, trust: &Trust) -> Result<Option<Index>> {
+/// Reads the index of a store; nothing if there is none.
+pub(super) fn read(store: &Place, trust: &Trust) -> Result<Option<Index>> {
     let path = store.join(ENVELOPE);
-    match read_if_exists(&path, LIMIT)? {
-        Some(bytes) => parse(&bytes, trust).map(Some).map_err(|f| f.on(path.display())),
+    match path.read(LIMIT)? {
+        Some(bytes) => parse(&bytes, trust).map(Some).map_err(|f| f.on(&path)),
         None => Ok(None),
     }
 }
@@ -38,13 +35,13 @@ pub(super) fn read(store: &Path, trust: &Trust) -> Result<Option<Index>> {
 /// defect says so. Nobody else may take it, and neither does the publisher if it is not the
 /// one that was seen while its keys counted.
 pub(super) fn read_outlived(
-    store: &Path,
+    store: &Place,
     trust: &Trust,
     seen: Option<&SeenIndex>,
 ) -> Result<Option<(Index, Option<Defect>)>> {
     let path = store.join(ENVELOPE);
-    let Some(bytes) = read_if_exists(&path, LIMIT)? else { return Ok(None) };
-    let on = |f: Failure| f.on(path.display());
+    let Some(bytes) = path.read(LIMIT)? else { return Ok(None) };
+    let on = |f: Failure| f.on(&path);
     let sealed = Sealed::read(PAYLOAD_TYPE, &bytes, trust).map_err(on)?;
     let standing = sealed.standing().clone();
     let is_the_seen = |index: &Index| {
@@ -118,45 +115,45 @@ pub(super) fn digest(index: &Index) -> Result<Digest> {
 }
 
 /// Signs and writes the index: the moment in which a change is published.
-pub(super) fn write(store: &Path, index: &Index, signers: &Signers) -> Result<()> {
+pub(super) fn write(store: &Place, index: &Index, signers: &Signers) -> Result<()> {
     let envelope = dsse::seal(PAYLOAD_TYPE, &payload(index)?, &signers.all())?;
-    write_atomic(&store.join(ENVELOPE), envelope.as_bytes(), 0o644)?;
+    store.join(ENVELOPE).put(envelope.as_bytes())?;
     point(Point::IndexWritten)
 }
 
 /// Brings the copies for people up to date, also after a writer was killed before it did.
-pub(super) fn write_copies(store: &Path, index: &Index, signers: &Signers) -> Result<()> {
+pub(super) fn write_copies(store: &Place, index: &Index, signers: &Signers) -> Result<()> {
     if index.serial == 0 {
         return Ok(());
     }
     let bytes = payload(index)?;
     let copy = store.join(COPY);
-    let there = read_if_exists(&copy, LIMIT)?.is_some_and(|there| there == bytes);
+    let there = copy.read(LIMIT)?.is_some_and(|there| there == bytes);
     let made_by = signers.all();
     let wanted: Vec<String> =
         signatures::names(COPY, &Trust::of(made_by[1..].iter().map(|s| s.public().clone())));
     let mut signed = there;
     for (name, signer) in wanted.iter().zip(&made_by) {
-        signed &= read_if_exists(&store.join(name), signatures::LIMIT)?
+        signed &= store
+            .join(name)
+            .read(signatures::LIMIT)?
             .is_some_and(|there| signer.public().verifies(&bytes, &String::from_utf8_lossy(&there)));
     }
     if !signed {
-        write_atomic(&copy, &bytes, 0o644)?;
+        copy.put(&bytes)?;
         point(Point::IndexCopied)?;
         for (name, signature) in signatures::make(COPY, &bytes, signers)? {
-            write_atomic(&store.join(name), signature.as_bytes(), 0o644)?;
+            store.join(name).put(signature.as_bytes())?;
         }
     }
     drop_signatures(store, &wanted)
 }
 
 /// Removes signatures of the copy by keys that sign no more.
-fn drop_signatures(store: &Path, wanted: &[String]) -> Result<()> {
-    let reading = || format!("reading {}", store.display());
-    for entry in std::fs::read_dir(store).during(reading)? {
-        let name = entry.during(reading)?.file_name().to_string_lossy().into_owned();
+fn drop_signatures(store: &Place, wanted: &[String]) -> Result<()> {
+    for name in store.names()? {
         if path::is_signature_of(COPY, &name) && !wanted.contains(&name) {
-            std::fs::remove_file(store.join(&name)).during(|| format!("removing {name}"))?;
+            store.join(&name).remove()?;
         }
     }
     Ok(())
@@ -164,8 +161,8 @@ fn drop_signatures(store: &Path, wanted: &[String]) -> Result<()> {
 
 /// Whether the copies for people were written before the index: its writer was killed. Looks
 /// at times only.
-pub(super) fn copies_are_older(store: &Path) -> bool {
-    let written = |name: &str| std::fs::metadata(store.join(name)).and_then(|meta| meta.modified()).ok();
+pub(super) fn copies_are_older(store: &Place) -> bool {
+    let written = |name: &str| store.join(name).look().ok().flatten().map(|seen| seen.modified);
     let Some(index) = written(ENVELOPE) else { return false };
     let (copy, signature) = (written(COPY), written(COPY_SIGNATURE));
     copy.is_none_or(|copy| copy < index) || signature < copy
@@ -239,11 +236,12 @@ mod tests {
     fn tampered_and_foreign_indexes_are_refused() {
         let (dir, signers) = (tempfile::tempdir().unwrap(), Signers::alone(signer()));
         let keys = signers.trust.clone();
-        assert_eq!(read(dir.path(), &keys).unwrap(), None);
+        let place = Place::folder(dir.path());
+        assert_eq!(read(&place, &keys).unwrap(), None);
         let index = Index { serial: 7, ..Index::default() };
-        write(dir.path(), &index, &signers).unwrap();
-        assert_eq!(read(dir.path(), &keys).unwrap().as_ref(), Some(&index));
-        let refused = |keys: &Trust| read(dir.path(), keys).unwrap_err().code == ErrorCode::Untrusted;
+        write(&place, &index, &signers).unwrap();
+        assert_eq!(read(&place, &keys).unwrap().as_ref(), Some(&index));
+        let refused = |keys: &Trust| read(&place, keys).unwrap_err().code == ErrorCode::Untrusted;
         assert!(refused(&Trust::of([self::signer().public().clone()])) && refused(&Trust::of([])));
         assert!(refused(&keys.clone().with_threshold(2)));
         let path = dir.path().join(ENVELOPE);
@@ -257,7 +255,7 @@ mod tests {
         std::fs::write(&path, serde_json::to_vec(&index).unwrap()).unwrap();
         assert!(refused(&keys), "an unsigned index");
         let newer = Index { format: RELEASE_FORMAT + 1, ..Index::default() };
-        write(dir.path(), &newer, &signers).unwrap();
+        write(&place, &newer, &signers).unwrap();
         assert!(refused(&keys), "a format of the future");
     }
 
@@ -265,23 +263,24 @@ mod tests {
     fn copies_are_mended_and_lose_what_retired_keys_signed() {
         let (dir, mut signers) = (tempfile::tempdir().unwrap(), Signers::alone(signer()));
         let index = Index { serial: 1, ..Index::default() };
+        let place = Place::folder(dir.path());
         let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
         let holds = |signer: &Signer, name: &str| {
             signer.public().verifies(&read(COPY), &String::from_utf8(read(name)).unwrap())
         };
-        write_copies(dir.path(), &index, &signers).unwrap();
+        write_copies(&place, &index, &signers).unwrap();
         let signature = read("index.json.sig");
-        write_copies(dir.path(), &index, &signers).unwrap();
+        write_copies(&place, &index, &signers).unwrap();
         assert_eq!(read("index.json.sig"), signature, "nothing to mend, nothing written");
         std::fs::write(dir.path().join(COPY), "x").unwrap();
-        write_copies(dir.path(), &index, &signers).unwrap();
+        write_copies(&place, &index, &signers).unwrap();
         assert!(holds(&signers.key, "index.json.sig"));
         signers.further.push(signer());
-        write_copies(dir.path(), &index, &signers).unwrap();
+        write_copies(&place, &index, &signers).unwrap();
         let further = format!("index.json.{}.sig", signers.further[0].public().tag());
         assert!(holds(&signers.key, "index.json.sig") && holds(&signers.further[0], &further));
         signers.further.clear();
-        write_copies(dir.path(), &index, &signers).unwrap();
+        write_copies(&place, &index, &signers).unwrap();
         assert!(!dir.path().join(further).exists());
     }
 }

@@ -1,13 +1,12 @@
 //! What a release was built from, read back out of it.
 
 use super::{check, observe};
-use crate::effects::files::read_if_exists;
+use crate::effects::Place;
 use crate::model::name::ImageName;
 use crate::model::recipe::{Recipe, ResolvedRecipe};
 use crate::model::release::{FileRole, Manifest};
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use crate::release::inputs;
-use std::path::Path;
 
 /// No archive of inputs is larger, in bytes.
 const LIMIT: u64 = 256 << 20;
@@ -18,7 +17,7 @@ const LIMIT: u64 = 256 << 20;
 /// # Errors
 /// *Untrusted* if a file is missing or is not what the manifest says; class *spec* if the
 /// release was made by a program that kept no inputs or wrote recipes otherwise.
-pub fn recorded(folder: &Path, manifest: &Manifest) -> Result<ResolvedRecipe> {
+pub fn recorded(folder: &Place, manifest: &Manifest) -> Result<ResolvedRecipe> {
     let of = &manifest.image;
     let recipe: Recipe = serde_json::from_slice(&read(folder, manifest, FileRole::Recipe)?)
         .map_err(|e| other_program(of, manifest, &format!("its recipe cannot be read: {e}")))?;
@@ -36,16 +35,15 @@ pub fn recorded(folder: &Path, manifest: &Manifest) -> Result<ResolvedRecipe> {
     Ok(ResolvedRecipe { recipe, blobs, lock })
 }
 
-fn read(folder: &Path, manifest: &Manifest, role: FileRole) -> Result<Vec<u8>> {
+fn read(folder: &Place, manifest: &Manifest, role: FileRole) -> Result<Vec<u8>> {
     let Some(file) = manifest.files.iter().find(|f| f.role == role) else {
         return Err(other_program(&manifest.image, manifest, "it carries no inputs to build from"));
     };
     let limit = if role == FileRole::Inputs { LIMIT } else { check::TEXT_LIMIT };
     let path = folder.join(&file.name);
-    let bytes = read_if_exists(&path, limit)?
-        .ok_or_else(|| Failure::untrusted(format!("{} is missing", path.display())))?;
+    let bytes = path.read(limit)?.ok_or_else(|| Failure::untrusted(format!("{path} is missing")))?;
     if Digest::of(&bytes) != file.sha256 {
-        return Err(Failure::untrusted(format!("{} is not what the manifest lists", path.display())));
+        return Err(Failure::untrusted(format!("{path} is not what the manifest lists")));
     }
     Ok(bytes)
 }

@@ -1,14 +1,9 @@
 //! A store whose writer was killed, or that is not what it was a moment ago.
 
-use super::{Signers, Store, Writer, index};
-use crate::effects::files::{FileLock, WorkFolder, parent};
-use crate::effects::unfinished;
-use crate::model::failure::IoContext;
+use super::{LOCK, STAGING, Signers, Store, Writer, index};
 use crate::model::name::{ImageName, Version};
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 impl Store {
@@ -29,15 +24,14 @@ impl Store {
 
     /// Whether an index was read that is not there any more.
     pub(super) fn has_vanished(&self) -> bool {
-        self.seen.load(Ordering::SeqCst) > 0 && !self.path.join(index::ENVELOPE).exists()
+        self.seen.load(Ordering::SeqCst) > 0 && !self.place.join(index::ENVELOPE).exists().unwrap_or(true)
     }
 
     /// Whether a killed writer left something that [`Store::mend`] ends. Costs a few system
     /// calls: signatures are not looked at.
     pub fn needs_mending(&self) -> bool {
-        let is_empty =
-            |folder: &Path| std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none());
-        !is_empty(&self.staging()) || index::copies_are_older(&self.path)
+        let is_empty = |names: Vec<String>| names.is_empty();
+        !self.staging().names().map_or(true, is_empty) || index::copies_are_older(&self.place)
     }
 
     /// Removes what a killed writer left and brings the index's copies up to date. Does
@@ -46,9 +40,9 @@ impl Store {
     /// # Errors
     /// If something cannot be written or removed.
     pub fn mend(&self, signers: &Signers) -> Result<()> {
-        let Some(lock) = FileLock::try_take(&self.path.join(".lock"))? else { return Ok(()) };
+        let Some(lock) = self.place.join(LOCK).try_lock()? else { return Ok(()) };
         let writer = Writer::with_lock(self, signers, lock)?;
-        index::write_copies(&self.path, &writer.index, signers)
+        index::write_copies(&self.place, &writer.index, signers)
     }
 
     /// Finds out whether the store can be written to, before hours of work are put into what
@@ -57,27 +51,16 @@ impl Store {
     /// # Errors
     /// Class *host* if it cannot.
     pub fn check_writable(&self) -> Result<()> {
-        if self.path.is_dir() {
-            FileLock::try_take(&self.path.join(".lock"))
-                .map(drop)
-                .map_err(|f| f.on("nothing can be published"))?;
+        if self.place.is_folder()? {
+            let taken = self.place.join(LOCK).try_lock();
+            taken.map(drop).map_err(|f| f.on("nothing can be published"))?;
         }
         Ok(())
     }
 
     /// Removes what killed writers left. The caller holds the store's lock.
     pub(super) fn sweep(&self) -> Result<()> {
-        WorkFolder::sweep(&self.staging())?;
-        unfinished::sweep(&self.path)?;
-        let reading = || format!("reading {}", self.path.display());
-        for entry in std::fs::read_dir(&self.path).during(reading)? {
-            let entry = entry.during(reading)?;
-            let is_image = entry.file_name().to_str().is_some_and(|name| name.parse::<ImageName>().is_ok());
-            if is_image && entry.file_type().during(reading)?.is_dir() {
-                unfinished::sweep(&entry.path())?;
-            }
-        }
-        Ok(())
+        self.place.sweep(STAGING, &|name| name.parse::<ImageName>().is_ok())
     }
 }
 
@@ -94,19 +77,13 @@ impl Writer<'_> {
     }
 }
 
-/// Device and inode of a folder.
-pub(super) fn place_of(folder: &Path) -> Result<(u64, u64)> {
-    let meta = std::fs::metadata(folder).during(|| format!("looking at {}", folder.display()))?;
-    Ok((meta.dev(), meta.ino()))
-}
-
 /// The store is not what it was.
 pub(super) fn vanished(store: &Store) -> Failure {
     let message = format!(
         "the release store {} vanished or was replaced by an older one while it was worked with",
-        store.path.display()
+        store.place
     );
-    let place = parent(&store.path).display();
+    let place = crate::effects::files::parent(store.place.path()).display();
     Failure::new(ErrorCode::NotFound, FailureClass::Host, message).hint(format!(
         "Was it unmounted, renamed or put back from a copy? See that it is there ({place}), then run again: what is built is kept."
     ))

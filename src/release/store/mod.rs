@@ -1,4 +1,4 @@
-//! The release store: a local folder that a web server can show as it is.
+//! The release store: a folder that a web server can show as it is.
 //!
 //! ```text
 //! index.dsse.json                  the signed index, in one file: every image, channel, release
@@ -46,8 +46,9 @@ pub use seen::{IndexMemory, SeenIndex};
 
 use super::keys::{Signer, Trust};
 use super::{openpgp, rebuild};
-use crate::effects::files::FileLock;
-use crate::effects::{Point, point};
+use crate::effects::files::WorkFolder;
+use crate::effects::place::Lock;
+use crate::effects::{Place, Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::release::{Index, IndexedRelease, Manifest};
@@ -59,13 +60,17 @@ use std::sync::atomic::AtomicU64;
 
 /// The manifest of a release.
 pub(crate) const MANIFEST: &str = "manifest.json";
+/// Held by the one writer.
+const LOCK: &str = ".lock";
+/// Where releases are made, and what killed writers left is found.
+const STAGING: &str = ".staging";
 /// The public key at the root of a store.
 const PUBLIC_KEY: &str = "bootwright.pub";
 
-/// A local release store. Opening it touches nothing.
+/// A release store. Opening it touches nothing.
 #[derive(Clone, Debug)]
 pub struct Store {
-    path: PathBuf,
+    place: Place,
     url: Option<String>,
     /// The highest serial of the index that was read so far. Clones share it.
     seen: Arc<AtomicU64>,
@@ -141,7 +146,12 @@ pub struct Listing {
 impl Store {
     /// The store in a folder, which need not exist yet.
     pub fn open(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), url: None, seen: Arc::default(), memory: None }
+        Self::at(Place::folder(path))
+    }
+
+    /// The store at a place, which need not exist yet.
+    pub fn at(place: Place) -> Self {
+        Self { place, url: None, seen: Arc::default(), memory: None }
     }
 
     /// Says under which address a web server shows the store: download pages name it.
@@ -155,18 +165,23 @@ impl Store {
     /// older than one seen before is refused.
     #[must_use]
     pub fn with_memory(mut self, state: &Path) -> Self {
-        self.memory = Some(IndexMemory::new(state, &self.path.to_string_lossy()));
+        self.memory = Some(IndexMemory::new(state, &self.place.to_string()));
         self
     }
 
-    /// The folder.
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its path within its medium: for a store in a folder, the folder.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// The folder of one release.
-    pub fn folder(&self, image: &ImageName, version: &Version) -> PathBuf {
-        self.path.join(image.as_str()).join(version.as_str())
+    pub fn folder(&self, image: &ImageName, version: &Version) -> Place {
+        self.place.join(image.as_str()).join(version.as_str())
     }
 
     /// The signed index; an empty one if nothing was published yet.
@@ -176,7 +191,7 @@ impl Store {
     pub fn index(&self, trust: &Trust) -> Result<Index> {
         // What was seen is read first: an index that comes in between is newer.
         let (seen, before) = (self.recall()?, self.seen());
-        match index::read(&self.path, trust)? {
+        match index::read(&self.place, trust)? {
             Some(index) => {
                 let index = self.is_new_enough(index, seen.as_ref())?;
                 self.saw(index.serial, before)?;
@@ -196,7 +211,7 @@ impl Store {
     /// As [`Store::index`].
     pub fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
         let (seen, before) = (self.recall()?, self.seen());
-        match index::read_outlived(&self.path, trust, seen.as_ref())? {
+        match index::read_outlived(&self.place, trust, seen.as_ref())? {
             Some((index, defect)) => {
                 let index = self.is_new_enough(index, seen.as_ref())?;
                 self.saw(index.serial, before)?;
@@ -279,7 +294,7 @@ impl Store {
     /// # Errors
     /// Class *host* if it cannot be written.
     pub fn add_rebuild(&self, image: &ImageName, version: &Version, line: &str) -> Result<()> {
-        let _held = FileLock::take(&self.path.join(".lock"))?;
+        let _held = self.place.join(LOCK).lock()?;
         rebuild::add(&self.folder(image, version), line)
     }
 
@@ -321,7 +336,7 @@ fn after(seen: Option<&SeenIndex>) -> Index {
 struct Writer<'a> {
     store: &'a Store,
     signers: &'a Signers,
-    lock: FileLock,
+    lock: Lock,
     /// Device and inode of the store's folder.
     place: (u64, u64),
     /// As it was read.
@@ -339,13 +354,13 @@ impl<'a> Writer<'a> {
             return Err(mend::vanished(store));
         }
         signers.check()?;
-        let lock = FileLock::take(&store.path.join(".lock"))?;
+        let lock = store.place.join(LOCK).lock()?;
         Self::with_lock(store, signers, lock)
     }
 
-    fn with_lock(store: &'a Store, signers: &'a Signers, lock: FileLock) -> Result<Self> {
+    fn with_lock(store: &'a Store, signers: &'a Signers, lock: Lock) -> Result<Self> {
         store.sweep()?;
-        let place = mend::place_of(&store.path)?;
+        let place = store.place.identity()?;
         let (before, outlived) = store.index_outlived(signers.keys())?;
         let again = outlived.is_some();
         point(Point::StoreLocked)?;
@@ -356,7 +371,8 @@ impl<'a> Writer<'a> {
     /// If the store's folder is no longer the one that was locked: unmounted, renamed or
     /// replaced. What is written now would begin another store.
     fn check_place(&self) -> Result<()> {
-        match mend::place_of(&self.store.path) {
+        self.lock.check()?;
+        match self.store.place.identity() {
             Ok(place) if place == self.place => Ok(()),
             _ => Err(mend::vanished(self.store)),
         }
@@ -369,7 +385,7 @@ impl<'a> Writer<'a> {
     }
 
     /// As [`Writer::finish`], and gives the lock to whoever has more to do.
-    fn finish_and_hold(mut self, now: DateTime<Utc>) -> Result<FileLock> {
+    fn finish_and_hold(mut self, now: DateTime<Utc>) -> Result<Lock> {
         self.write(None, now)?;
         Ok(self.lock)
     }
@@ -388,19 +404,24 @@ impl<'a> Writer<'a> {
         point(Point::PagesPut)?;
         if changed {
             self.check_place()?;
-            index::write(&self.store.path, &self.index, self.signers)?;
+            index::write(&self.store.place, &self.index, self.signers)?;
         }
         if let Some(memory) = &self.store.memory {
             memory.keep(&self.index)?;
         }
-        index::write_copies(&self.store.path, &self.index, self.signers)?;
+        index::write_copies(&self.store.place, &self.index, self.signers)?;
         point(Point::ReleasePublished)
     }
 }
 
 impl Store {
-    fn staging(&self) -> PathBuf {
-        self.path.join(".staging")
+    fn staging(&self) -> Place {
+        self.place.join(STAGING)
+    }
+
+    /// A folder on this host for what is not in its place yet.
+    fn work(&self, label: &str) -> Result<WorkFolder> {
+        WorkFolder::new(&self.staging().scratch(), label)
     }
 }
 

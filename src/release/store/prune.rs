@@ -6,8 +6,7 @@
 //! folder that the index does not list, which the next look finds.
 
 use super::{Signers, Store, Writer, index};
-use crate::effects::files::WorkFolder;
-use crate::model::failure::IoContext;
+use crate::effects::Place;
 use crate::model::name::{ImageName, Version};
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
 use crate::model::{Failure, Result};
@@ -15,7 +14,6 @@ use crate::release::keys::Trust;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Which releases may go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,18 +88,11 @@ impl Store {
             super::site::write_image(self, &writer.index, image, &self.notices()?)?;
         }
         // Taken before the index is written: the lock is held until everything is gone.
-        let work = WorkFolder::new(&self.staging(), "pruned")?;
+        let work = self.work("pruned")?;
         let lock = writer.finish_and_hold(now)?;
         for (image, version) in goes {
-            let folder = self.folder(image, version);
             // Out of sight in one step: nobody finds half a release in its place.
-            let aside = work.path().join(format!("{image}-{version}"));
-            match std::fs::rename(&folder, &aside) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::io(format!("removing {}", folder.display()), &e));
-                }
-                _ => {}
-            }
+            self.folder(image, version).take_away(&work.path().join(format!("{image}-{version}")))?;
         }
         drop(work);
         drop(lock);
@@ -172,22 +163,14 @@ fn choose(
 }
 
 /// The size of all files below a folder; 0 if there is none.
-fn folder_bytes(folder: &Path) -> Result<u64> {
-    let reading = |folder: &Path| format!("reading {}", folder.display());
-    let (mut bytes, mut open) = (0, vec![folder.to_owned()]);
+fn folder_bytes(folder: &Place) -> Result<u64> {
+    let (mut bytes, mut open) = (0, vec![folder.clone()]);
     while let Some(dir) = open.pop() {
-        let entries = match std::fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(Failure::io(reading(&dir), &e)),
-        };
-        for entry in entries {
-            let entry = entry.during(|| reading(&dir))?;
-            let metadata = entry.metadata().during(|| reading(&dir))?;
-            if metadata.is_dir() {
-                open.push(entry.path());
+        for (name, seen) in dir.entries()? {
+            if seen.is_folder() {
+                open.push(dir.join(name));
             } else {
-                bytes += metadata.len();
+                bytes += seen.size;
             }
         }
     }

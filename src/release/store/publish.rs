@@ -1,6 +1,6 @@
 //! Publishing: stage, sign, rename, pages, index.
 
-use super::stage::{Staging, swap_in};
+use super::stage::Staging;
 use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe, signatures};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Point, point};
@@ -212,7 +212,7 @@ impl Staged<'_> {
                 writer.check_place()?;
                 staging.sync()?;
                 point(Point::ReleaseSynced)?;
-                swap_in(staging.folder(), &writer.store.folder(&image, &version))?;
+                writer.store.folder(&image, &version).bring_in(staging.folder(), MANIFEST)?;
                 point(Point::ReleaseRenamed)?;
                 (manifest, digest, Some(work))
             }
@@ -236,7 +236,7 @@ impl Staged<'_> {
 fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Manifest, Digest)>> {
     let (image, version) = (publication.image(), &publication.version);
     let folder = writer.store.folder(image, version);
-    if !folder.is_dir() {
+    if !folder.is_folder()? {
         return Ok(None);
     }
     let expected = check::Expected { image, version, manifest: None };
@@ -246,7 +246,7 @@ fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Optio
         let role = FileRole::Artifact(artifact.kind);
         !manifest.files.iter().any(|f| f.role == role && f.sha256 == artifact.digest)
     });
-    let (digest, _) = crate::effects::files::digest_file(&folder.join(MANIFEST))?;
+    let (digest, _) = folder.join(MANIFEST).digest()?;
     let Some(artifact) = differs else { return Ok(Some((manifest, digest))) };
     let name = publication.file_name(artifact.kind);
     let listed = index::find(&writer.index, image, version).is_ok();
@@ -265,7 +265,7 @@ fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Optio
 }
 
 fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Content> {
-    let work = WorkFolder::new(&writer.store.staging(), publication.image().as_str())?;
+    let work = writer.store.work(publication.image().as_str())?;
     let mut staging = Staging::new(work.path().join("release"))?;
     take_artifacts(&mut staging, publication)?;
     take_evidence(&mut staging, publication)?;

@@ -6,11 +6,9 @@
 //! signed manifest names.
 
 use super::observe::{self, PAGE};
-use super::stage::swap_in;
 use super::{MANIFEST, Signers, Store, Writer, check, index, signatures, site};
-use crate::effects::files::{
-    FileLock, WorkFolder, digest_file, parent, read_if_exists, remove_tree, sync_folder, write_atomic,
-};
+use crate::effects::Place;
+use crate::effects::files::{WorkFolder, digest_file};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::name::{ImageName, Version};
@@ -21,8 +19,8 @@ use crate::release::changelog::{self, Changes};
 use crate::release::{pages, sums};
 use chrono::{DateTime, Utc};
 use std::fs::{File, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Where everything goes that does not belong where it was.
 const QUARANTINE: &str = ".quarantine";
@@ -50,7 +48,7 @@ impl Store {
             return writer.finish(Some(image), now);
         }
         let manifest = check::read_manifest(&folder, image, &listed)?;
-        let work = WorkFolder::new(&self.staging(), image.as_str())?;
+        let work = self.work(image.as_str())?;
         let repair = Repair { writer: &writer, listed: &listed, folder, manifest, work, now };
         for mend in mends {
             repair.make(mend)?;
@@ -76,11 +74,11 @@ impl Store {
             match finding {
                 StoreFinding::UnlistedRelease { image, version } => {
                     let folder = self.folder(image, version);
-                    if index::find(&writer.index, image, version).is_err() && folder.is_dir() {
-                        quarantine(self, &folder, &folder, now)?;
+                    if index::find(&writer.index, image, version).is_err() && folder.is_folder()? {
+                        quarantine(self, &folder, now)?;
                     }
                 }
-                StoreFinding::LeftStaging { name } => remove_left(&self.staging(), name)?,
+                StoreFinding::LeftStaging { name } => remove_left(self, name)?,
                 StoreFinding::MissingPage { file } => {
                     if let Some(image) = file.strip_suffix("/index.html").and_then(|i| i.parse().ok()) {
                         site::write_image(self, &writer.index, &image, &self.notices()?)?;
@@ -96,7 +94,7 @@ impl Store {
 struct Repair<'a, 'w> {
     writer: &'a Writer<'w>,
     listed: &'a IndexedRelease,
-    folder: PathBuf,
+    folder: Place,
     manifest: Manifest,
     work: WorkFolder,
     now: DateTime<Utc>,
@@ -105,7 +103,9 @@ struct Repair<'a, 'w> {
 impl Repair<'_, '_> {
     fn make(&self, mend: &Mend) -> Result<()> {
         match mend {
-            Mend::Restore { file, from } => self.restore(self.file(file)?, Path::new(from)),
+            Mend::Restore { file, from } => {
+                self.restore(self.file(file)?, &self.writer.store.place.named(from))
+            }
             Mend::Rewrite { file } => {
                 let text = self.text(file)?;
                 let staged = self.work.path().join("written");
@@ -114,7 +114,7 @@ impl Repair<'_, '_> {
             }
             Mend::Sign { file } => self.sign(file),
             Mend::Quarantine { file } => match find_stray(&self.folder, file)? {
-                Some(path) => quarantine(self.writer.store, &path, &path, self.now),
+                Some(stray) => quarantine(self.writer.store, &stray, self.now),
                 None => Ok(()),
             },
             Mend::Unlist => Err(Failure::bug("a release is taken out of the index and repaired")),
@@ -126,17 +126,14 @@ impl Repair<'_, '_> {
         found.ok_or_else(|| Failure::bug(format!("{name} is mended, and no file of the release")))
     }
 
-    fn restore(&self, file: &ReleaseFile, from: &Path) -> Result<()> {
+    fn restore(&self, file: &ReleaseFile, from: &Place) -> Result<()> {
         let staged = self.work.path().join("restored");
-        std::fs::copy(from, &staged)
-            .during(|| format!("copying {} to {}", from.display(), staged.display()))?;
+        from.copy_out(&staged)?;
         let (digest, _) = digest_file(&staged)?;
         if digest != file.sha256 {
             return Err(Failure::untrusted(format!(
-                "{} was to restore {}, and its digest is {digest}, not {}",
-                from.display(),
-                file.name,
-                file.sha256
+                "{from} was to restore {}, and its digest is {digest}, not {}",
+                file.name, file.sha256
             ))
             .hint("Run it again: the copy changed since the plan was made."));
         }
@@ -149,13 +146,7 @@ impl Repair<'_, '_> {
         std::fs::set_permissions(staged, Permissions::from_mode(0o644)).during(placing)?;
         File::open(staged).and_then(|f| f.sync_all()).during(placing)?;
         let place = self.folder.join(name);
-        swap_in(staged, &place)?;
-        for old in [staged.to_owned(), staged.with_extension("old")] {
-            if old.symlink_metadata().is_ok() {
-                quarantine(self.writer.store, &old, &place, self.now)?;
-            }
-        }
-        Ok(())
+        place.replace(staged, &kept_as(self.writer.store, &place, self.now)?)
     }
 
     /// The text of a file that the rest of the release determines.
@@ -169,24 +160,24 @@ impl Repair<'_, '_> {
         let file = self.file(name)?;
         let of = self.folder.join(name.trim_end_matches(".bmap"));
         observe::block_map(&of, file)?.ok_or_else(|| {
-            Failure::untrusted(format!("{name} cannot be made again from {}", of.display()))
+            Failure::untrusted(format!("{name} cannot be made again from {of}"))
                 .hint("The release needs a build: run it again.")
         })
     }
 
     fn sign(&self, name: &str) -> Result<()> {
         let path = self.folder.join(name);
-        let bytes = read_if_exists(&path, check::TEXT_LIMIT)?.unwrap_or_default();
+        let bytes = path.read(check::TEXT_LIMIT)?.unwrap_or_default();
         let vouched = match name {
             MANIFEST => Digest::of(&bytes) == self.listed.manifest,
             _ => bytes == self.text(name)?.as_bytes(),
         };
         if !vouched {
-            return Err(Failure::untrusted(format!("{} is not what would be signed", path.display()))
+            return Err(Failure::untrusted(format!("{path} is not what would be signed"))
                 .hint("Run it again: the release changed since the plan was made."));
         }
         for (name, signature) in signatures::make(name, &bytes, self.writer.signers)? {
-            write_atomic(&self.folder.join(name), signature.as_bytes(), 0o644)?;
+            self.folder.join(name).put(signature.as_bytes())?;
         }
         Ok(())
     }
@@ -212,11 +203,11 @@ impl Repair<'_, '_> {
             packages: &packages,
             changes: &changes,
             lock_date: lock.as_ref().map_or(self.manifest.published, Lock::date),
-            openpgp: self.folder.join(format!("{}.asc", sums::FILE_NAME)).exists(),
+            openpgp: self.folder.join(format!("{}.asc", sums::FILE_NAME)).exists()?,
         })
     }
 
-    fn lock(&self, folder: &Path, manifest: &Manifest) -> Result<Option<Lock>> {
+    fn lock(&self, folder: &Place, manifest: &Manifest) -> Result<Option<Lock>> {
         let bytes = observe::read_role(folder, manifest, FileRole::Lock, &mut Vec::new())?;
         Ok(bytes.and_then(|bytes| observe::parse_lock(&bytes).ok()))
     }
@@ -244,13 +235,13 @@ fn installed(package: &crate::model::lock::LockedPackage) -> InstalledPackage {
 }
 
 /// Takes a release out of the index of which no file is left.
-fn unlist(writer: &mut Writer<'_>, image: &ImageName, version: &Version, folder: &Path) -> Result<()> {
+fn unlist(writer: &mut Writer<'_>, image: &ImageName, version: &Version, folder: &Place) -> Result<()> {
     let of_image = writer.index.images.get_mut(image);
     let Some(of_image) = of_image.filter(|i| !i.channels.values().any(|v| v == version)) else {
         return Err(Failure::bug(format!("{image} {version} is on a channel and would be unlisted")));
     };
-    if folder.symlink_metadata().is_ok() {
-        return Err(Failure::untrusted(format!("{} is there again", folder.display()))
+    if folder.exists()? {
+        return Err(Failure::untrusted(format!("{folder} is there again"))
             .hint("Run it again: the store changed since the plan was made."));
     }
     of_image.releases.retain(|release| &release.version != version);
@@ -258,57 +249,40 @@ fn unlist(writer: &mut Writer<'_>, image: &ImageName, version: &Version, folder:
 }
 
 /// The file in a release that a look named; its name may have been shown with replacements.
-fn find_stray(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
+fn find_stray(folder: &Place, name: &str) -> Result<Option<Place>> {
     let (folder, name) = match name.split_once('/') {
         Some((below, name)) => (folder.join(below), name),
-        None => (folder.to_owned(), name),
+        None => (folder.clone(), name),
     };
-    let reading = || format!("reading {}", folder.display());
-    for entry in std::fs::read_dir(&folder).during(reading)? {
-        let entry = entry.during(reading)?;
-        if entry.file_name().to_string_lossy() == name {
-            return Ok(Some(entry.path()));
-        }
-    }
-    Ok(None)
+    let entries = folder.entries()?;
+    let found = entries.into_iter().find(|(entry, _)| entry.to_string_lossy() == name);
+    Ok(found.map(|(entry, _)| folder.join(entry)))
 }
 
 /// Removes what a killed writer left, unless it lives.
-fn remove_left(staging: &Path, name: &str) -> Result<()> {
+fn remove_left(store: &Store, name: &str) -> Result<()> {
     if name.is_empty() || name.contains('/') || name == ".." {
         return Err(Failure::bug(format!("{name:?} is no name in the staging folder")));
     }
-    let path = staging.join(name);
-    match path.symlink_metadata() {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Failure::io(format!("looking at {}", path.display()), &e)),
-        Ok(metadata) if metadata.is_dir() => {
-            // Swept already; one that is still there belongs to somebody.
-            if FileLock::is_held(&path.with_added_extension("lock"))? { Ok(()) } else { remove_tree(&path) }
-        }
-        Ok(_) if name.ends_with(".lock") && FileLock::is_held(&path)? => Ok(()),
-        Ok(_) => std::fs::remove_file(&path).during(|| format!("removing {}", path.display())),
-    }
+    store.staging().join(name).drop_left()
 }
 
-/// Moves `from` to quarantine, under the path that `place` has in the store.
-fn quarantine(store: &Store, from: &Path, place: &Path, now: DateTime<Utc>) -> Result<()> {
-    let below = place
-        .strip_prefix(store.path())
-        .map_err(|_| Failure::bug(format!("{} is not in the store", place.display())))?;
-    let wanted = store.path().join(QUARANTINE).join(now.format("%Y-%m-%d").to_string()).join(below);
-    let folder = parent(&wanted);
-    // A web server that shows the store shall not show this.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .during(|| format!("making {}", folder.display()))?;
-    let name = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let numbered = (1..).map(|n| wanted.with_file_name(format!("{name}.{n}")));
-    let free = std::iter::once(wanted.clone()).chain(numbered).find(|p| p.symlink_metadata().is_err());
-    let to = free.ok_or_else(|| Failure::bug("no free name in the quarantine"))?;
-    std::fs::rename(from, &to).during(|| format!("moving {} to {}", from.display(), to.display()))?;
-    sync_folder(folder)?;
-    sync_folder(parent(from))
+/// Moves a file or folder to quarantine.
+fn quarantine(store: &Store, place: &Place, now: DateTime<Utc>) -> Result<()> {
+    place.move_aside(&kept_as(store, place, now)?)
+}
+
+/// A free name in quarantine, under the path that `place` has in the store.
+fn kept_as(store: &Store, place: &Place, now: DateTime<Utc>) -> Result<Place> {
+    let below =
+        place.below(&store.place).ok_or_else(|| Failure::bug(format!("{place} is not in the store")))?;
+    let day = store.place.join(QUARANTINE).join(now.format("%Y-%m-%d").to_string());
+    let name = below.to_string_lossy();
+    for n in 0.. {
+        let wanted = if n == 0 { day.join(below) } else { day.join(format!("{name}.{n}")) };
+        if !wanted.exists()? {
+            return Ok(wanted);
+        }
+    }
+    Err(Failure::bug("no free name in the quarantine"))
 }

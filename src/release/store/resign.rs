@@ -3,18 +3,17 @@
 //!
 //! Every byte is checked first against the manifest that the index names, because a new
 //! signature says of all of them what the old one said. The new signatures come into their
-//! place with the whole folder, in one step: nobody sees a release without them.
+//! place with the whole folder in one step, or in an order in which enough of them are there
+//! at any time: nobody sees a release without them.
 
-use super::stage::swap_in;
 use super::{MANIFEST, Signers, Store, Writer, check, index, signatures};
-use crate::effects::files::{WorkFolder, read_if_exists, sync_folder, write_atomic};
-use crate::model::failure::IoContext;
+use crate::effects::Place;
+use crate::effects::place::Change;
 use crate::model::name::{ImageName, Version};
 use crate::model::release::IndexedRelease;
 use crate::model::{Failure, Result};
 use crate::release::{path, sums};
 use chrono::{DateTime, Utc};
-use std::path::Path;
 
 impl Store {
     /// Signs releases again whose keys are retired or are too few by now, and the index with
@@ -55,23 +54,25 @@ impl Writer<'_> {
             return Ok(false);
         }
         self.check_bytes(&folder, image, listed)?;
-        let work = WorkFolder::new(&self.store.staging(), image.as_str())?;
-        let staged = work.path().join("release");
-        copy(&folder, &staged, &|name| path::SIGNED.iter().any(|file| path::is_signature_of(file, name)))?;
+        let work = self.store.work(image.as_str())?;
+        let mut put = Vec::new();
         for file in [MANIFEST, sums::FILE_NAME] {
-            let bytes = read_if_exists(&staged.join(file), check::TEXT_LIMIT)?
+            let bytes = folder
+                .join(file)
+                .read(check::TEXT_LIMIT)?
                 .ok_or_else(|| Failure::untrusted(format!("{file} of {image} {version} has vanished")))?;
-            for (name, signature) in signatures::make(file, &bytes, self.signers)? {
-                write_atomic(&staged.join(name), signature.as_bytes(), 0o644)?;
-            }
+            let mut made = signatures::make(file, &bytes, self.signers)?;
+            // The first one takes the place of another key's: after the others it is missed least.
+            made.rotate_left(1);
+            put.extend(made.into_iter().map(|(name, signature)| (name, signature.into_bytes())));
         }
-        sync_folder(&staged)?;
-        swap_in(&staged, &folder)?;
+        let drop = |name: &str| path::SIGNED.iter().any(|file| path::is_signature_of(file, name));
+        folder.change(&Change { put: &put, drop: &drop, work: work.path() })?;
         self.again = true;
         Ok(true)
     }
 
-    fn check_bytes(&self, folder: &Path, image: &ImageName, listed: &IndexedRelease) -> Result<()> {
+    fn check_bytes(&self, folder: &Place, image: &ImageName, listed: &IndexedRelease) -> Result<()> {
         let version = &listed.version;
         let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
         let checked = check::release(folder, Some(&expected), self.signers.keys(), check::Depth::Digests)?;
@@ -83,33 +84,4 @@ impl Writer<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// A second folder with the same files, but for those that are left out.
-fn copy(from: &Path, to: &Path, left_out: &dyn Fn(&str) -> bool) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir(to).during(|| format!("making {}", to.display()))?;
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755))
-        .during(|| format!("setting the mode of {}", to.display()))?;
-    let reading = || format!("reading {}", from.display());
-    for entry in std::fs::read_dir(from).during(reading)? {
-        let entry = entry.during(reading)?;
-        let (path, name) = (entry.path(), entry.file_name());
-        if entry.file_type().during(reading)?.is_dir() {
-            copy(&path, &to.join(&name), &|_| false)?;
-        } else if !left_out(&name.to_string_lossy()) {
-            link(&path, &to.join(&name))?;
-        }
-    }
-    sync_folder(to)
-}
-
-/// The old folder goes when the new one is in its place, so a link shares nothing for long.
-fn link(from: &Path, to: &Path) -> Result<()> {
-    if std::fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    let copying = || format!("copying {} to {}", from.display(), to.display());
-    std::fs::copy(from, to).during(copying)?;
-    std::fs::File::open(to).and_then(|file| file.sync_all()).during(copying)
 }

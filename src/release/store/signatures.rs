@@ -5,11 +5,11 @@
 //! known key is tried on every signature.
 
 use super::Signers;
-use crate::effects::files::read_if_exists;
+use crate::effects::Place;
+use crate::effects::place::Plain;
+use crate::model::Result;
 use crate::model::observed::Defect;
-use crate::model::{Failure, Result};
 use crate::release::keys::{PublicKey, Standing, Trust};
-use std::path::Path;
 
 /// No signature is larger, in bytes.
 pub(super) const LIMIT: u64 = 64 << 10;
@@ -34,40 +34,16 @@ pub(super) fn make(file: &str, bytes: &[u8], signers: &Signers) -> Result<Vec<(S
     Ok(made)
 }
 
-/// The text of a small file that lies where it should.
-pub(super) enum Plain {
-    /// There is none.
-    Missing,
-    /// There is something else, and what: a link, a folder, a pipe, far too much.
-    Other(&'static str),
-    /// Its bytes.
-    Bytes(Vec<u8>),
-}
-
-/// Reads a file of a release without following links: what a link shows may change.
-pub(super) fn read_plain(path: &Path, limit: u64) -> Result<Plain> {
-    match path.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => return Ok(Plain::Other("it is no plain file")),
-        Ok(metadata) if metadata.len() > limit => return Ok(Plain::Other("it is far too large")),
-        Ok(_) => {}
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(Plain::Missing);
-        }
-        Err(e) => return Err(Failure::io(format!("looking at {}", path.display()), &e)),
-    }
-    Ok(read_if_exists(path, limit)?.map_or(Plain::Missing, Plain::Bytes))
-}
-
 /// Who signed `file`, whose bytes are given, or what is wrong with its signatures.
 pub(super) fn check(
-    folder: &Path,
+    folder: &Place,
     file: &str,
     bytes: &[u8],
     trust: &Trust,
 ) -> Result<std::result::Result<Vec<String>, Defect>> {
     let mut found = Vec::new();
     for name in names(file, trust) {
-        match read_plain(&folder.join(&name), LIMIT)? {
+        match folder.join(&name).read_plain(LIMIT)? {
             Plain::Missing => {}
             Plain::Other(how) => return Ok(Err(Defect::Altered { file: name, how: how.to_owned() })),
             Plain::Bytes(bytes) => found.push(String::from_utf8_lossy(&bytes).into_owned()),

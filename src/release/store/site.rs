@@ -1,16 +1,13 @@
 //! The pages of a store: front page, image pages, style sheet, public key.
 
 use super::{PUBLIC_KEY, Store, check};
-use crate::effects::files::{read_if_exists, write_atomic};
-use crate::effects::{Point, point};
+use crate::effects::{Place, Point, point};
 use crate::model::Result;
-use crate::model::failure::IoContext;
 use crate::model::name::ImageName;
 use crate::model::release::{Index, IndexedImage, IndexedRelease};
 use crate::release::keys::PublicKey;
 use crate::release::notices::Notices;
 use crate::release::pages::{self, ImageView, KeyRow};
-use std::path::Path;
 
 /// No page is larger, in bytes.
 const LIMIT: u64 = 16 << 20;
@@ -23,7 +20,7 @@ pub(super) fn write(
     notices: &Notices,
     keys: &[&PublicKey],
 ) -> Result<()> {
-    put(&store.path.join("style.css"), pages::STYLE)?;
+    put(&store.place.join("style.css"), pages::STYLE)?;
     let keys = public_keys(store, keys)?;
     let mut views = Vec::new();
     for (name, image) in &index.images {
@@ -33,7 +30,7 @@ pub(super) fn write(
         }
         views.push(view);
     }
-    put(&store.path.join("index.html"), &pages::store(&views, store.url.as_deref(), &keys)?)
+    put(&store.place.join("index.html"), &pages::store(&views, store.url.as_deref(), &keys)?)
 }
 
 /// Writes the signers' public keys, and takes those of keys that sign no more away.
@@ -41,15 +38,13 @@ fn public_keys(store: &Store, keys: &[&PublicKey]) -> Result<Vec<KeyRow>> {
     let mut rows = Vec::new();
     for (at, key) in keys.iter().enumerate() {
         let file = if at == 0 { PUBLIC_KEY.to_owned() } else { format!("bootwright.{}.pub", key.tag()) };
-        put(&store.path.join(&file), key.pem())?;
+        put(&store.place.join(&file), key.pem())?;
         rows.push(KeyRow { file, short: key.id().short(), id: key.id().hex() });
     }
-    let reading = || format!("reading {}", store.path.display());
-    for entry in std::fs::read_dir(&store.path).during(reading)? {
-        let name = entry.during(reading)?.file_name().to_string_lossy().into_owned();
+    for name in store.place.names()? {
         let further = name.strip_prefix("bootwright.").is_some_and(|rest| rest.ends_with(".pub"));
         if further && !rows.iter().any(|row| row.file == name) {
-            std::fs::remove_file(store.path.join(&name)).during(|| format!("removing {name}"))?;
+            store.place.join(&name).remove()?;
         }
     }
     Ok(rows)
@@ -64,7 +59,7 @@ pub(super) fn write_image(store: &Store, index: &Index, name: &ImageName, notice
 }
 
 fn put_image(store: &Store, view: &ImageView<'_>) -> Result<()> {
-    put(&store.path.join(view.name.as_str()).join("index.html"), &pages::image(view)?)
+    put(&store.place.join(view.name.as_str()).join("index.html"), &pages::image(view)?)
 }
 
 /// An image with the manifests that its pages need: all, or those of its channels. A
@@ -90,10 +85,10 @@ fn view<'a>(
     ImageView { name, channels: &image.channels, releases, notices: notices.get(name) }
 }
 
-fn put(path: &Path, text: &str) -> Result<()> {
-    if read_if_exists(path, LIMIT).ok().flatten().is_some_and(|there| there == text.as_bytes()) {
+fn put(path: &Place, text: &str) -> Result<()> {
+    if path.read(LIMIT).ok().flatten().is_some_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    write_atomic(path, text.as_bytes(), 0o644)?;
+    path.put(text.as_bytes())?;
     point(Point::PagePut)
 }

@@ -122,30 +122,3 @@ fn open_to_all(path: &Path, mode: u32) -> Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
         .during(|| format!("setting the mode of {}", path.display()))
 }
-
-/// Moves a staged folder to its place in one step; what was there takes its place.
-pub(super) fn swap_in(staged: &Path, place: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    let parent = crate::effects::files::parent(place);
-    if !parent.is_dir() {
-        std::fs::create_dir_all(parent).during(|| format!("making {}", parent.display()))?;
-        open_to_all(parent, 0o755)?;
-    }
-    let renaming = || format!("moving the release to {}", place.display());
-    if place.symlink_metadata().is_ok() {
-        match renameat_with(CWD, staged, CWD, place, RenameFlags::EXCHANGE) {
-            Ok(()) => {}
-            // A file system without exchange (NFS): aside, then in. The release that goes is
-            // a defective one.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
-                let aside = staged.with_extension("old");
-                std::fs::rename(place, &aside).during(renaming)?;
-                std::fs::rename(staged, place).during(renaming)?;
-            }
-            Err(e) => return Err(Failure::io(renaming(), &e.into())),
-        }
-    } else {
-        std::fs::rename(staged, place).during(renaming)?;
-    }
-    crate::effects::files::sync_folder(parent)
-}

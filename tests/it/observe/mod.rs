@@ -453,7 +453,7 @@ fn a_store_is_kept_tidy() {
     // What a killed publisher left of the release that is wanted is taken up by a build.
     shop.spec("three", "");
     let wanted = bootwright::model::Version::of(noon(), &shop.resolved().recipe.digest());
-    let left = shop.store.folder(&image(), &wanted);
+    let left = shop.store.folder(&image(), &wanted).path().to_owned();
     std::fs::create_dir_all(&left).unwrap();
     let plan = shop.plan(false).planned.plan;
     assert_eq!(plan.store.len(), 1, "{:?}", plan.store);

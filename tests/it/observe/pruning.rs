@@ -116,7 +116,10 @@ fn readers_see_whole_releases_while_others_go() {
                 match store.verify(&image(), going, keys) {
                     Err(f) => assert_eq!(f.code, ErrorCode::NotFound),
                     Ok(defects) => {
-                        assert!(defects.is_empty() || !store.folder(&image(), going).exists(), "{defects:?}")
+                        assert!(
+                            defects.is_empty() || !store.folder(&image(), going).exists().unwrap(),
+                            "{defects:?}"
+                        )
                     }
                 }
                 reads += 1;

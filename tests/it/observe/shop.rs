@@ -228,7 +228,7 @@ impl Shop {
 
     /// The folder of the release that was published for a host name.
     pub fn folder(&self, manifest: &Manifest) -> PathBuf {
-        self.store.folder(&image(), &manifest.version)
+        self.store.folder(&image(), &manifest.version).path().to_owned()
     }
 
     /// Newest first.

@@ -1,19 +1,17 @@
 //! Hashing many files at once.
 
 use crate::effects::files::digest_reader;
-use crate::effects::{Cancel, Task};
+use crate::effects::{Cancel, Place, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::failure::IoContext;
 use crate::model::{Digest, Result};
-use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One file to be hashed.
 pub(super) struct Job {
-    pub path: PathBuf,
+    pub path: Place,
     pub size: u64,
 }
 
@@ -53,8 +51,8 @@ pub(super) fn digests(jobs: &[Job], label: &str, events: &Emitter, cancel: &Canc
 }
 
 fn digest(job: &Job, task: &Task, cancel: &Cancel) -> Result<Hashed> {
-    let reading = || format!("reading {}", job.path.display());
-    let file = match File::open(&job.path) {
+    let reading = || format!("reading {}", job.path);
+    let file = match job.path.open() {
         Err(e) if is_medium(&e) => return Ok(Err(e.to_string())),
         opened => opened.during(reading)?,
     };
@@ -75,7 +73,7 @@ fn is_medium(error: &std::io::Error) -> bool {
 
 /// Counts what is read, and stops reading when asked.
 struct Watched<'a> {
-    file: File,
+    file: Box<dyn Read + Send>,
     task: &'a Task,
     cancel: &'a Cancel,
 }

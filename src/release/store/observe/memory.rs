@@ -6,12 +6,12 @@
 //! modification time was put back shows too. A change within the clock tick in which the
 //! file was hashed does not; the next deep check finds it.
 
+use crate::effects::place::Seen as Looked;
 use crate::model::name::{ImageName, Version};
 use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::os::unix::fs::MetadataExt;
 
 /// One release of an image.
 pub type ReleaseId = (ImageName, Version);
@@ -62,14 +62,13 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub fn of(metadata: &std::fs::Metadata) -> Self {
-        // A folder's size says nothing that its times do not.
-        let size = if metadata.is_dir() { 0 } else { metadata.len() };
+    pub fn of(looked: &Looked) -> Self {
         Self {
-            size,
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
+            // A folder's size says nothing that its times do not.
+            size: if looked.is_folder() { 0 } else { looked.size },
+            modified: looked.modified,
+            changed: looked.changed,
+            inode: looked.identity.2,
         }
     }
 }
@@ -205,7 +204,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, "x").unwrap();
-        let stamp = || Stamp::of(&path.symlink_metadata().unwrap());
+        let stamp = || Stamp::of(&Looked::of(&path.symlink_metadata().unwrap()));
         let (manifest, other) = (Digest::of("m"), Digest::of("o"));
         let mut memory = Memory::default();
         assert_eq!(memory.recall(&release(), manifest, "a", stamp()), Recall::Nothing);

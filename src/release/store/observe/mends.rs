@@ -4,14 +4,14 @@
 //! good as the original. Only what was found and hashed here is promised.
 
 use super::{Found, PAGE};
-use crate::effects::files::digest_file;
+use crate::effects::Place;
 use crate::model::observed::{Defect, Mend};
 use crate::model::release::{FileRole, Manifest, ReleaseFile};
 use crate::model::{Digest, Result};
 use crate::release::blockmap::BlockMap;
 use crate::release::store::MANIFEST;
 use crate::release::sums;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// All mends of a release, in the order in which they are made; `None` if it needs a build.
 pub(super) fn of<'a, 'i: 'a>(
@@ -74,7 +74,7 @@ fn one<'a, 'i: 'a>(
                 return Ok(Some(Mend::Rewrite { file: file.clone() }));
             }
             let copy = copy_of(listed, others, copies)?;
-            Ok(copy.map(|from| Mend::Restore { file: file.clone(), from: from.display().to_string() }))
+            Ok(copy.map(|from| Mend::Restore { file: file.clone(), from: from.to_string() }))
         }
     }
 }
@@ -92,8 +92,8 @@ fn derived(release: &Found<'_>, manifest: &Manifest, file: &ReleaseFile) -> Resu
 }
 
 /// The block map of a file, if it is the one that the manifest lists.
-pub(in crate::release::store) fn block_map(of: &Path, listed: &ReleaseFile) -> Result<Option<String>> {
-    let text = BlockMap::of(of)?.to_xml();
+pub(in crate::release::store) fn block_map(of: &Place, listed: &ReleaseFile) -> Result<Option<String>> {
+    let text = BlockMap::of(of.local()?.path())?.to_xml();
     Ok((Digest::of(&text) == listed.sha256).then_some(text))
 }
 
@@ -102,20 +102,20 @@ fn copy_of<'a, 'i: 'a>(
     file: &ReleaseFile,
     others: impl Iterator<Item = &'a Found<'i>>,
     copies: &[PathBuf],
-) -> Result<Option<PathBuf>> {
+) -> Result<Option<Place>> {
     let mut candidates = Vec::new();
     for other in others {
         let same = other.manifest.iter().flat_map(|m| &m.files).filter(|f| f.sha256 == file.sha256);
         candidates.extend(same.map(|f| other.folder.join(&f.name)));
     }
     for folder in copies {
-        candidates
-            .extend(std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()));
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        candidates.extend(entries.map(|entry| Place::folder(entry.path())));
     }
-    for path in candidates {
-        let fits = path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == file.size);
-        if fits && digest_file(&path).is_ok_and(|(digest, _)| digest == file.sha256) {
-            return Ok(Some(path));
+    for place in candidates {
+        let fits = place.look().is_ok_and(|seen| seen.is_some_and(|s| s.is_file() && s.size == file.size));
+        if fits && place.digest().is_ok_and(|(digest, _)| digest == file.sha256) {
+            return Ok(Some(place));
         }
     }
     Ok(None)

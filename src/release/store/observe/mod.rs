@@ -13,8 +13,7 @@ pub use memory::Memory;
 pub(super) use mends::block_map;
 
 use super::{Store, check, index};
-use crate::effects::Cancel;
-use crate::effects::files::read_if_exists;
+use crate::effects::{Cancel, Place};
 use crate::model::event::Emitter;
 use crate::model::lock::Lock;
 use crate::model::name::{ImageName, Version};
@@ -29,7 +28,7 @@ use chrono::{DateTime, Utc};
 use hashing::Job;
 use memory::{Recall, Stamp};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The page of a release. No manifest lists it.
 pub(super) const PAGE: &str = "index.html";
@@ -60,7 +59,7 @@ pub struct Look<'a> {
 /// One release as it was found.
 struct Found<'i> {
     listed: &'i IndexedRelease,
-    folder: PathBuf,
+    folder: Place,
     manifest: Option<Manifest>,
     /// Recipe and lock of what a channel points to.
     recipe: Option<Recipe>,
@@ -205,7 +204,7 @@ impl Store {
             check::sizes(&folder, &expected)?
         };
         let mut defects = checked.defects;
-        if checked.manifest.is_some() && folder.join(PAGE).symlink_metadata().is_err() {
+        if checked.manifest.is_some() && !folder.join(PAGE).exists()? {
             defects.push(Defect::Missing { file: PAGE.to_owned() });
         }
         Ok(Found { listed, folder, manifest: checked.manifest, recipe: None, lock: None, defects })
@@ -228,8 +227,8 @@ impl Store {
                 continue;
             }
             let path = release.folder.join(&file.name);
-            let Ok(metadata) = path.symlink_metadata() else { continue };
-            let stamp = Stamp::of(&metadata);
+            let Some(seen) = path.look()? else { continue };
+            let stamp = Stamp::of(&seen);
             match memory.recall(&id, release.listed.manifest, &file.name, stamp) {
                 Recall::Wrong(digest) if !deep => release.defects.push(altered(file, &digest)),
                 Recall::Right | Recall::Nothing if !deep => {}
@@ -259,7 +258,7 @@ impl Store {
             match wrong {
                 Some(digest) => release.defects.push(altered(file, &digest)),
                 None if file.role == FileRole::Provenance && deep => {
-                    let bytes = read_if_exists(&release.folder.join(&file.name), check::TEXT_LIMIT)?;
+                    let bytes = release.folder.join(&file.name).read(check::TEXT_LIMIT)?;
                     if provenance::read(&bytes.unwrap_or_default(), look.keys).is_err() {
                         release.defects.push(Defect::BadSignature { file: file.name.clone() });
                     }
@@ -325,8 +324,8 @@ impl Store {
         let manifest = check::read_manifest(&folder, image, listed)?;
         let id = (image.clone(), version.clone());
         for file in &manifest.files {
-            if let Ok(metadata) = folder.join(&file.name).symlink_metadata() {
-                memory.learn(&id, listed.manifest, &file.name, Stamp::of(&metadata), None);
+            if let Some(seen) = folder.join(&file.name).look()? {
+                memory.learn(&id, listed.manifest, &file.name, Stamp::of(&seen), None);
             }
         }
         memory.learn_checked(&id, listed.manifest, now);
@@ -351,10 +350,10 @@ impl Found<'_> {
         if manifest.files.iter().any(|f| f.name.starts_with("evidence/")) {
             folders.push(("/evidence", self.folder.join("evidence")));
         }
-        let stamps: Vec<(&str, Stamp)> = folders
-            .iter()
-            .filter_map(|(name, path)| Some((*name, Stamp::of(&path.symlink_metadata().ok()?))))
-            .collect();
+        let mut stamps: Vec<(&str, Stamp)> = Vec::new();
+        for (name, place) in &folders {
+            stamps.extend(place.look()?.map(|seen| (*name, Stamp::of(&seen))));
+        }
         let untouched = |(name, stamp): &(&str, Stamp)| {
             memory.recall(id, self.listed.manifest, name, *stamp) == Recall::Right
         };
@@ -423,7 +422,7 @@ fn outlived(
 
 /// Reads the one file of a role once its digest is right; a wrong digest is a defect.
 pub(super) fn read_role(
-    folder: &Path,
+    folder: &Place,
     manifest: &Manifest,
     role: FileRole,
     defects: &mut Vec<Defect>,
@@ -431,10 +430,10 @@ pub(super) fn read_role(
     let Some(file) = manifest.files.iter().find(|f| f.role == role) else { return Ok(None) };
     let path = folder.join(&file.name);
     // Size and kind were looked at before; what is not as listed is a defect already.
-    if !path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() == file.size) {
+    if !path.look()?.is_some_and(|seen| seen.is_file() && seen.size == file.size) {
         return Ok(None);
     }
-    let Some(bytes) = read_if_exists(&path, check::TEXT_LIMIT)? else { return Ok(None) };
+    let Some(bytes) = path.read(check::TEXT_LIMIT)? else { return Ok(None) };
     let digest = Digest::of(&bytes);
     if digest != file.sha256 {
         let defect = altered(file, &digest);

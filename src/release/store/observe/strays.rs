@@ -3,31 +3,28 @@
 //! Only what looks like ours is judged: folders with an image's name that hold folders with
 //! a version's name, and what is below `.staging`. A publisher may keep other files there.
 
-use crate::effects::files::FileLock;
-use crate::model::failure::IoContext;
+use crate::model::Result;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::StoreFinding;
 use crate::model::release::Index;
-use crate::model::{Failure, Result};
-use crate::release::store::{PUBLIC_KEY, Store, index};
+use crate::release::store::{LOCK, PUBLIC_KEY, Store, index};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Everything that is wrong with the store itself, sorted. With `only`, other images' folders
 /// and what belongs to no image are left alone.
 pub(super) fn find(store: &Store, index: &Index, only: Option<&[ImageName]>) -> Result<Vec<StoreFinding>> {
     // Whoever holds the lock is about to put things in their place.
-    if !store.path().is_dir() || FileLock::is_held(&store.path().join(".lock"))? {
+    if !store.place.is_folder()? || store.place.join(LOCK).is_locked()? {
         return Ok(Vec::new());
     }
     let mut found = BTreeSet::new();
     if only.is_none() {
-        found.extend(names(&store.staging())?.into_iter().map(|name| StoreFinding::LeftStaging { name }));
+        found.extend(store.staging().names()?.into_iter().map(|name| StoreFinding::LeftStaging { name }));
     }
     // Without an index nothing is listed: folders beside it wait for a publisher that takes
     // them up, or for an index that was lost.
-    if index.serial > 0 && store.path().join(index::ENVELOPE).exists() {
-        missing_pages(store, index, only, &mut found);
+    if index.serial > 0 && store.place.join(index::ENVELOPE).exists()? {
+        missing_pages(store, index, only, &mut found)?;
         for image in images(store, only)? {
             unlisted(store, index, &image, &mut found)?;
         }
@@ -38,7 +35,7 @@ pub(super) fn find(store: &Store, index: &Index, only: Option<&[ImageName]>) -> 
 fn images(store: &Store, only: Option<&[ImageName]>) -> Result<Vec<ImageName>> {
     match only {
         Some(only) => Ok(only.to_vec()),
-        None => Ok(names(store.path())?.iter().filter_map(|name| name.parse().ok()).collect()),
+        None => Ok(store.place.names()?.iter().filter_map(|name| name.parse().ok()).collect()),
     }
 }
 
@@ -50,10 +47,10 @@ fn unlisted(
 ) -> Result<()> {
     let releases = index.images.get(image).map(|i| i.releases.as_slice()).unwrap_or_default();
     let listed: BTreeSet<&str> = releases.iter().map(|r| r.version.as_str()).collect();
-    let folder = store.path().join(image.as_str());
-    for name in names(&folder)? {
+    let folder = store.place.join(image.as_str());
+    for name in folder.names()? {
         let Ok(version) = name.parse::<Version>() else { continue };
-        if !listed.contains(name.as_str()) && folder.join(&name).is_dir() {
+        if !listed.contains(name.as_str()) && folder.join(&name).is_folder()? {
             found.insert(StoreFinding::UnlistedRelease { image: image.clone(), version });
         }
     }
@@ -65,28 +62,15 @@ fn missing_pages(
     index: &Index,
     only: Option<&[ImageName]>,
     found: &mut BTreeSet<StoreFinding>,
-) {
+) -> Result<()> {
     let of_store = ["index.html", "style.css", PUBLIC_KEY, index::COPY, index::COPY_SIGNATURE];
     let of_store = of_store.into_iter().filter(|_| only.is_none()).map(str::to_owned);
     let wanted = |image: &&ImageName| only.is_none_or(|only| only.contains(*image));
     let of_images = index.images.keys().filter(wanted).map(|image| format!("{image}/index.html"));
-    let missing = |file: &String| store.path().join(file).symlink_metadata().is_err();
-    found.extend(of_store.chain(of_images).filter(missing).map(|file| StoreFinding::MissingPage { file }));
-}
-
-/// The names in a folder; none if there is no such folder.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let reading = || format!("reading {}", folder.display());
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
+    for file in of_store.chain(of_images) {
+        if !store.place.join(&file).exists()? {
+            found.insert(StoreFinding::MissingPage { file });
         }
-        Err(e) => return Err(Failure::io(reading(), &e)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.during(reading)?.file_name().to_string_lossy().into_owned());
     }
-    Ok(names)
+    Ok(())
 }
