@@ -165,7 +165,7 @@ fn boots(
 ) -> Result<bool> {
     let run = Process::new(&tools.qemu)
         .args(["-no-user-config", "-nodefaults", "-machine", "q35", "-m", "512", "-nic", "none"])
-        .args(accelerator.arguments())
+        .args(accelerator.arguments(1))
         .args(["-display", "none", "-serial", "stdio", "-no-reboot"])
         .args(["-append", "console=ttyS0 panic=-1", "-kernel"])
         .arg(kernel)

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(50);
 /// After a panic the kernel still says where; so long is it listened to.
 const AFTERMATH: Duration = Duration::from_millis(500);
+/// GRUB's words while its menu waits.
+const COUNTDOWN: &str = "will be executed automatically in";
 /// How long QEMU may take for a picture of the screen.
 const PICTURE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -265,7 +267,13 @@ impl Watch<'_> {
             match seen {
                 Seen::Milestone(m) => self.session.milestone(self.started.elapsed(), m.as_str()),
                 Seen::Panic(words) => actions.extend(self.tell(Input::Panic(words))),
-                Seen::Line(line) => self.events.log(&self.source, line),
+                Seen::Line(line) => {
+                    if line.contains(COUNTDOWN) && self.session.hurries() {
+                        // Without it the menu goes on by itself a few seconds later.
+                        let _ = self.machine.press_enter();
+                    }
+                    self.events.log(&self.source, line);
+                }
             }
         }
         actions

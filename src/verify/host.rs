@@ -98,6 +98,11 @@ pub fn machines(jobs: usize, memory_mib: u32) -> Result<usize> {
     Ok(jobs.clamp(1, room))
 }
 
+/// How many processors this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// `MemAvailable` of proc(5), in MiB.
 fn available_mib(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;

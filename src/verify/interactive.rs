@@ -1,5 +1,6 @@
 //! `bootwright boot`: an image for a person to look at. Nothing is written to it.
 
+use super::host;
 use super::machine::{Accelerator, Config, Tools, hardware};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Process};
@@ -66,6 +67,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
         mode: session.mode,
         memory_mib: session.memory_mib,
         accelerator: session.accelerator,
+        processors: session.accelerator.processors(host::cores(), 1),
         sandbox: false,
     };
     let mut process = Process::new(&session.tools.qemu)

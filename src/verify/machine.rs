@@ -25,30 +25,44 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// QEMU's own words that are kept, in bytes.
 const WORDS_KEPT: u64 = 16 << 10;
-/// Processors of a machine.
-const PROCESSORS: &str = "2";
+
+/// Processors of a machine, at most.
+const MOST_PROCESSORS: usize = 2;
 
 /// The processor that TCG plays: x86-64-v2 with random numbers. Emulating what newer ones
-/// have (AVX2, five levels of page tables) costs a fifth of a boot.
-const EMULATED: &str = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand";
+/// have (AVX2, five levels of page tables) costs a fifth of a boot, and a guest that sees
+/// virtual machine extensions loads its own KVM.
+const EMULATED: &str = "qemu64,-svm,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand";
 
 /// How the guest's instructions are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     /// By the processor, through the kernel's virtual machines.
     Kvm,
-    /// Translated by QEMU, one thread for each processor.
+    /// Translated by QEMU.
     Tcg,
 }
 
 impl Accelerator {
-    /// QEMU's arguments.
-    pub fn arguments(self) -> [&'static str; 4] {
+    /// QEMU's arguments for a machine with so many processors.
+    pub fn arguments(self, processors: usize) -> [String; 6] {
+        // A small translation cache: live systems fork thousands of times while they start,
+        // and QEMU 7.2 takes minutes to clear a large one after each.
+        let (accelerator, cpu) = match self {
+            Self::Kvm => ("kvm", "host"),
+            // What orders memory between processors is emulated too: one does without.
+            Self::Tcg if processors == 1 => ("tcg,thread=single,tb-size=128", EMULATED),
+            Self::Tcg => ("tcg,thread=multi,tb-size=128", EMULATED),
+        };
+        ["-accel", accelerator, "-cpu", cpu, "-smp", &processors.to_string()].map(str::to_owned)
+    }
+
+    /// How many processors each of `machines` has that run at once on a host with `cores`.
+    /// An emulated one takes a thread of the host for each.
+    pub fn processors(self, cores: usize, machines: usize) -> usize {
         match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // A small translation cache: live systems fork thousands of times while they
-            // start, and QEMU 7.2 takes minutes to clear a large one after each.
-            Self::Tcg => ["-accel", "tcg,thread=multi,tb-size=128", "-cpu", EMULATED],
+            Self::Kvm => MOST_PROCESSORS,
+            Self::Tcg => (cores / machines.max(1)).clamp(1, MOST_PROCESSORS),
         }
     }
 
@@ -114,6 +128,8 @@ pub struct Config<'a> {
     pub memory_mib: u32,
     /// How instructions are carried out.
     pub accelerator: Accelerator,
+    /// How many processors it has.
+    pub processors: usize,
     /// Whether QEMU's seccomp filter is on.
     pub sandbox: bool,
 }
@@ -146,8 +162,8 @@ pub fn hardware(config: &Config, vars: Option<&Path>) -> Vec<OsString> {
         add(&["-blockdev", &block_device("vars", vars, false)]);
     }
     add(&["-machine", &board]);
-    add(&config.accelerator.arguments());
-    add(&["-m", &config.memory_mib.to_string(), "-smp", PROCESSORS]);
+    add(&config.accelerator.arguments(config.processors).each_ref().map(String::as_str));
+    add(&["-m", &config.memory_mib.to_string()]);
     add(&["-blockdev", &block_device("medium", config.medium, true)]);
     if matches!(config.mode, BootMode::BiosUsb | BootMode::UefiUsb | BootMode::SecureBootUsb) {
         add(&["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on,bootindex=0"]);
@@ -196,6 +212,7 @@ pub struct Machine {
     qemu: Running,
     requests: Requests,
     probe: UnixStream,
+    serial: UnixStream,
     outputs: Receiver<Output>,
     words: Receiver<String>,
     folder: PathBuf,
@@ -240,7 +257,8 @@ impl Machine {
         // Bounded: a guest that floods its line waits for us, it does not fill our memory.
         let (send, outputs) = mpsc::sync_channel(1024);
         let probe_in = probe.try_clone().during(cloning)?;
-        pump(serial, send.clone(), Output::Serial);
+        let serial_in = serial.try_clone().during(cloning)?;
+        pump(serial_in, send.clone(), Output::Serial);
         pump(probe_in, send.clone(), Output::Probe);
         let qmp_in = qmp.try_clone().during(cloning)?;
         std::thread::spawn(move || {
@@ -249,9 +267,10 @@ impl Machine {
         });
         // A guest that does not read must not hold us up for ever.
         probe.set_write_timeout(Some(Duration::from_secs(10))).during(cloning)?;
+        serial.set_write_timeout(Some(Duration::from_secs(10))).during(cloning)?;
         // A QEMU that ends at once may take the connections and no request.
         let requests = Requests::start(qmp).map_err(|_| Failure::host(obituary(&mut qemu, &words)))?;
-        Ok(Self { qemu, requests, probe, outputs, words, folder: folder.to_owned() })
+        Ok(Self { qemu, requests, probe, serial, outputs, words, folder: folder.to_owned() })
     }
 
     /// Lets the machine run.
@@ -278,6 +297,14 @@ impl Machine {
     /// If the guest does not read, or QEMU is gone.
     pub fn say(&mut self, line: &str) -> Result<()> {
         self.probe.write_all(line.as_bytes()).during(|| "speaking to the image".to_owned())
+    }
+
+    /// Presses the Enter key on the serial line.
+    ///
+    /// # Errors
+    /// If QEMU is gone.
+    pub fn press_enter(&mut self) -> Result<()> {
+        self.serial.write_all(b"\r").during(|| "pressing Enter on the serial line".to_owned())
     }
 
     /// The next thing that comes out, within `limit`.
@@ -414,6 +441,7 @@ mod tests {
             mode,
             memory_mib: 512,
             accelerator: Accelerator::Tcg,
+            processors: 1,
             sandbox: true,
         };
         let args = hardware(&config, tools.firmware(mode).map(|_| Path::new("vars.fd")));
@@ -430,6 +458,14 @@ mod tests {
             assert_eq!(args.contains("usb-storage"), mode.as_str().ends_with("usb"), "{args}");
             assert!(args.contains("-nodefaults") && args.contains(r#""read-only":true"#));
         }
+    }
+
+    #[test]
+    fn emulated_machines_share_the_processors_of_the_host() {
+        let tcg = |cores, machines| Accelerator::Tcg.processors(cores, machines);
+        assert_eq!([tcg(2, 1), tcg(2, 2), tcg(1, 1), tcg(8, 2), tcg(2, 4), tcg(4, 0)], [2, 1, 1, 2, 1, 2]);
+        assert_eq!(Accelerator::Kvm.processors(1, 4), 2);
+        assert!(Accelerator::Tcg.arguments(1).contains(&"tcg,thread=single,tb-size=128".to_owned()));
     }
 
     #[test]

@@ -86,8 +86,11 @@ pub fn iso(
     let host = host::look(&options.tools, cancel)?;
     let accelerator = options.acceleration.choose(&medium, options, &host, events, cancel)?;
     let modes = each_once(&wish.boot);
+    let machines = host::machines(options.jobs, wish.memory_mib)?.min(modes.len());
+    let processors = accelerator.processors(host::cores(), machines);
     let mut environment = host.words();
     environment.push(format!("accelerator: {}", accelerator.as_str()));
+    environment.push(format!("processors: {processors}"));
     environment.extend(host::firmware_words(&options.tools, &modes));
     let one = |mode: BootMode| {
         boot::Boot {
@@ -97,6 +100,7 @@ pub fn iso(
                 mode,
                 memory_mib: wish.memory_mib,
                 accelerator,
+                processors,
                 sandbox: host.sandbox,
             },
             build_id,
@@ -106,7 +110,7 @@ pub fn iso(
         }
         .run(events, cancel)
     };
-    let checks = at_once(host::machines(options.jobs, wish.memory_mib)?, &modes, one)?;
+    let checks = at_once(machines, &modes, one)?;
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
 }
 
@@ -146,7 +150,7 @@ fn at_once(
     // A thread that panicked must not take the others' results with it.
     let next = || waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(modes.len()) {
+        for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(i) = next() {
                     let check = work(modes[i]);

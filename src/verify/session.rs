@@ -99,6 +99,8 @@ pub struct Session<'a> {
     port_open: bool,
     boot_id: Option<String>,
     strangers: usize,
+    /// Whether the boot loader's menu was cut short.
+    hurried: bool,
     stuck_since: Option<Duration>,
     findings: Vec<String>,
     timings: Vec<(String, u64)>,
@@ -116,6 +118,7 @@ impl<'a> Session<'a> {
             port_open: false,
             boot_id: None,
             strangers: 0,
+            hurried: false,
             stuck_since: None,
             findings: Vec::new(),
             timings: Vec::new(),
@@ -126,6 +129,12 @@ impl<'a> Session<'a> {
     pub fn milestone(&mut self, now: Duration, name: &str) {
         let again = matches!(self.stage, Stage::BootingAgain | Stage::PoweringOff);
         self.mark(now, &if again { format!("reboot: {name}") } else { name.to_owned() });
+    }
+
+    /// Whether the boot loader's menu, which is on the screen now, is to be cut short. The
+    /// first boot has shown that it starts its first entry by itself.
+    pub fn hurries(&mut self) -> bool {
+        self.stage == Stage::BootingAgain && !std::mem::replace(&mut self.hurried, true)
     }
 
     /// What was found, and the milestones in milliseconds.

@@ -89,7 +89,10 @@ fn refused(verdict: Verdict) -> String {
 #[test]
 fn the_whole_way() {
     let mut course = course();
+    assert!(!course.session.hurries(), "the first boot's menu goes on by itself");
     course.reach_second_boot();
+    assert!(course.session.hurries());
+    assert!(!course.session.hurries(), "Enter is pressed once");
     assert!(matches!(course.take(hello(1)).as_slice(), [Action::Say(s)] if s.starts_with("poweroff 0202")));
     let off = course.take(Input::Shutdown { reason: "guest-shutdown".into() });
     assert_eq!(Course::verdict(off), Verdict::Passed);
