@@ -81,7 +81,10 @@ fn check(path: &str, data: &[u8]) {
 
 fn spec(data: &[u8]) {
     check("specs/edge.yaml", data);
-    let _ = catalog::survey::mentions(&text(data));
+    let mut files = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
+    if files.add("specs/edge.yaml", FileKind::Regular, data.to_vec()).is_ok() {
+        catalog::survey::mentions(&files, "specs/edge.yaml");
+    }
 }
 
 fn settings(data: &[u8]) {

@@ -1,6 +1,6 @@
 //! The files of a catalog as they came from a folder or a commit: a bounded map.
 //!
-//! Only four places are read; everything else in a repository is nobody's business.
+//! Only five places are read; everything else in a repository is nobody's business.
 
 use crate::model::catalog::CatalogSource;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The settings file.
 pub const SETTINGS: &str = "bootwright.yaml";
 /// The folders that are read.
-pub const FOLDERS: [&str; 3] = ["specs", "policies", "runners"];
+pub const FOLDERS: [&str; 4] = ["specs", "profiles", "policies", "runners"];
 /// The folder of overlays, the only one in which symbolic links may be.
 pub const OVERLAYS: &str = "specs/overlays/";
 
@@ -53,7 +53,7 @@ pub struct Files {
 
 impl Files {
     /// Lets go of what nobody needs once the catalog is read: a finding names a place in
-    /// settings and specs only, and locks are large.
+    /// settings, specs and profiles only, and locks are large.
     pub fn keep_what_findings_name(&mut self) {
         let named =
             |path: &str| path == SETTINGS || (path.ends_with(".yaml") && !path.ends_with(".lock.yaml"));

@@ -4,12 +4,13 @@ use super::check::{self, Report};
 use super::consumed::{self, Reads};
 use super::diagnostic::{self, Diagnostic, Severity};
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS};
+use super::include::{self, Library};
 use super::lockfile::parse_lock;
 use super::overlay;
 use super::schema::{Kind, schema};
-use super::shape;
+use super::shape::{self, ShapeFault};
 use super::source::Source;
-use super::yaml::{self, Node};
+use super::yaml::{self, Mark, Node};
 use crate::model::ErrorCode;
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
@@ -33,30 +34,32 @@ pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
 /// Reads a catalog; gives it if nothing is wrong, and all errors and warnings, sorted by
 /// file and line.
 pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    check_with(files, &BTreeMap::new(), true)
+    check_with(files, &BTreeMap::new(), None)
 }
 
-/// As [`check`], for some images of a catalog. What needs all of them, and policies, is left to
-/// [`check_rest`].
-pub fn check_some(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    check_with(files, &BTreeMap::new(), false)
+/// As [`check`], for the images of some spec files of a catalog; other files are there to be
+/// included. What needs all images, and policies, is left to [`check_rest`].
+pub fn check_some(files: &Files, specs: &BTreeSet<&str>) -> (Option<Catalog>, Vec<Diagnostic>) {
+    check_with(files, &BTreeMap::new(), Some(specs))
 }
 
 /// As [`check`], for what is left of a catalog whose images are in order.
 pub fn check_rest(files: &Files, images: &BTreeMap<ImageName, Reads>) -> Vec<Diagnostic> {
-    check_with(files, images, true).1
+    check_with(files, images, None).1
 }
 
 fn check_with(
     files: &Files,
     others: &BTreeMap<ImageName, Reads>,
-    all_are_here: bool,
+    only: Option<&BTreeSet<&str>>,
 ) -> (Option<Catalog>, Vec<Diagnostic>) {
     let mut loader = Loader::new(files, others);
     let settings = loader.settings();
-    loader.specs(&settings);
-    if all_are_here {
+    loader.profiles();
+    loader.specs(&settings, only);
+    if only.is_none() {
         loader.unread_settings(&settings);
+        loader.unread_profiles();
     }
     let policies = loader.policies();
     loader.locks();
@@ -69,10 +72,17 @@ fn check_with(
         (&a.file, a.line, a.column, a.severity, &a.message)
             .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
     });
-    found.dedup();
+    found.dedup_by(|a, b| same_complaint(a, b));
     let sound = found.iter().all(|d| d.severity != Severity::Error);
     let catalog = Catalog { source: files.source.clone(), settings, images: loader.images, policies };
     (sound.then_some(catalog), found)
+}
+
+/// Whether two complaints are one: what is wrong in a profile is wrong in every image that
+/// includes it.
+fn same_complaint(a: &Diagnostic, b: &Diagnostic) -> bool {
+    let place = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.severity);
+    place(a) == place(b) && a.message == b.message
 }
 
 /// An error at a field of an image, for what other rooms find out about it (they set code
@@ -91,10 +101,11 @@ pub fn at_field(
     let (documents, _) = yaml::parse(text);
     let source = Source::new(file, text, &documents);
     match documents.iter().find(|node| node.mark.line.to_string() == line) {
-        Some(node) => Diagnostic {
-            field: Some(field.to_owned()),
-            ..source.error(check::locate(node, field), message, hint)
-        },
+        Some(node) => {
+            let whole = Library::new(files).compose(&source, node);
+            let mark = check::locate(&whole.node, field);
+            Diagnostic { field: Some(field.to_owned()), ..whole.source.error(mark, message, hint) }
+        }
         None => Diagnostic::of_file(file, message, hint),
     }
 }
@@ -125,6 +136,12 @@ struct Loader<'a> {
     images: BTreeMap<ImageName, ImageDocument>,
     /// Files that something read.
     read: BTreeSet<&'a str>,
+    /// The files that are included.
+    library: Library<'a>,
+    /// The files that some image includes.
+    included: BTreeSet<&'a str>,
+    /// The places in profiles that were complained about already.
+    complained: Vec<(&'a str, Mark)>,
     /// Whether a name in some spec could not be made out: then nobody knows what is missing.
     names_unsure: bool,
 }
@@ -137,6 +154,9 @@ impl<'a> Loader<'a> {
             found: Vec::new(),
             images: BTreeMap::new(),
             read: BTreeSet::new(),
+            library: Library::new(files),
+            included: BTreeSet::new(),
+            complained: Vec::new(),
             names_unsure: false,
         }
     }
@@ -164,7 +184,8 @@ impl<'a> Loader<'a> {
 
     /// Whether every spec says what its author meant: else nobody knows what it would read.
     fn specs_are_sound(&self) -> bool {
-        let wrong = |d: &Diagnostic| d.severity == Severity::Error && d.file.starts_with("specs/");
+        let of_image = |d: &Diagnostic| d.file.starts_with("specs/") || d.file.starts_with("profiles/");
+        let wrong = |d: &Diagnostic| d.severity == Severity::Error && of_image(d);
         !self.names_unsure && !self.found.iter().any(wrong)
     }
 
@@ -243,9 +264,59 @@ impl<'a> Loader<'a> {
         self.found.extend(report.finish());
     }
 
-    fn specs(&mut self, settings: &Settings) {
+    /// The profiles of `profiles/*.yaml`, each by itself: what is wrong with a value is wrong
+    /// also where an image says otherwise.
+    fn profiles(&mut self) {
         let files = self.files;
-        for (path, _) in files.iter().filter(|(path, _)| is_spec(path)) {
+        for (path, _) in files.iter().filter(|(path, _)| is_profile(path)) {
+            let unsure = self.names_unsure;
+            let text = self.text(path);
+            self.names_unsure = unsure;
+            let Some(text) = text else { continue };
+            let (documents, faults) = include::profiles(text);
+            let source = Source::new(path, text, &documents);
+            self.found.extend(faults.iter().map(|f| source.fault(f)));
+            match documents.as_slice() {
+                [] if faults.is_empty() => {
+                    let hint = "Write a document of kind Profile, or take the file away.";
+                    self.found.push(Diagnostic::of_file(path, "the file holds no document", hint));
+                }
+                [_, second, ..] => {
+                    let hint = "Put each profile into a file of its own: a file is what is included.";
+                    self.found.push(source.error(second.mark, "this is a second profile in one file", hint));
+                }
+                _ => {}
+            }
+            for node in &documents {
+                if self.is_kind(&source, node, Kind::Profile) {
+                    let faults = shape::walk_part(&include::alone(node), schema(Kind::Profile));
+                    self.complained.extend(faults.iter().map(|fault| (path, fault.mark)));
+                    self.found.extend(Report::new(&source, node, faults).finish());
+                }
+            }
+        }
+    }
+
+    /// Complains about profiles that no image includes.
+    fn unread_profiles(&mut self) {
+        let files = self.files;
+        let begun = self.images.is_empty() && self.others.is_empty();
+        if begun || !self.specs_are_sound() {
+            return;
+        }
+        for (path, _) in files.iter().filter(|(path, _)| is_profile(path)) {
+            if !self.included.contains(path) {
+                let hint = format!("Write `include: [{path}]` into a spec, or take the file away.");
+                let message = "nothing reads this profile: no image includes it";
+                self.found.push(Diagnostic::of_file(path, message, hint));
+            }
+        }
+    }
+
+    fn specs(&mut self, settings: &Settings, only: Option<&BTreeSet<&str>>) {
+        let files = self.files;
+        let wanted = |path: &str| is_spec(path) && only.is_none_or(|only| only.contains(path));
+        for (path, _) in files.iter().filter(|(path, _)| wanted(path)) {
             let Some(text) = self.text(path) else { continue };
             let (documents, faults) = yaml::parse(text);
             let source = Source::new(path, text, &documents);
@@ -261,11 +332,16 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn spec(&mut self, source: &Source<'_>, node: &Node, settings: &Settings) {
+    fn spec(&mut self, source: &Source<'a>, node: &Node, settings: &Settings) {
         if !self.is_kind(source, node, Kind::OsImage) {
             self.names_unsure = true;
             return;
         }
+        let whole = self.library.compose(source, node);
+        let (source, node) = (&whole.source, &whole.node);
+        self.read.extend(whole.included.iter().copied());
+        self.included.extend(whole.included.iter().copied());
+        self.found.extend(whole.faults.iter().map(|fault| source.fault(fault)));
         let (image, mut report) = self.typed::<OsImage>(source, node, Kind::OsImage);
         let Some(image) = image else {
             self.names_unsure = true;
@@ -287,8 +363,14 @@ impl<'a> Loader<'a> {
         }
         self.found.extend(report.finish());
         if named && !self.images.contains_key(&name) {
-            let document =
-                ImageDocument { spec: image, place, lock: None, overlay: Vec::new(), files: BTreeMap::new() };
+            let document = ImageDocument {
+                spec: image,
+                place,
+                origins: include::origins(&whole),
+                lock: None,
+                overlay: Vec::new(),
+                files: BTreeMap::new(),
+            };
             self.images.insert(name, document);
         }
     }
@@ -309,6 +391,11 @@ impl<'a> Loader<'a> {
                 ErrorCode::Validation,
                 "images do not belong here".to_owned(),
                 "Write them into specs/NAME.yaml.".to_owned(),
+            ),
+            ("Profile", _) => (
+                ErrorCode::Validation,
+                "profiles do not belong here".to_owned(),
+                "Write them into profiles/NAME.yaml.".to_owned(),
             ),
             ("Policy", _) => (
                 ErrorCode::Validation,
@@ -342,10 +429,17 @@ impl<'a> Loader<'a> {
         kind: Kind,
     ) -> (Option<T>, Report<'s>) {
         let (value, mut faults) = shape::walk(node, schema(kind));
+        let told = |fault: &ShapeFault| {
+            fault.mark.part > 0
+                && self.complained.contains(&(source.file_of(fault.mark), at_home(fault.mark)))
+        };
+        let all = faults.len();
+        faults.retain(|fault| !told(fault));
+        let broken = faults.len() < all;
         for fault in faults.iter_mut().filter(|f| f.field == "apiVersion") {
             fault.hint = format!("Write `apiVersion: {API_VERSION}`; there is no other version yet.");
         }
-        let clean = faults.is_empty();
+        let clean = faults.is_empty() && !broken;
         let mut report = Report::new(source, node, faults);
         let typed = value.map(serde_json::from_value::<T>);
         if let (true, Some(Err(error))) = (clean, &typed) {
@@ -448,8 +542,9 @@ impl<'a> Loader<'a> {
             let name = path.rsplit('/').next().unwrap_or(path);
             let folder = path.split('/').next().unwrap_or_default();
             // Notes for people, and what editors and git leave behind.
-            let hidden_policy = folder == "policies" && (name.ends_with(".yaml") || name.ends_with(".yml"));
-            let hidden = name.starts_with('.') && !hidden_policy;
+            let counts = matches!(folder, "policies" | "profiles");
+            let hidden_document = counts && (name.ends_with(".yaml") || name.ends_with(".yml"));
+            let hidden = name.starts_with('.') && !hidden_document;
             let aside = name == "README.md" || hidden || name.ends_with('~');
             if aside || Kind::ALL.iter().any(|kind| kind.schema_path() == path) {
                 continue;
@@ -460,12 +555,16 @@ impl<'a> Loader<'a> {
                         .to_owned(),
                     "Take it away.",
                 ),
-                "policies" if name.ends_with(".yml") => {
+                "policies" | "profiles" if name.ends_with(".yml") => {
                     ("nothing reads this file".to_owned(), "Rename it to .yaml.")
                 }
                 "policies" => (
                     "nothing reads this file: a rule in it would only look as if it were kept".to_owned(),
                     "Policies stand in policies/NAME.yaml, not in a folder below it; take anything else away.",
+                ),
+                "profiles" => (
+                    "nothing reads this file".to_owned(),
+                    "Profiles stand in profiles/NAME.yaml, not in a folder below it; take anything else away.",
                 ),
                 "runners" => (
                     "runners are not there yet: nothing reads this file".to_owned(),
@@ -505,6 +604,17 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// The same place as its own file knows it.
+fn at_home(mark: Mark) -> Mark {
+    Mark { part: 0, ..mark }
+}
+
+/// `profiles/NAME.yaml`.
+pub(super) fn is_profile(path: &str) -> bool {
+    path.strip_prefix("profiles/")
+        .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
 }
 
 /// `policies/NAME.yaml`.

@@ -106,6 +106,7 @@ pub fn parse_lock(file: &str, text: &str, image: &ImageName) -> Result<Lock, Vec
             column: u32::try_from(at.column()).unwrap_or(1),
             length: 1,
             last_line: 1,
+            part: 0,
         });
         let message =
             format!("the lock cannot be read: {}", first_line(&error.without_snippet().to_string()));

@@ -13,6 +13,7 @@ pub mod files;
 #[cfg(test)]
 mod generated;
 pub mod git;
+mod include;
 mod load;
 pub mod location;
 mod lockfile;
@@ -27,6 +28,7 @@ mod shape;
 mod source;
 pub mod survey;
 mod worktree;
+mod written;
 mod yaml;
 
 pub use apt::mirrors_from_apt;

@@ -3,8 +3,10 @@
 use super::check;
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;
+use super::include::Library;
+use super::load::is_spec;
 use super::source::Source;
-use super::yaml;
+use super::yaml::{self, Mark};
 use crate::model::ErrorCode;
 use crate::model::policy::{self, Finding, Place};
 
@@ -33,13 +35,17 @@ pub fn diagnostic_of(files: &Files, finding: &Finding) -> Diagnostic {
     let (Some(text), Some(field)) = (text, &finding.field) else { return bare };
     let (documents, _) = yaml::parse(text);
     let source = Source::new(&finding.place.file, text, &documents);
+    if let (false, Some(line)) = (is_spec(&finding.place.file), finding.place.line) {
+        // Its place is known already: it came out of a file that the image includes.
+        let mark = Mark { line, column: finding.place.column.unwrap_or(1), length: 1, ..Mark::default() };
+        let found = source.error(mark, message, &finding.suggestion);
+        return Diagnostic { code: ErrorCode::Policy, severity, field: Some(field.clone()), ..found };
+    }
     // The document that holds the line; a file of one document need not name one.
     let line = finding.place.line.unwrap_or(u32::MAX);
     let Some(node) = documents.iter().rev().find(|node| node.mark.line <= line) else { return bare };
-    Diagnostic {
-        code: ErrorCode::Policy,
-        severity,
-        field: Some(field.clone()),
-        ..source.error(check::locate(node, field), message, &finding.suggestion)
-    }
+    let whole = Library::new(files).compose(&source, node);
+    let mark = check::locate(&whole.node, field);
+    let found = whole.source.error(mark, message, &finding.suggestion);
+    Diagnostic { code: ErrorCode::Policy, severity, field: Some(field.clone()), ..found }
 }

@@ -17,6 +17,7 @@ A catalog is a git repository with these files:
 | `bootwright.yaml` | settings; every field has a default |
 | `specs/NAME.yaml` | one image each, or several with `---` between them |
 | `specs/NAME.lock.yaml` | the exact packages of an image, written by `bootwright lock` |
+| `profiles/NAME.yaml` | parts of images, for `include: [profiles/NAME.yaml]` ([profiles](profiles.md)) |
 | `specs/overlays/NAME/` | files laid over the image's root filesystem |
 | other files below `specs/` | scripts and pictures that a spec names |
 | `policies/NAME.yaml` | rules for specs, locks, image content and releases ([policies](policies.md)) |
@@ -26,6 +27,9 @@ Unknown fields, doubled keys, tags and empty values are errors; `null` may stand
 is listed as a value, and says the same as leaving the field out. An editor that knows
 `yaml-language-server` completes and checks a spec by its first line,
 `# yaml-language-server: $schema=schema/os-image.json`.
+
+An image and a profile may also have `include: [PATH, …]`: what they do not say is taken
+from there, and then nothing in `spec` is required of the file alone ([profiles](profiles.md)).
 
 Field names and values are those of the whole plan. What cannot be built yet is refused with
 the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`, and
@@ -39,10 +43,16 @@ the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`
         let title = match kind {
             Kind::OsImage => "An image: kind `OsImage`",
             Kind::Settings => "Settings: kind `Settings`",
+            Kind::Profile => "A part of an image: kind `Profile`",
             Kind::Policy => "A policy: kind `Policy`",
         };
         let _ = write!(text, "\n## {title}\n");
-        Writer { root: schema(kind), text: &mut text }.object(schema(kind), "");
+        let mut whole = schema(kind).clone();
+        if let (Kind::Profile, Some(spec)) = (kind, whole.pointer_mut("/$defs/OsSpec")) {
+            // The same fields as those of an image.
+            *spec = serde_json::json!({"type": "object", "properties": {}});
+        }
+        Writer { root: &whole, text: &mut text }.object(&whole, "");
     }
     text
 }
@@ -55,7 +65,8 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A table of an object's fields, then the objects inside it.
     fn object(&mut self, schema: &'a Value, path: &str) {
-        let Some(properties) = schema["properties"].as_object() else { return };
+        let fields = schema["properties"].as_object();
+        let Some(properties) = fields.filter(|fields| !fields.is_empty()) else { return };
         if !path.is_empty() {
             let _ = write!(self.text, "\n### `{path}`\n");
         }

@@ -1,12 +1,17 @@
 //! JSON Schema of the documents, made from the types of `model`.
 //!
 //! The schema says what [`super::shape`] accepts: absent, and `null` for absent only where
-//! that says something (`encryption: null`); names with their patterns. Editors read it from `specs/schema/`.
+//! that says something (`encryption: null`); names with their patterns. Editors read it from
+//! `specs/schema/`, where documents that include others are let say less, and more
+//! ([`super::written`]).
 
+use super::written;
 use crate::model::name::{
-    ChannelName, HostName, ImageName, KeyName, PackageName, RuleName, SuiteName, UnitName, UserName,
+    ChannelName, HostName, ImageName, KeyName, PackageName, ProfileName, RuleName, SuiteName, UnitName,
+    UserName,
 };
 use crate::model::policy::document::PolicyDocument;
+use crate::model::profile::Profile;
 use crate::model::settings::Settings;
 use crate::model::signing::Moment;
 use crate::model::spec::text::{
@@ -26,19 +31,22 @@ pub enum Kind {
     OsImage,
     /// `bootwright.yaml`.
     Settings,
+    /// A part of an image.
+    Profile,
     /// A policy.
     Policy,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 3] = [Self::OsImage, Self::Settings, Self::Policy];
+    pub const ALL: [Kind; 4] = [Self::OsImage, Self::Settings, Self::Profile, Self::Policy];
 
     /// The value of the field `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OsImage => "OsImage",
             Self::Settings => "Settings",
+            Self::Profile => "Profile",
             Self::Policy => "Policy",
         }
     }
@@ -48,26 +56,33 @@ impl Kind {
         match self {
             Self::OsImage => "specs/schema/os-image.json",
             Self::Settings => "specs/schema/settings.json",
+            Self::Profile => "specs/schema/profile.json",
             Self::Policy => "specs/schema/policy.json",
         }
     }
 }
 
-/// The JSON Schema (draft 2020-12) of one kind of document.
+/// The JSON Schema (draft 2020-12) of one kind of document, put together and on its own.
 pub fn schema(kind: Kind) -> &'static Value {
     static OS_IMAGE: LazyLock<Value> = LazyLock::new(generate::<OsImage>);
     static SETTINGS: LazyLock<Value> = LazyLock::new(generate::<Settings>);
+    static PROFILE: LazyLock<Value> = LazyLock::new(generate::<Profile>);
     static POLICY: LazyLock<Value> = LazyLock::new(generate::<PolicyDocument>);
     match kind {
         Kind::OsImage => &OS_IMAGE,
         Kind::Settings => &SETTINGS,
+        Kind::Profile => &PROFILE,
         Kind::Policy => &POLICY,
     }
 }
 
-/// The schema as the text of its file, with a line break at the end.
+/// The schema as the text of its file, with a line break at the end: what editors check
+/// documents with that may include others.
 pub fn schema_text(kind: Kind) -> String {
-    format!("{:#}\n", schema(kind))
+    match kind {
+        Kind::OsImage | Kind::Profile => format!("{:#}\n", written::open(schema(kind))),
+        Kind::Settings | Kind::Policy => format!("{:#}\n", schema(kind)),
+    }
 }
 
 fn generate<T: JsonSchema>() -> Value {
@@ -152,10 +167,11 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 29] = checked![
+pub(super) static CHECKED: [Checked; 30] = checked![
     ImageName,
     ChannelName,
     KeyName,
+    ProfileName,
     Moment,
     HostName,
     UserName,
@@ -214,9 +230,9 @@ mod tests {
     #[test]
     fn null_is_a_value_of_two_fields_only() {
         for kind in Kind::ALL {
-            let nulls = schema_text(kind).matches("\"null\"").count();
-            assert_eq!(nulls, if kind == Kind::OsImage { 2 } else { 0 }, "{kind:?}");
-            assert!(!schema_text(kind).contains(MAY_BE_NULL), "{kind:?}");
+            let nulls = schema(kind).to_string().matches("\"null\"").count();
+            assert_eq!(nulls, if matches!(kind, Kind::OsImage | Kind::Profile) { 2 } else { 0 }, "{kind:?}");
+            assert!(!schema(kind).to_string().contains(MAY_BE_NULL), "{kind:?}");
         }
     }
 

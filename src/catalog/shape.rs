@@ -31,15 +31,24 @@ pub fn is_secret(key: &str) -> bool {
 
 /// Walks `node` beside `schema`; gives the value without its faults, and the faults.
 pub fn walk(node: &Node, schema: &Json) -> (Option<Json>, Vec<ShapeFault>) {
-    let mut walker = Walker { root: schema, faults: Vec::new(), secret: false };
+    let mut walker = Walker { root: schema, faults: Vec::new(), secret: false, part: false };
     let value = walker.value(node, schema, "");
     (value, walker.faults)
+}
+
+/// As [`walk`], for a document that is a part of another: its mappings may lack whatever is
+/// required of the whole. The items of its lists may not: they are never put together.
+pub fn walk_part(node: &Node, schema: &Json) -> Vec<ShapeFault> {
+    let mut walker = Walker { root: schema, faults: Vec::new(), secret: false, part: true };
+    walker.value(node, schema, "");
+    walker.faults
 }
 
 struct Walker<'a> {
     root: &'a Json,
     faults: Vec<ShapeFault>,
     secret: bool,
+    part: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -110,7 +119,8 @@ impl<'a> Walker<'a> {
             if object.contains_key(name) {
                 continue;
             }
-            if node.get(name).is_none() {
+            let elsewhere = self.part && path.starts_with("spec") && !path.contains('[');
+            if node.get(name).is_none() && !elsewhere {
                 self.missing(node, name, &properties[name], path);
             }
             match self.stand_in(&properties[name]) {

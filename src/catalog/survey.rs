@@ -7,9 +7,11 @@
 use super::consumed::Reads;
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS, check_count, fold_case, utf8_path};
 use super::git::{self, Place, Walk, corrupt};
+use super::include::{self, Library};
 use super::load::is_spec;
 use super::location::Location;
 use super::lockfile::lock_path;
+use super::source::Source;
 use super::{Diagnostic, diagnostic, load, yaml};
 use crate::model::catalog::{Catalog, CatalogSource};
 use crate::model::name::ImageName;
@@ -39,7 +41,7 @@ struct Entry {
 pub struct Mentions {
     /// The names of its images.
     pub names: Vec<String>,
-    /// The scripts and pictures that they name.
+    /// The scripts and pictures that they name, and the files that they include.
     pub files: Vec<String>,
 }
 
@@ -77,9 +79,11 @@ impl Survey {
         self.entries.keys().map(String::as_str).filter(|path| is_spec(path))
     }
 
-    /// The files that every spec may depend on: settings, policies, runners.
+    /// The files that every spec may depend on: settings, policies, runners. Profiles count for
+    /// the specs that include them.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str).filter(|path| !path.starts_with("specs/"))
+        let of_images = |path: &str| path.starts_with("specs/") || path.starts_with("profiles/");
+        self.entries.keys().map(String::as_str).filter(move |path| !of_images(path))
     }
 
     /// Whether there are policies. What they say may depend on the day, on published releases
@@ -169,14 +173,16 @@ impl Survey {
     ) -> Result<(Option<Catalog>, Vec<Diagnostic>)> {
         let (mut paths, mut overlays): (BTreeSet<String>, BTreeSet<&str>) = Default::default();
         paths.extend(self.shared().map(str::to_owned));
+        let mut own: BTreeSet<&str> = BTreeSet::new();
         for (path, mentions) in specs {
+            own.insert(path);
             paths.insert(path.to_owned());
             paths.extend(mentions.files.iter().cloned());
             paths.extend(mentions.names.iter().map(|name| format!("specs/{name}.lock.yaml")));
             overlays.extend(mentions.names.iter().map(String::as_str));
         }
         let files = self.read(paths.iter().map(String::as_str), overlays)?;
-        Ok(load::check_some(&files))
+        Ok(load::check_some(&files, &own))
     }
 
     /// Checks what belongs to none of the catalog's images, and what needs all of them: `claimed`
@@ -209,13 +215,30 @@ impl Survey {
         for path in paths {
             // One file at a time: all of them together may be more than a catalog may hold.
             let mut walk = Walk { repository: &repository, location, files: Files::new(self.source.clone()) };
-            if let Some(entry) = self.entries.get(path) {
-                walk.blob(path, entry.kind, entry.id)?;
-            }
-            let text = walk.files.get(path).and_then(|file| std::str::from_utf8(&file.bytes).ok());
-            found.push(text.map(mentions).unwrap_or_default());
+            let included = self.included(path, &mut walk)?;
+            let mut mentions = mentions(&walk.files, path);
+            mentions.files.extend(included);
+            found.push(mentions);
         }
         Ok(found)
+    }
+
+    /// Reads a spec and everything that it includes; gives the paths of the latter, also of
+    /// those that are not there.
+    fn included(&self, path: &str, walk: &mut Walk<'_>) -> Result<BTreeSet<String>> {
+        let mut waiting = vec![path.to_owned()];
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        while let Some(next) = waiting.pop() {
+            let Some(entry) = self.entries.get(&next) else { continue };
+            walk.blob(&next, entry.kind, entry.id)?;
+            let text = walk.files.get(&next).and_then(|file| std::str::from_utf8(&file.bytes).ok());
+            for target in text.map(|text| include::all_targets(&next, text)).unwrap_or_default() {
+                if target != path && seen.len() < include::MOST_FILES && seen.insert(target.clone()) {
+                    waiting.push(target);
+                }
+            }
+        }
+        Ok(seen)
     }
 }
 
@@ -227,11 +250,16 @@ fn letter(kind: FileKind) -> char {
     }
 }
 
-/// What the text of a spec file mentions; nothing of what cannot be read.
-pub fn mentions(text: &str) -> Mentions {
+/// What a spec file mentions, put together with what it includes; nothing of what cannot be read.
+pub fn mentions(files: &Files, path: &str) -> Mentions {
     let mut found = Mentions::default();
+    let file = files.get(path).and_then(|file| std::str::from_utf8(&file.bytes).ok());
+    let Some(text) = file else { return found };
     let (documents, _) = yaml::parse(text);
-    for document in &documents {
+    let source = Source::new(path, text, &documents);
+    let mut library = Library::new(files);
+    for own in &documents {
+        let document = &library.compose(&source, own).node;
         let spec = document.get("spec");
         let name = document.get("metadata").and_then(|m| m.get("name")).and_then(yaml::Node::text);
         found.names.extend(name.map(str::to_owned));

@@ -9,7 +9,7 @@ use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError,
 use std::collections::HashMap;
 
 /// The most nodes that one file may have, aliases counted as what they stand for.
-const MOST_NODES: usize = 20_000;
+pub const MOST_NODES: usize = 20_000;
 /// The deepest nesting.
 const DEEPEST: usize = 40;
 
@@ -24,6 +24,8 @@ pub struct Mark {
     pub length: u32,
     /// The line on which it ends.
     pub last_line: u32,
+    /// Which of the texts that a document was put together from; 0 is its own file.
+    pub part: u16,
 }
 
 /// A value with its place.
@@ -96,6 +98,24 @@ impl Node {
             Value::List(items) => items.get(index),
             _ => None,
         }
+    }
+
+    /// Says of this node and everything in it that it came from another text.
+    pub fn stamp(&mut self, part: u16) {
+        self.mark.part = part;
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.stamp(part)),
+            Value::Mapping(entries) => entries.iter_mut().for_each(|(key, node)| {
+                key.mark.part = part;
+                node.stamp(part);
+            }),
+            _ => {}
+        }
+    }
+
+    /// How many values this node is made of; a key counts as one.
+    pub fn size(&self) -> usize {
+        size(self)
     }
 
     /// The text, if this is one.
@@ -304,7 +324,7 @@ impl Builder {
     fn syntax(&self, error: &ScanError) -> Fault {
         let marker = error.marker();
         let line = self.line(marker);
-        let mark = Mark { line, column: number(marker.col()) + 1, length: 1, last_line: line };
+        let mark = Mark { line, column: number(marker.col()) + 1, length: 1, last_line: line, part: 0 };
         let hint = "Check indentation, colons and quotes on this line and the one before it.";
         Fault { syntax: true, ..fault(mark, format!("not valid YAML: {}", error.info()), hint) }
     }
@@ -321,6 +341,7 @@ impl Builder {
             column: number(span.start.col()) + 1,
             length: number(length).max(1),
             last_line: self.line(&span.end),
+            part: 0,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct ImageDocument {
     pub spec: OsImage,
     /// Where it stands: `specs/edge-gateway.yaml:12`.
     pub place: String,
+    /// The fields whose values came from elsewhere, each with the place that set it.
+    pub origins: BTreeMap<String, String>,
     /// `specs/NAME.lock.yaml`, if there is one.
     pub lock: Option<Lock>,
     /// `specs/overlays/NAME/`, sorted by path.

@@ -18,6 +18,7 @@ pub mod observed;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod profile;
 pub mod rebuild;
 pub mod recipe;
 pub mod release;

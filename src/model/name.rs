@@ -113,6 +113,14 @@ checked_name! {
 }
 
 checked_name! {
+    /// What people call a profile: `edge-iot`.
+    ProfileName, "profile name",
+    "use 1 to 63 lower-case letters, digits and inner hyphens",
+    "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    |t| is_label(t, 63)
+}
+
+checked_name! {
     /// What people call a signing key: `2027`, `release-a`.
     KeyName, "key name",
     "use 1 to 32 lower-case letters, digits and inner hyphens",

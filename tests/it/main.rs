@@ -14,6 +14,7 @@ mod outputs;
 mod pipeline;
 mod plans;
 mod policies;
+mod profiles;
 mod rebuild;
 mod release;
 mod remembered;

@@ -48,6 +48,7 @@ pub use storage::{
 pub use verify::{BootMode, Verify};
 
 use super::name::{ChannelName, ImageName, SuiteName};
+use super::profile::SecurityLevel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +107,9 @@ pub struct OsSpec {
     pub base: Base,
     /// The distribution's suite: `bookworm`.
     pub suite: SuiteName,
+    /// How far the image is closed: values that it starts from, below all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_level: Option<SecurityLevel>,
     /// The processor architecture.
     #[serde(default)]
     pub architecture: Architecture,
