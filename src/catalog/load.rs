@@ -11,13 +11,13 @@ use super::schema::{Kind, schema};
 use super::shape::{self, ShapeFault};
 use super::source::Source;
 use super::yaml::{self, Mark, Node};
-use crate::model::ErrorCode;
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
 use crate::model::policy::Policy;
 use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
 use crate::model::spec::{API_VERSION, OsImage};
+use crate::model::{ErrorCode, Result as Outcome};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +35,19 @@ pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
 /// file and line.
 pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
     check_with(files, &BTreeMap::new(), None)
+}
+
+/// The settings of a catalog, by themselves.
+///
+/// # Errors
+/// Class *spec* if they are not in order.
+pub fn settings(files: &Files) -> Outcome<Settings> {
+    let mut alone = Files::new(files.source.clone());
+    if let Some(file) = files.get(SETTINGS) {
+        alone.add(SETTINGS, file.kind, Arc::clone(&file.bytes))?;
+    }
+    let catalog = load(&alone).map_err(|found| diagnostic::failure(&found))?;
+    Ok(catalog.settings)
 }
 
 /// As [`check`], for the images of some spec files of a catalog; other files are there to be

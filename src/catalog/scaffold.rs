@@ -1,7 +1,8 @@
 //! The files of a new catalog and the text of a new spec: what `init` and `new` write.
 
 use super::schema::{Kind, schema_text};
-use crate::model::name::{ChannelName, ImageName, SuiteName};
+use crate::model::name::{ChannelName, ImageName, ProfileName, SuiteName};
+use crate::model::profile::SecurityLevel;
 use crate::model::settings::Mirror;
 use std::fmt::Write as _;
 
@@ -15,32 +16,50 @@ pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> 
         text("specs/hello.yaml", first),
         text(Kind::OsImage.schema_path(), schema_text(Kind::OsImage)),
         text(Kind::Settings.schema_path(), schema_text(Kind::Settings)),
+        text(Kind::Profile.schema_path(), schema_text(Kind::Profile)),
         text(Kind::Policy.schema_path(), schema_text(Kind::Policy)),
+        text("profiles/README.md", NOTE_PROFILES.to_owned()),
         text("policies/README.md", NOTE_POLICIES.to_owned()),
         text("runners/README.md", NOTE_RUNNERS.to_owned()),
         text(".gitignore", ".bootwright/\nreleases/\n*.key\n".to_owned()),
     ]
 }
 
+const NOTE_PROFILES: &str = "# Profiles\n\nParts of images stand here, one document of kind `Profile` in each `NAME.yaml`; a spec takes\none in with `include: [profiles/NAME.yaml]`. One that no image includes is an error.\n";
 const NOTE_POLICIES: &str = "# Policies\n\nRules for specs, locks, image content and releases stand here, one document of kind\n`Policy` in each `NAME.yaml`. They can only make things stricter, and one that cannot be\nread makes `check`, `plan` and `reconcile` refuse.\n";
 const NOTE_RUNNERS: &str = "# Runners\n\nHosts that may take work will stand here. Nothing reads them yet, so `bootwright\ncheck` refuses any other file in this folder. Builds run on the host that reconciles.\n";
 
 fn first_spec() -> String {
     // Both names are constants of this file.
     match ("hello".parse(), "bookworm".parse(), "edge".parse()) {
-        (Ok(name), Ok(suite), Ok(channel)) => new_spec(&name, &suite, &channel),
+        (Ok(name), Ok(suite), Ok(channel)) => new_spec(&name, &suite, &channel, &Parts::default()),
         _ => String::new(),
     }
 }
 
+/// What a new spec starts from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The profiles that it includes.
+    pub profiles: Vec<ProfileName>,
+    /// Its security level; a firewall of its own when absent.
+    pub security: Option<SecurityLevel>,
+}
+
 /// The text of a new spec of a small Debian system, with comments.
-pub fn new_spec(name: &ImageName, suite: &SuiteName, channel: &ChannelName) -> String {
+pub fn new_spec(name: &ImageName, suite: &SuiteName, channel: &ChannelName, parts: &Parts) -> String {
     let channel = quoted(channel.as_str());
+    let paths: Vec<String> = parts.profiles.iter().map(|name| format!("profiles/{name}.yaml")).collect();
+    let include = if paths.is_empty() { String::new() } else { format!("include: [{}]\n", paths.join(", ")) };
+    let security = match parts.security {
+        Some(level) => format!("  securityLevel: {}\n", level.as_str()),
+        None => "  securityFeatures:\n    firewall: {backend: nftables, policy: deny}\n".to_owned(),
+    };
     format!(
         "# yaml-language-server: $schema=schema/os-image.json
 apiVersion: bootwright/v1
 kind: OsImage
-metadata:
+{include}metadata:
   name: {name}
   description: A small Debian system
 spec:
@@ -59,9 +78,7 @@ spec:
   #     - name: admin
   #       sudo: true
   #       sshKeys: [\"ssh-ed25519 AAAA… you@example.org\"]
-  securityFeatures:
-    firewall: {{backend: nftables, policy: deny}}
-  verify:                    # what the image has to show before anything trusts it
+{security}  verify:                    # what the image has to show before anything trusts it
     boot: [bios, uefi]
     dwellSeconds: 5
     units: [nftables.service]
@@ -122,7 +139,7 @@ build:
 }
 
 /// A text as YAML: JSON strings are YAML, and nothing in them can end them early.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'/')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
         && !matches!(
@@ -170,9 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn a_spec_of_parts() {
+        let profile = "apiVersion: bootwright/v1\nkind: Profile\nmetadata: {name: a}\nspec: {paused: true}\n";
+        let parts = Parts { profiles: vec!["a".parse().unwrap()], security: Some(SecurityLevel::Minimal) };
+        let (name, suite, channel) =
+            ("x".parse().unwrap(), "bookworm".parse().unwrap(), "edge".parse().unwrap());
+        let text = new_spec(&name, &suite, &channel, &parts);
+        let files = [("specs/x.yaml", text.as_str()), ("profiles/a.yaml", profile)];
+        let catalog = load(&files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
+        let spec = &catalog.images[&name].spec.spec;
+        assert!(spec.paused && spec.security_features.firewall.is_some());
+    }
+
+    #[test]
     fn names_that_look_like_something_else() {
         for name in ["on", "no", "true", "null", "1234", "0x1f", "1e3", "007"] {
-            let text = new_spec(&name.parse().unwrap(), &"bookworm".parse().unwrap(), &"no".parse().unwrap());
+            let (suite, channel) = ("bookworm".parse().unwrap(), "no".parse().unwrap());
+            let text = new_spec(&name.parse().unwrap(), &suite, &channel, &Parts::default());
             let catalog = load(&[("specs/x.yaml".to_owned(), text.into_bytes())]);
             assert_eq!(catalog.images.keys().next().unwrap().as_str(), name);
         }

@@ -2,7 +2,8 @@
 
 use crate::build::cache::kind::{Kind, TABLE};
 use crate::model::age::Age;
-use crate::model::name::{KeyName, SuiteName};
+use crate::model::name::{KeyName, ProfileName, SuiteName};
+use crate::model::profile::SecurityLevel;
 use crate::model::signing::Moment;
 use crate::model::spec::{Base, BootMode, Output, Size};
 use crate::model::{ChannelName, ImageName};
@@ -96,6 +97,8 @@ pub enum Command {
     New(NewArgs),
     /// Say everything that is wrong with the catalog, in one go
     Check,
+    /// Say how the values of an image came about: what it includes, its security level, defaults
+    Explain(ExplainArgs),
     /// Resolve packages with the distribution's own tools and write the locks
     Lock(LockArgs),
     /// Say what would be done, and why; change nothing
@@ -149,6 +152,23 @@ pub struct NewArgs {
     /// The distribution's suite, such as bookworm
     #[arg(long)]
     pub suite: Option<SuiteName>,
+    /// Include profiles/NAME.yaml; several are laid over one another
+    #[arg(long = "profile", value_name = "NAME")]
+    pub profiles: Vec<ProfileName>,
+    /// Start from a security level
+    #[arg(long, value_name = "LEVEL", value_parser = level_parser())]
+    pub security: Option<SecurityLevel>,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Put this image together and show each value with the line that set it
+    #[arg(long, value_name = "NAME", required = true)]
+    pub resolved: ImageName,
+    /// Only this field and what is in it, such as spec.packages
+    #[arg(long, value_name = "FIELD")]
+    pub origin: Option<String>,
 }
 
 /// Arguments of `lock`.
@@ -511,6 +531,10 @@ fn kind_parser() -> impl TypedValueParser<Value = Kind> {
 fn base_parser() -> impl TypedValueParser<Value = Base> {
     use Base::{Alpine, Arch, Debian, Fedora, Gentoo, Opensuse, Ubuntu, Void};
     named(&[Arch, Debian, Ubuntu, Alpine, Fedora, Opensuse, Void, Gentoo], Base::as_str)
+}
+
+fn level_parser() -> impl TypedValueParser<Value = SecurityLevel> {
+    named(&SecurityLevel::ALL, SecurityLevel::as_str)
 }
 
 fn output_parser() -> impl TypedValueParser<Value = Output> {

@@ -1,23 +1,24 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, KeyCommand, LockArgs, NewArgs,
-    OutputFormat, PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, KeyCommand,
+    LockArgs, NewArgs, OutputFormat, PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
 use super::progress::Progress;
 use super::render;
 use super::terminal::Palette;
+use crate::catalog::scaffold::Parts;
 use crate::model::plan::Status;
 use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
-    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
-    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
-    PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
-    VerifyRequest, WatchRequest,
+    self, BootRequest, CatalogRef, CheckRequest, Context, ExplainRequest, FetchRequest, InitRequest,
+    KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest,
+    PromoteRequest, PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest,
+    ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -71,6 +72,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Init(args) => init(args, context, answers),
         Command::New(args) => new(args, &global, context, answers),
         Command::Check => check(&global, context, answers),
+        Command::Explain(args) => explain(args, &global, context, answers),
         Command::Lock(args) => lock(args, &global, context, answers),
         Command::Plan(args) => plan(args, &global, context, answers),
         Command::Reconcile(args) => reconcile(args, &global, context, answers),
@@ -97,8 +99,9 @@ fn init(args: InitArgs, context: &Context, answers: &Answers) -> Result<Exit> {
 }
 
 fn new(args: NewArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let parts = Parts { profiles: args.profiles, security: args.security };
     let request =
-        NewRequest { catalog: catalog(global), name: args.name, base: args.base, suite: args.suite };
+        NewRequest { catalog: catalog(global), name: args.name, base: args.base, suite: args.suite, parts };
     let report = ops::new(context, request)?;
     answers.give(&report, render::catalog::new)?;
     Ok(Exit::Ok)
@@ -108,6 +111,17 @@ fn check(global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Ex
     let report = ops::check(context, CheckRequest { catalog: catalog(global) })?;
     answers.give(&report, render::catalog::check)?;
     Ok(if report.problems.is_empty() { Exit::Ok } else { Exit::Spec })
+}
+
+fn explain(args: ExplainArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let part = args.origin.is_some();
+    let request = ExplainRequest { catalog: catalog(global), image: args.resolved, field: args.origin };
+    let report = ops::explain(context, request)?;
+    answers.give(&report, |report, palette| match part {
+        true => render::explain::origins(report, palette),
+        false => render::explain::document(report),
+    })?;
+    Ok(Exit::Ok)
 }
 
 fn lock(args: LockArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {

@@ -136,6 +136,9 @@ pub enum Reason {
         from: String,
         /// The desired value, short.
         to: String,
+        /// The places that set it, if that is not the image's own file: `profiles/edge.yaml:7`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<String>,
     },
     /// A package differs between the published lock and the desired one.
     ChangedPackage {

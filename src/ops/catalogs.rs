@@ -140,7 +140,7 @@ fn make_key(context: &Context, dir: &Path) -> Result<SigningKey> {
 /// Class *spec* if the image exists already.
 pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
     let (location, _) = locate(context, &request.catalog)?;
-    let Location::WorkTree(dir) = location else {
+    let Location::WorkTree(dir) = &location else {
         return Err(Failure::spec("a spec can be added to a working tree only")
             .hint("Clone the catalog and run this in it."));
     };
@@ -149,15 +149,15 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
             .code(crate::model::ErrorCode::Compat)
             .hint("Debian can; leave --base out."));
     }
-    let workspace = Workspace::open(context, &request.catalog)?;
-    if workspace.catalog.images.contains_key(&request.name) {
+    let mut files = catalog::read(&location, &clones(context))?;
+    if catalog::resolved(&files, &request.name).is_ok() {
         return Err(Failure::spec(format!("the catalog has an image {} already", request.name)));
     }
     let suite = match request.suite {
         Some(suite) => suite,
         None => SUITE.parse().map_err(|e| Failure::bug(format!("{e}")))?,
     };
-    let channel = match workspace.settings().channels.first() {
+    let channel = match catalog::settings(&files)?.channels.first() {
         Some(channel) => channel.clone(),
         None => "edge".parse().map_err(|e| Failure::bug(format!("{e}")))?,
     };
@@ -166,7 +166,11 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
     if to.exists() {
         return Err(Failure::spec(format!("{path} is there already")));
     }
-    write_atomic(&to, scaffold::new_spec(&request.name, &suite, &channel).as_bytes(), 0o644)?;
+    let text = scaffold::new_spec(&request.name, &suite, &channel, &request.parts);
+    files.add(&path, catalog::files::FileKind::Regular, text.clone().into_bytes())?;
+    // A profile that is not there, or a level that cannot be built: nothing is written then.
+    catalog::load(&files).map_err(|found| diagnostic::failure(&found))?;
+    write_atomic(&to, text.as_bytes(), 0o644)?;
     Ok(NewReport { name: request.name, path })
 }
 

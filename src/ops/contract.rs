@@ -196,6 +196,8 @@ pub struct NewRequest {
     pub base: Base,
     /// Its suite; the host's own or the distribution's stable one when absent.
     pub suite: Option<SuiteName>,
+    /// What it starts from.
+    pub parts: crate::catalog::scaffold::Parts,
 }
 
 /// What `new` made.

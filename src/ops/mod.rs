@@ -10,6 +10,7 @@ mod catalogs;
 mod context;
 mod contract;
 pub mod doctor;
+mod explaining;
 mod judging;
 mod keys;
 mod pruning;
@@ -34,6 +35,7 @@ pub use contract::{
     VerifyTarget, WatchRequest,
 };
 pub use doctor::doctor;
+pub use explaining::{ExplainReport, ExplainRequest, explain};
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,

@@ -237,5 +237,5 @@ fn date(epoch: i64) -> String {
 
 fn field(field: &str, from: &str, to: &str) -> Reason {
     let (from, to) = short_pair(from, to);
-    Reason::ChangedField { field: field.to_owned(), from, to }
+    Reason::ChangedField { field: field.to_owned(), from, to, origin: None }
 }

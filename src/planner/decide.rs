@@ -3,6 +3,7 @@
 use super::changes::{self, Published};
 use super::freshness;
 use super::inputs::{Desired, Failures, History, Inputs, Wanted, request_digest};
+use super::origins;
 use super::retry;
 use crate::model::lock::LockRequest;
 use crate::model::name::RuleName;
@@ -277,6 +278,7 @@ impl Image<'_> {
                 lock: current.lock.as_ref(),
             };
             let mut reasons = changes::differences(&published, resolved);
+            origins::name(&mut reasons, &self.desired.origins);
             // What its repair cures is said there.
             if !self.is_mended(&current.version) {
                 reasons.extend(defects(&current.defects));

@@ -48,6 +48,8 @@ pub struct Desired {
     pub lock_pinned: bool,
     /// The date of the commit that asks for it: the date in its version.
     pub commit_date: DateTime<Utc>,
+    /// The fields of its spec that other files set, each with the place.
+    pub origins: BTreeMap<String, String>,
     /// What it shall be.
     pub wanted: Wanted,
 }

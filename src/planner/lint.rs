@@ -135,7 +135,7 @@ fn reasons(step: &Step, say: &mut impl FnMut(&str)) {
         say("a reason is given twice");
     }
     for reason in &step.reasons {
-        if let Reason::ChangedField { field, from, to } = reason
+        if let Reason::ChangedField { field, from, to, .. } = reason
             && (from == to || field.is_empty())
         {
             say(&format!("field {field:?} is said to change from {from:?} to {to:?}"));

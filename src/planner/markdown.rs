@@ -164,6 +164,7 @@ mod tests {
                     field: format!("f{n}"),
                     from: subject.to_owned(),
                     to: "x".repeat(60),
+                    origin: None,
                 })
                 .collect(),
         };

@@ -10,6 +10,7 @@ mod freshness;
 mod inputs;
 mod lint;
 mod markdown;
+mod origins;
 pub mod policy;
 mod retry;
 pub mod schedule;

@@ -23,7 +23,7 @@ impl Differences {
             true => (from.to_owned(), format!("{to}, written as another type")),
             false => short_pair(from, to),
         };
-        self.0.push(Reason::ChangedField { field: field.to_owned(), from, to });
+        self.0.push(Reason::ChangedField { field: field.to_owned(), from, to, origin: None });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -169,7 +169,7 @@ mod tests {
         let mut found = Differences::default();
         compare("", old, new, &mut found);
         let text = |reason: Reason| match reason {
-            Reason::ChangedField { field, from, to } => format!("{field}: {from} -> {to}"),
+            Reason::ChangedField { field, from, to, .. } => format!("{field}: {from} -> {to}"),
             other => panic!("{other:?}"),
         };
         found.into_reasons().into_iter().map(text).collect()

@@ -31,7 +31,10 @@ pub(super) fn is_tricky(c: char) -> bool {
 pub(super) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NewSpec => "nothing is published for it yet".to_owned(),
-        Reason::ChangedField { field, from, to } => format!("{field}: {from} -> {to}"),
+        Reason::ChangedField { field, from, to, origin: None } => format!("{field}: {from} -> {to}"),
+        Reason::ChangedField { field, from, to, origin: Some(place) } => {
+            format!("{field}: {from} -> {to} (set at {place})")
+        }
         Reason::ChangedPackage { change } => format!("package {change}"),
         Reason::Defect { defect } => defect.to_string(),
         Reason::OtherDefect { version, defect } => format!("{version}: {defect}"),

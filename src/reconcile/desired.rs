@@ -61,6 +61,7 @@ fn desired(
         max_age_days: spec.freshness.max_age_days,
         lock_pinned: document.lock.is_some(),
         commit_date: commit.map_or_else(|| world.clock.now(), |c| c.date),
+        origins: document.origins.clone(),
         wanted: wanted(world, document, made, published)?,
     })
 }

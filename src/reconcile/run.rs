@@ -336,7 +336,7 @@ fn changes(world: &World<'_>, step: &Step) -> changelog::Inputs {
         .reasons
         .iter()
         .filter_map(|reason| match reason {
-            Reason::ChangedField { field, from, to } => Some(format!("{field}: {from} → {to}")),
+            Reason::ChangedField { field, from, to, .. } => Some(format!("{field}: {from} → {to}")),
             _ => None,
         })
         .collect();

@@ -16,10 +16,11 @@ use bootwright::release::keys;
 use bootwright::resolve;
 use std::path::{Path, PathBuf};
 
-const SETTINGS: &str = "apiVersion: bootwright/v1\nkind: Settings\nsigning: {key: keys/bootwright.key}\n";
-const IMAGES: [&str; 3] = ["edge", "lab", "core"];
+pub(crate) const SETTINGS: &str =
+    "apiVersion: bootwright/v1\nkind: Settings\nsigning: {key: keys/bootwright.key}\n";
+pub(crate) const IMAGES: [&str; 3] = ["edge", "lab", "core"];
 
-fn spec(name: &str) -> String {
+pub(crate) fn spec(name: &str) -> String {
     let labels = format!("  name: {name}\n  labels: {{of: {name}}}\n");
     format!(
         "{}  channel: stable\n  postInstall: {{scripts: [specs/{name}.sh]}}\n",
@@ -59,13 +60,21 @@ fn lock(image: &OsImage) -> Lock {
     }
 }
 
-struct World {
-    repo: Repository,
+pub(crate) struct World {
+    pub(crate) repo: Repository,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with(&[], spec)
+    }
+
+    /// A world with more files, and other specs.
+    pub(crate) fn with(files: &[(&str, &str)], spec: impl Fn(&str) -> String) -> Self {
         let world = Self { repo: Repository::new() };
+        for (path, text) in files {
+            world.repo.write(path, text);
+        }
         world.repo.write("bootwright.yaml", SETTINGS);
         world.repo.write(".gitignore", "/keys/\n/releases/\n/.bootwright/\n");
         for name in IMAGES {
@@ -86,7 +95,7 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.repo.path().join(name)
     }
 
@@ -102,22 +111,22 @@ impl World {
         ops::plan(&context, PlanRequest { catalog, only, force, deep }).map(|report| report.planned)
     }
 
-    fn plan(&self) -> Result<Planned> {
+    pub(crate) fn plan(&self) -> Result<Planned> {
         self.plan_only(&[], &[])
     }
 
     /// The images that the plan has steps for, and how many it speaks of.
-    fn steps(&self) -> (Vec<String>, usize) {
+    pub(crate) fn steps(&self) -> (Vec<String>, usize) {
         let planned = self.plan().unwrap_or_else(|f| panic!("{f} {:?}", f.details));
         let steps = planned.plan.steps.iter().map(|step| step.image.to_string()).collect();
         (steps, planned.report.len())
     }
 
-    fn nothing_to_do(&self, when: &str) {
+    pub(crate) fn nothing_to_do(&self, when: &str) {
         assert_eq!(self.steps(), (Vec::new(), IMAGES.len()), "{when}");
     }
 
-    fn memory(&self) -> PathBuf {
+    pub(crate) fn memory(&self) -> PathBuf {
         self.path(".bootwright/memory.json")
     }
 

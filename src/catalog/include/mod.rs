@@ -10,6 +10,9 @@ mod level;
 mod merge;
 mod path;
 mod preseed;
+mod resolved;
+
+pub use resolved::{Resolved, ResolvedValue, ValueOrigin, resolved};
 
 use super::files::{FileKind, Files};
 use super::load::{is_profile, is_spec};
@@ -19,6 +22,7 @@ use super::source::{Origin, Source, Text};
 use super::yaml::{self, Fault, Key, MOST_NODES, Mark, Node, Value};
 use crate::model::profile::SecurityLevel;
 use merge::Merge;
+use resolved::origin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -374,20 +378,13 @@ fn collect_origins(node: &Node, field: &str, source: &Source<'_>, found: &mut BT
             }
         }
         Value::List(items) if items.iter().any(|item| item.mark.part > 0) => {
-            let places: BTreeSet<String> = items.iter().map(|item| place(source, item.mark)).collect();
+            let places: BTreeSet<String> =
+                items.iter().map(|item| origin(source, item.mark).to_string()).collect();
             found.insert(field.to_owned(), places.into_iter().collect::<Vec<_>>().join(", "));
         }
-        _ if node.mark.part > 0 => drop(found.insert(field.to_owned(), place(source, node.mark))),
-        _ => {}
-    }
-}
-
-/// The place that set a value, in words.
-pub fn place(source: &Source<'_>, mark: Mark) -> String {
-    match source.origin(mark) {
-        Origin::Level(level, at) => {
-            format!("securityLevel: {} at {}:{}", level.as_str(), source.file_of(at), at.line)
+        _ if node.mark.part > 0 => {
+            drop(found.insert(field.to_owned(), origin(source, node.mark).to_string()))
         }
-        Origin::Own | Origin::Included(..) => format!("{}:{}", source.file_of(mark), mark.line),
+        _ => {}
     }
 }

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod catalog;
 pub mod doctor;
+pub mod explain;
 pub mod keys;
 pub mod plan;
 pub mod release;

@@ -208,6 +208,7 @@ impl World {
             max_age_days: text.max_age_days,
             lock_pinned: text.pinned,
             commit_date: midnight(text.commit),
+            origins: BTreeMap::new(),
             wanted,
         }
     }

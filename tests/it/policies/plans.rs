@@ -46,6 +46,7 @@ impl World {
                 schedule: None,
                 lock_pinned: true,
                 commit_date: now(),
+                origins: BTreeMap::new(),
                 wanted: Wanted::Recipe(Box::new(resolved.clone())),
             }],
             observed: Observed::default(),

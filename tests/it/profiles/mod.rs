@@ -1,7 +1,9 @@
 //! Images that are put together: what they include, and their security level.
 
 mod merged;
+mod plans;
 mod refused;
+mod resolved;
 
 use crate::catalog::{SPEC, in_memory};
 use bootwright::catalog::{self, Diagnostic, Severity, diagnostic};
