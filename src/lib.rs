@@ -13,6 +13,7 @@
 //! - [`planner`]: recipes × observed → plan and report; pure
 //! - [`effects`]: the only doors out: process, sandbox, fetch, files, clock
 //! - [`state`]: the database: runs, events, leases
+//! - [`intake`]: plain words → spec: the deterministic reader, and language models
 //! - [`build`]: lock, layers, configuration, ISO, OCI, root filesystem archive
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
@@ -31,6 +32,7 @@ pub mod build;
 pub mod catalog;
 pub mod cli;
 pub mod effects;
+pub mod intake;
 pub mod model;
 pub mod ops;
 pub mod planner;

@@ -139,7 +139,7 @@ build:
 }
 
 /// A text as YAML: JSON strings are YAML, and nothing in them can end them early.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'/')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
         && !matches!(

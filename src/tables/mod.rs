@@ -4,6 +4,7 @@
 //! in a table is the distribution's own; a table only translates, it is no list of what
 //! may be installed.
 
+pub mod keywords;
 mod tools;
 
 pub use tools::tool_package;

@@ -15,6 +15,7 @@ mod pipeline;
 mod plans;
 mod policies;
 mod profiles;
+mod prompts;
 mod rebuild;
 mod release;
 mod remembered;

@@ -1,0 +1,133 @@
+//! What people ask for in plain words, and the specs that they mean.
+//!
+//! The sentences of `prompts/*.yaml` are written as people ask in forums, not after the keyword
+//! table. `want` holds every field that comes from words; lists of objects in a short form
+//! (`allow 22/udp from NETWORK`, `/home 50GB`, `anna sudo`). `unread` holds what must not be
+//! understood, where that matters.
+
+use bootwright::intake::{self, Origin, Reading};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The share of sentences that have to be read fully right.
+const LEAST: f64 = 0.95;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sentence {
+    say: String,
+    want: Map<String, Value>,
+    #[serde(default)]
+    unread: Option<Vec<String>>,
+    /// Fields that contradict each other.
+    #[serde(default)]
+    clashes: Vec<String>,
+}
+
+fn sentences() -> Vec<(String, Sentence)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/prompts");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let sentences: Vec<Sentence> = serde_saphyr::from_str_with_options(&text, options)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        all.extend(sentences.into_iter().map(|sentence| (name.clone(), sentence)));
+    }
+    all
+}
+
+/// An entry of a list in its short form.
+fn brief(value: &Value) -> Value {
+    let Value::Object(map) = value else { return value.clone() };
+    if map.is_empty() {
+        return value.clone();
+    }
+    let text = |key: &str| map.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let short = if let (Some(action), Some(port)) = (text("action"), text("port")) {
+        let protocol = text("protocol").map(|p| format!("/{p}")).unwrap_or_default();
+        let source = text("source").map(|s| format!(" from {s}")).unwrap_or_default();
+        format!("{action} {port}{protocol}{source}")
+    } else if let (Some(mount), Some(size)) = (text("mount"), text("size")) {
+        format!("{mount} {size}")
+    } else if let (Some(name), Some(model)) = (text("name"), text("model")) {
+        format!("{name} {model}")
+    } else {
+        let sudo = if map.get("sudo") == Some(&Value::from(true)) { " sudo" } else { "" };
+        format!("{}{sudo}", text("name").unwrap_or_default())
+    };
+    Value::from(short)
+}
+
+fn found(reading: &Reading) -> BTreeMap<String, Value> {
+    let mut fields: BTreeMap<String, Value> = BTreeMap::new();
+    for said in reading.fields.iter().filter(|said| said.origin == Origin::Words) {
+        if said.list {
+            let list = fields.entry(said.path.clone()).or_insert_with(|| Value::Array(Vec::new()));
+            list.as_array_mut().unwrap().push(brief(&said.value));
+        } else {
+            fields.insert(said.path.clone(), said.value.clone());
+        }
+    }
+    fields
+}
+
+/// What is wrong with the reading of a sentence.
+fn wrong(sentence: &Sentence) -> Vec<String> {
+    let reading = intake::reading(&sentence.say);
+    let found = found(&reading);
+    let mut wrong = Vec::new();
+    for (path, value) in &sentence.want {
+        match found.get(path) {
+            Some(other) if other == value => {}
+            other => wrong.push(format!("{path}: wanted {value}, found {}", other.unwrap_or(&Value::Null))),
+        }
+    }
+    for (path, value) in found.iter().filter(|(path, _)| !sentence.want.contains_key(*path)) {
+        wrong.push(format!("{path}: not wanted, found {value}"));
+    }
+    if let Some(unread) = &sentence.unread {
+        let words: Vec<&str> = reading.unread.iter().map(|u| &sentence.say[u.span.clone()]).collect();
+        if words != *unread {
+            wrong.push(format!("not understood: wanted {unread:?}, found {words:?}"));
+        }
+    }
+    let clashes: Vec<&str> = reading.clashes.iter().map(|clash| clash.path.as_str()).collect();
+    if clashes != sentence.clashes {
+        wrong.push(format!("contradictions: wanted {:?}, found {clashes:?}", sentence.clashes));
+    }
+    wrong
+}
+
+#[test]
+fn sentences_are_understood() {
+    let sentences = sentences();
+    let mut right: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut report = String::new();
+    for (file, sentence) in &sentences {
+        let wrong = wrong(sentence);
+        let count = right.entry(file).or_default();
+        count.1 += 1;
+        count.0 += usize::from(wrong.is_empty());
+        if !wrong.is_empty() {
+            report.push_str(&format!("{file}: {:?}\n", sentence.say));
+            wrong.iter().for_each(|line| report.push_str(&format!("    {line}\n")));
+        }
+    }
+    let all: usize = right.values().map(|count| count.0).sum();
+    #[allow(clippy::cast_precision_loss, reason = "a share")]
+    let share = all as f64 / sentences.len() as f64;
+    println!(
+        "{report}\n{all} of {} sentences are read fully right ({:.1} %): {right:?}",
+        sentences.len(),
+        share * 100.0
+    );
+    assert!(sentences.len() >= 150, "only {} sentences", sentences.len());
+    assert!(share >= LEAST, "{report}\nonly {:.1} % are read fully right", share * 100.0);
+}
