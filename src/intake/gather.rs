@@ -295,7 +295,8 @@ impl Gatherer<'_> {
     fn mere_presence(&mut self) {
         let fields = std::mem::take(&mut self.reading.fields);
         let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
-        let (mere, mut kept): (Vec<Said>, Vec<Said>) = fields.into_iter().partition(|said| empty(&said.value));
+        let (mere, mut kept): (Vec<Said>, Vec<Said>) =
+            fields.into_iter().partition(|said| empty(&said.value));
         for said in mere {
             let branch = format!("{}.", said.path);
             match kept.iter_mut().find(|other| other.path.starts_with(&branch)) {
