@@ -7,6 +7,7 @@
 use bootwright::build::apt;
 use bootwright::build::index::{Chosen, Release, Stanzas};
 use bootwright::catalog::{self, Files, Location, diagnostic, files::FileKind};
+use bootwright::intake;
 use bootwright::model::catalog::CatalogSource;
 use bootwright::model::{Digest, probe};
 use bootwright::planner::Schedule;
@@ -41,9 +42,22 @@ const SERIAL: &[u8] = b"GNU GRUB\r\n\x1b[2J[    0.000000] Linux version 6.1.0\r\
 const PROBE: &[u8] = b"BOOTWRIGHT begin facts 00112233445566778899aabbccddeeff 1111\nstate running\nlisten tcp 00000000:0016\nBOOTWRIGHT end facts 00112233445566778899aabbccddeeff 1\n";
 const QMP: &[u8] = b"{\"QMP\":{}}\n{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n{\"return\":{},\"id\":1}\n{\"error\":{\"desc\":\"no\"},\"id\":2}\n";
 
+const PROMPTS: &[&[u8]] = &[
+    b"Arch-based, hyprland, security-hardened, with docker and pytorch",
+    b"Debian 12, no desktop, docker or podman; ports 80, 443 and udp 51820 open from 10.0.0.0/8, ssh on port 2222",
+    b"user anna with sudo, host name edge-01, call it lab-box, in Berlin, german keyboard, 20 GB root, swap 4GB",
+    b"restic every night at 2:30 to s3://backups/x, keep 7 daily and 4 weekly. Actually borg. Ban for 10 minutes after 3 tries",
+    b"- btrfs\n- hourly snapshots, keep 24\n1. iso under 700 MB\n2. neither gnome nor kde; I've been using ubuntu 24.04",
+];
+const ANSWER: &[u8] = br#"```json
+{"apiVersion":"bootwright/v1","kind":"OsImage","metadata":{"name":"web"},"spec":{"base":"debian","suite":"bookworm","packages":{"servers":["nginx"]},"securityFeatures":{"firewall":{"rules":[{"action":"allow","port":80}]}}}}
+```"#;
+
 /// All parsers.
 pub const TARGETS: &[Target] = &[
     Target { name: "spec", run: spec, seeds: &[SPEC] },
+    Target { name: "prompt", run: prompt, seeds: PROMPTS },
+    Target { name: "answer", run: answer, seeds: &[ANSWER] },
     Target { name: "settings", run: settings, seeds: &[SETTINGS] },
     Target { name: "lock", run: lock, seeds: &[LOCK] },
     Target { name: "location", run: location, seeds: &[b"ssh://git@host/path#main", b"git@host:path", b"dir@v1.2", b"https://u:p@h/x#refs/tags/v1"] },
@@ -84,6 +98,43 @@ fn spec(data: &[u8]) {
     let mut files = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
     if files.add("specs/edge.yaml", FileKind::Regular, data.to_vec()).is_ok() {
         catalog::survey::mentions(&files, "specs/edge.yaml");
+    }
+}
+
+/// Whatever is asked for, the document that comes out has no fault in its form.
+fn prompt(data: &[u8]) {
+    let prompt = text(data);
+    let reading = intake::reading(&prompt);
+    let spans = reading.fields.iter().flat_map(|said| &said.words);
+    for span in spans.chain(reading.unread.iter().map(|unread| &unread.span)) {
+        assert!(prompt.get(span.clone()).is_some(), "words that are not in the prompt");
+    }
+    let _ = intake::clashes(&prompt, &reading);
+    let Ok(document) = intake::document(&prompt, &reading, None) else { panic!("no document") };
+    well_formed(&document);
+}
+
+/// Whatever a model answers, it is refused or becomes a document that is read as what it is.
+fn answer(data: &[u8]) {
+    if let Ok(answer) = intake::answer::take(&text(data), "debian with nginx", "m", None) {
+        let mut files = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
+        if files.add("specs/x.yaml", FileKind::Regular, answer.document.text.clone().into_bytes()).is_ok() {
+            let (_, found) = catalog::check(&files);
+            assert!(!found.iter().any(|d| d.code.as_str() == "PARSE_ERROR"), "{}", answer.document.text);
+        }
+    }
+}
+
+fn well_formed(document: &intake::Document) {
+    let Ok(findings) = intake::findings(document, None) else { panic!("not checked") };
+    for finding in findings {
+        let form = ["PARSE_ERROR", "INTERNAL"].contains(&finding.code.as_str())
+            || finding.message.starts_with("unknown field")
+            || finding.message.contains(" has no `")
+            || finding.message.contains("should be")
+            || finding.message.contains("is not a value of")
+            || finding.message.contains("cannot be read");
+        assert!(!form, "{}: {} in\n{}", finding.code.as_str(), finding.message, document.text);
     }
 }
 

@@ -38,6 +38,7 @@ pub use files::Files;
 pub use git::{head, read};
 pub use include::{Resolved, ResolvedValue, ValueOrigin, resolved};
 pub use load::{at_field, at_setting, check, load, settings};
+pub use load::{at_field, at_setting, check, check_some, load};
 pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
 pub use place::{diagnostic_of, locate};

@@ -95,6 +95,8 @@ pub enum Command {
     Init(InitArgs),
     /// Add a spec to the catalog
     New(NewArgs),
+    /// Make a spec of plain words: "Debian 12 with nginx, ports 80 and 443 open"
+    Prompt(PromptArgs),
     /// Say everything that is wrong with the catalog, in one go
     Check,
     /// Say how the values of an image came about: what it includes, its security level, defaults
@@ -169,6 +171,40 @@ pub struct ExplainArgs {
     /// Only this field and what is in it, such as spec.packages
     #[arg(long, value_name = "FIELD")]
     pub origin: Option<String>,
+}
+
+/// Arguments of `prompt`.
+#[derive(Clone, Debug, Args)]
+pub struct PromptArgs {
+    /// What the image shall be, in plain words; `-` reads it from stdin
+    #[arg(value_name = "WORDS", required = true, num_args = 1..)]
+    pub words: Vec<String>,
+    /// Put the spec into the catalog, as specs/NAME.yaml
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub write: Option<ImageName>,
+    /// The image's name; taken from the words without it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<ImageName>,
+    /// With --write: also over a file that is there, and with errors in it
+    #[arg(long, requires = "write")]
+    pub force: bool,
+    /// Exit with an error if something was not understood or cannot be
+    #[arg(long)]
+    pub strict: bool,
+    /// Who reads the words; a language model where BOOTWRIGHT_LLM_URL and _MODEL name one
+    #[arg(long, value_enum, default_value_t = ReaderChoice::Any, value_name = "READER")]
+    pub reader: ReaderChoice,
+}
+
+/// Who reads a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReaderChoice {
+    /// The language model where one is set up, else the keyword table.
+    Any,
+    /// The keyword table.
+    Words,
+    /// The language model.
+    Model,
 }
 
 /// Arguments of `lock`.

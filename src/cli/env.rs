@@ -1,8 +1,9 @@
 //! The only place that reads the environment.
 
 use crate::effects::point::{self, Stop};
+use crate::intake::Kind;
 use crate::model::{Failure, Result};
-use crate::ops::{Identity, Secret};
+use crate::ops::{Identity, LanguageModel, Secret};
 use std::fs::File;
 
 /// What a window needs to find its display.
@@ -19,6 +20,9 @@ pub struct Environment {
     pub identity: Option<Identity>,
     /// `BOOTWRIGHT_REGISTRY_USER` and `BOOTWRIGHT_REGISTRY_PASSWORD`: who pushes OCI images.
     pub registry: Option<(String, Secret)>,
+    /// `BOOTWRIGHT_LLM_URL`, `BOOTWRIGHT_LLM_MODEL`, `BOOTWRIGHT_LLM_KEY`, `BOOTWRIGHT_LLM_KIND`:
+    /// the language model that reads prompts.
+    pub model: Option<LanguageModel>,
     /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
     pub display: Vec<(String, String)>,
     /// `OFFLINE_ONLY` is set and says yes: nothing may be asked of the network.
@@ -93,6 +97,7 @@ impl Environment {
             identity,
             registry: get("BOOTWRIGHT_REGISTRY_USER")
                 .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
+            model: model(&get),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             offline: get("OFFLINE_ONLY").is_some_and(|value| says_yes(&value)),
             log_filter: get("BOOTWRIGHT_LOG"),
@@ -103,6 +108,18 @@ impl Environment {
             },
         }
     }
+}
+
+/// Without a kind: a key is what only services of the other kind ask for.
+fn model(get: &impl Fn(&str) -> Option<String>) -> Option<LanguageModel> {
+    let key = get("BOOTWRIGHT_LLM_KEY").map(Secret::new);
+    let kind = match get("BOOTWRIGHT_LLM_KIND").as_deref().map(str::trim) {
+        Some("ollama") => Kind::Ollama,
+        Some(_) => Kind::OpenAi,
+        None if key.is_some() => Kind::OpenAi,
+        None => Kind::Ollama,
+    };
+    Some(LanguageModel { kind, url: get("BOOTWRIGHT_LLM_URL")?, model: get("BOOTWRIGHT_LLM_MODEL")?, key })
 }
 
 /// Whether the value of a switch means on. What is no clear no is a yes: who sets
@@ -135,6 +152,21 @@ mod tests {
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
         ];
         assert_eq!(with(&all).identity, Some(Identity::Token(Secret::new("mine"))));
+    }
+
+    #[test]
+    fn a_model_needs_an_address_and_a_name() {
+        let (url, name) = (("BOOTWRIGHT_LLM_URL", "http://127.0.0.1:1"), ("BOOTWRIGHT_LLM_MODEL", "m"));
+        let key = ("BOOTWRIGHT_LLM_KEY", "sk-canary");
+        assert!(with(&[url]).model.is_none() && with(&[name, key]).model.is_none());
+        assert_eq!(with(&[url, name]).model.unwrap().kind, Kind::Ollama);
+        let model = with(&[url, name, key]).model.unwrap();
+        assert_eq!(model.kind, Kind::OpenAi);
+        assert!(!format!("{model:?}").contains("canary"));
+        assert_eq!(
+            with(&[url, name, key, ("BOOTWRIGHT_LLM_KIND", "ollama")]).model.unwrap().kind,
+            Kind::Ollama
+        );
     }
 
     #[test]

@@ -102,6 +102,7 @@ impl Session {
             passphrase: self.environment.passphrase.clone(),
             identity: self.environment.identity.clone(),
             registry: self.environment.registry.clone(),
+            model: self.environment.model.clone(),
             offline: cli.global.offline || self.environment.offline,
         };
         let answers = run::Answers {

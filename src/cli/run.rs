@@ -3,6 +3,8 @@
 use super::args::{
     BootArgs, CacheCommand, Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, KeyCommand,
     LockArgs, NewArgs, OutputFormat, PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, KeyCommand, LockArgs, NewArgs,
+    OutputFormat, PlanArgs, PromptArgs, ReaderChoice, RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -19,10 +21,14 @@ use crate::ops::{
     KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest,
     PromoteRequest, PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest,
     ReleaseShowRequest, VerifyRequest, WatchRequest,
+    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
+    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
+    PromptReader, PromptRequest, PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest,
+    ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// Where answers go: stdout, as text or JSON.
@@ -71,6 +77,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
     match cli.command {
         Command::Init(args) => init(args, context, answers),
         Command::New(args) => new(args, &global, context, answers),
+        Command::Prompt(args) => prompt(args, &global, context, answers),
         Command::Check => check(&global, context, answers),
         Command::Explain(args) => explain(args, &global, context, answers),
         Command::Lock(args) => lock(args, &global, context, answers),
@@ -105,6 +112,41 @@ fn new(args: NewArgs, global: &GlobalArgs, context: &Context, answers: &Answers)
     let report = ops::new(context, request)?;
     answers.give(&report, render::catalog::new)?;
     Ok(Exit::Ok)
+}
+
+fn prompt(args: PromptArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let prompt = match args.words.as_slice() {
+        [dash] if dash == "-" => from_stdin()?,
+        words => words.join(" "),
+    };
+    let request = PromptRequest {
+        catalog: catalog(global),
+        prompt,
+        write: args.write.is_some(),
+        name: args.write.or(args.name),
+        force: args.force,
+        reader: match args.reader {
+            ReaderChoice::Any => PromptReader::Any,
+            ReaderChoice::Words => PromptReader::Words,
+            ReaderChoice::Model => PromptReader::Model,
+        },
+    };
+    let report = ops::prompt(context, request)?;
+    answers.give(&report, render::prompt::prompt)?;
+    Ok(if args.strict && !report.is_clean() { Exit::Spec } else { Exit::Ok })
+}
+
+/// One byte more than a prompt may have is enough to refuse it.
+fn from_stdin() -> Result<String> {
+    let mut text = Vec::new();
+    let most = crate::intake::LONGEST_PROMPT as u64 + 1;
+    let read = std::io::stdin().lock().take(most).read_to_end(&mut text);
+    read.map_err(|e| Failure::io("reading the prompt from stdin", &e))?;
+    String::from_utf8(text).map_err(|_| {
+        Failure::spec("the prompt is not in UTF-8")
+            .code(crate::model::ErrorCode::Parse)
+            .hint("Send it as UTF-8.")
+    })
 }
 
 fn check(global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {

@@ -214,7 +214,8 @@ fn put(map: &mut Map<String, Value>, path: &str, value: Value, list: bool) {
 /// Words in a comment are cut to this many characters.
 const LONGEST_COMMENT: usize = 80;
 
-fn text(value: &Value, fields: &[Field]) -> String {
+/// The document as YAML, with a comment behind each line.
+pub(super) fn text(value: &Value, fields: &[Field]) -> String {
     let mut text = String::from("# yaml-language-server: $schema=schema/os-image.json\n");
     let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for field in fields {
@@ -270,20 +271,20 @@ fn write_map(
             comments.get(&below).map(|words| format!("  # {}", words.join(", "))).unwrap_or_default();
         match &map[key] {
             Value::Object(child) if child.is_empty() => {
-                let _ = writeln!(text, "{indent}{key}: {{}}{comment}");
+                let _ = writeln!(text, "{indent}{}: {{}}{comment}", quoted(key));
             }
             child @ Value::Object(_) => {
-                let _ = writeln!(text, "{indent}{key}:");
+                let _ = writeln!(text, "{indent}{}:", quoted(key));
                 write_map(text, child, &below, depth + 1, comments);
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
-                let _ = writeln!(text, "{indent}{key}:{comment}");
+                let _ = writeln!(text, "{indent}{}:{comment}", quoted(key));
                 for item in items {
                     let _ = writeln!(text, "{indent}- {}", flow(item));
                 }
             }
             other => {
-                let _ = writeln!(text, "{indent}{key}: {}{comment}", flow(other));
+                let _ = writeln!(text, "{indent}{}: {}{comment}", quoted(key), flow(other));
             }
         }
     }

@@ -151,6 +151,24 @@ impl Gatherer<'_> {
             }
         }
         self.entries = rest;
+        self.same_user();
+    }
+
+    /// "users anna and bob, anna with sudo" are two accounts.
+    fn same_user(&mut self) {
+        let mut entries: Vec<Entry> = Vec::new();
+        for entry in std::mem::take(&mut self.entries) {
+            let name = entry.value.get("name").cloned();
+            let same =
+                |other: &&mut Entry| other.path == entry.path && other.value.get("name") == name.as_ref();
+            let known = if entry.path == "defaults.users" { entries.iter_mut().find(same) } else { None };
+            match known {
+                Some(known) if entry.value.get("sudo").is_some() => known.value = entry.value,
+                Some(_) => {}
+                None => entries.push(entry),
+            }
+        }
+        self.entries = entries;
     }
 
     fn resolve(&mut self) {
@@ -229,14 +247,18 @@ impl Gatherer<'_> {
             }
             let branch = wish.keyword.and_then(|k| k.clears.as_deref()).map(|b| format!("{b}."));
             let values: Vec<(String, Value)> = wish.set.iter().chain(&wish.add).cloned().collect();
-            let has_not = !wish.not.is_empty();
+            // "bookworm, not trixie" says nothing against Debian, which both are.
+            let is_said = |(path, value): &(String, Value)| {
+                self.reading.fields.iter().any(|said| said.path == *path && said.value == *value)
+            };
+            let all_said = wish.not.is_empty() && values.iter().all(is_said);
             let span = self.words(at);
             let mut kept = Vec::new();
             let fields = std::mem::take(&mut self.reading.fields);
             for (said, marks) in fields.into_iter().zip(std::mem::take(&mut self.marks_of)) {
                 let below = branch.as_ref().is_some_and(|b| said.path.starts_with(b.as_str()));
                 let same =
-                    !has_not && values.iter().any(|(path, value)| *path == said.path && *value == said.value);
+                    all_said && values.iter().any(|(path, value)| *path == said.path && *value == said.value);
                 if !below && !same {
                     kept.push((said, marks));
                     continue;
@@ -324,7 +346,10 @@ impl Gatherer<'_> {
                 _ => None,
             };
             let Some(hint) = hint else { continue };
-            let next_to = last_unread.is_some_and(|last: usize| last + 1 == at);
+            // "meaning of life" is one thing, not two.
+            let filler = |at: usize| matches!(self.marks[at].what, What::Filler(_));
+            let next_to =
+                last_unread.is_some_and(|last: usize| last + 1 == at || (last + 2 == at && filler(last + 1)));
             match self.reading.unread.last_mut() {
                 Some(last) if next_to && hint.is_none() && last.hint.is_none() => {
                     last.span.end = mark.span.end

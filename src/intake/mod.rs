@@ -8,11 +8,14 @@
 //! The reader is deterministic: a keyword table (`tables::keywords`), readers of numbers, times
 //! and names, and rules for how far a "no" reaches. It does no I/O. What it makes is read again
 //! by the room `catalog`, as every file of a catalog is: a prompt can ask for no more than a
-//! file can say. What is not understood is told, never guessed.
+//! file can say. A language model that is asked instead (`model`) can say less than that. What is not understood is told, never guessed.
 
+pub mod answer;
 mod document;
+mod findings;
 mod gather;
 mod marks;
+pub mod model;
 mod names;
 mod numbers;
 mod phrases;
@@ -20,8 +23,11 @@ mod ports;
 mod scope;
 mod times;
 mod tokens;
+mod wire;
 
-pub use document::{Document, Field, document};
+pub use document::{Document, Field, Words, document};
+pub use findings::{Finding, clashes, findings};
+pub use wire::Kind;
 
 use crate::model::{ErrorCode, Failure, Result};
 use serde::Serialize;

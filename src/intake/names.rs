@@ -7,6 +7,22 @@ use crate::model::ImageName;
 use crate::model::name::{ChannelName, HostName, UserName};
 use serde_json::json;
 
+/// Words behind "user" that are nobody's name.
+const NOBODY: [&str; 12] = [
+    "friendly",
+    "interface",
+    "space",
+    "mode",
+    "experience",
+    "namespaces",
+    "namespace",
+    "manual",
+    "guide",
+    "root",
+    "story",
+    "agent",
+];
+
 /// Words that may stand between "user" and its name.
 const BETWEEN: [&str; 12] =
     ["is", "called", "named", "name", "must", "be", "should", "will", "shall", "as", "the", "account"];
@@ -59,10 +75,7 @@ fn users(cursor: &Cursor<'_>, at: usize) -> Option<Taken> {
         .is_some_and(|t| cursor.text[..t.span.start].ends_with(['"', '\'', '“', '‘', '`', '«', '„']));
     let explicit = said || quoted || word == "username";
     let (mut end, first) = name::<UserName>(cursor, from, explicit)?;
-    if first.as_str() == "root" || (!quoted && is_filler(first.as_str()) && !(explicit && from + 1 == end)) {
-        return None;
-    }
-    if !quoted && is_filler(first.as_str()) {
+    if NOBODY.contains(&first.as_str()) || (!quoted && is_filler(first.as_str())) {
         return None;
     }
     let mut names = vec![first];

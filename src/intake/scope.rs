@@ -13,7 +13,7 @@ pub fn scope(marks: &mut [Mark]) {
     for at in 0..marks.len() {
         let What::Cue(cue, strong) = marks[at].what else { continue };
         match cue {
-            Cue::No if trailing(marks, at) => refuse_before(marks, at),
+            Cue::No if !strong && trailing(marks, at) => refuse_before(marks, at),
             Cue::No | Cue::Except => refuse_after(marks, at, strong || cue == Cue::Except),
             Cue::InsteadOf => refuse_next(marks, at),
             Cue::Refused => refuse_before(marks, at),

@@ -21,6 +21,8 @@ pub struct Context {
     pub identity: Option<Identity>,
     /// Who pushes OCI images, where `store.registry` is set: user and password.
     pub registry: Option<(String, Secret)>,
+    /// The language model that reads prompts, where the environment names one.
+    pub model: Option<super::LanguageModel>,
     /// Nothing may be asked of the network: what is not in the caches is missing.
     pub offline: bool,
 }

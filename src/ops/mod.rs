@@ -13,6 +13,7 @@ pub mod doctor;
 mod explaining;
 mod judging;
 mod keys;
+mod prompting;
 mod pruning;
 mod rebuilding;
 mod reconciling;
@@ -39,6 +40,9 @@ pub use explaining::{ExplainReport, ExplainRequest, explain};
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
+};
+pub use prompting::{
+    AskedModel, LanguageModel, NotUnderstood, PromptReader, PromptReport, PromptRequest, prompt,
 };
 pub use pruning::release_prune;
 pub use rebuilding::rebuild;

@@ -40,6 +40,7 @@ fn help_names_every_command() {
     for name in [
         "init",
         "new",
+        "prompt",
         "check",
         "lock",
         "plan",

@@ -15,6 +15,8 @@ mod pipeline;
 mod plans;
 mod policies;
 mod profiles;
+mod prompt_models;
+mod prompting;
 mod prompts;
 mod rebuild;
 mod release;

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod explain;
 pub mod keys;
 pub mod plan;
+pub mod prompt;
 pub mod release;
 
 use super::terminal::clean;
