@@ -6,6 +6,7 @@
 //! understood, where that matters.
 
 use bootwright::intake::{self, Origin, Reading};
+use bootwright::tables::keywords::all_keywords;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -130,4 +131,146 @@ fn sentences_are_understood() {
     );
     assert!(sentences.len() >= 150, "only {} sentences", sentences.len());
     assert!(share >= LEAST, "{report}\nonly {:.1} % are read fully right", share * 100.0);
+}
+
+/// What a document may never have wrong: its form.
+fn faults(prompt: &str) -> Vec<String> {
+    let reading = intake::reading(prompt);
+    let document = intake::document(prompt, &reading, None).unwrap();
+    let findings = intake::findings(&document, None).unwrap();
+    let form = ["unknown field", " has no `", "should be", "is not a value of", "cannot be read"];
+    let wrong = findings.iter().filter(|f| {
+        ["PARSE_ERROR", "INTERNAL"].contains(&f.code.as_str())
+            || form.iter().any(|words| f.message.contains(words))
+    });
+    wrong
+        .map(|f| format!("{prompt:?}: {}: {}", f.field.as_deref().unwrap_or("document"), f.message))
+        .collect()
+}
+
+/// Every field of the table is one of the spec, with a value that the spec takes.
+#[test]
+fn every_keyword_is_a_field_that_there_is() {
+    let mut wrong = Vec::new();
+    let mut ways = 0;
+    for keyword in all_keywords() {
+        let mut values = keyword
+            .set
+            .iter()
+            .chain(&keyword.not)
+            .map(|(path, value)| (path, value.clone(), false))
+            .collect::<Vec<_>>();
+        values.extend(
+            keyword
+                .add
+                .iter()
+                .flat_map(|(path, all)| all.iter().map(move |value| (path, value.clone(), true))),
+        );
+        let positive = intake::reading(&keyword.words[0]);
+        for (path, value, list) in values.into_iter().take(keyword.set.len()) {
+            let said = positive
+                .fields
+                .iter()
+                .any(|said| *said.path == *path && said.value == value && said.list == list);
+            let alone = ["backup.", "filesystem.swap."]
+                .iter()
+                .any(|branch| path.starts_with(branch) && path != "backup.tool");
+            if !said && !alone {
+                wrong.push(format!("{:?} does not give {path}", keyword.words[0]));
+            }
+        }
+        ways += keyword.words.len();
+        wrong.extend(faults(&format!("{}, 4 GB swap, borg", keyword.words[0])));
+        wrong.extend(faults(&format!("without {}", keyword.words[0])));
+    }
+    println!("{} keywords, {ways} ways to say them", all_keywords().len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every way to say a keyword is found as that keyword.
+#[test]
+fn every_way_to_say_it_is_found() {
+    let mut wrong = Vec::new();
+    for keyword in all_keywords().iter().filter(|k| !k.add.is_empty()) {
+        for words in &keyword.words {
+            let reading = intake::reading(words);
+            for (path, values) in &keyword.add {
+                for value in values {
+                    if !reading.fields.iter().any(|said| said.path == *path && said.value == *value) {
+                        wrong.push(format!("{words:?} does not give {value} in {path}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn sentences_become_documents_that_files_may_be() {
+    let wrong: Vec<String> = sentences().iter().flat_map(|(_, sentence)| faults(&sentence.say)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same prompt is always read in the same way.
+#[test]
+fn reading_is_deterministic() {
+    for (_, sentence) in sentences() {
+        assert_eq!(intake::reading(&sentence.say), intake::reading(&sentence.say));
+    }
+}
+
+/// Texts that are made to be slow take time in proportion to their length.
+#[test]
+fn time_grows_with_the_length_and_no_faster() {
+    for part in [
+        "docker, ",
+        "!a!",
+        "no docker, podman or ",
+        "80 and 443, ",
+        "frobnicator ",
+        "user u1 ",
+        "every ",
+        "without ",
+        "-",
+        "1. ",
+        "\n",
+        "is impossible docker ",
+    ] {
+        let time = |bytes: usize| {
+            let text = part.repeat(bytes / part.len() + 1);
+            let begun = std::time::Instant::now();
+            intake::reading(&text);
+            begun.elapsed().as_secs_f64()
+        };
+        let (short, long) = (time(20_000), time(160_000));
+        // Eight times the length; the square would be 64 times.
+        assert!(long < short * 32.0 + 0.5, "{part:?}: {short:.3} s, then {long:.3} s");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Any text becomes a document that the reader of files takes, and spans lie in the text.
+    #[test]
+    fn any_text_is_read(text in "\\PC{0,200}") {
+        let reading = intake::reading(&text);
+        for unread in &reading.unread {
+            proptest::prop_assert!(text.get(unread.span.clone()).is_some());
+        }
+        proptest::prop_assert_eq!(faults(&text), Vec::<String>::new());
+    }
+
+    /// So does any row of words that mean something.
+    #[test]
+    fn any_words_are_read(picks in proptest::collection::vec((0usize..10_000, 0usize..8), 0..12)) {
+        let joints = [", ", " and ", " or ", " no ", " without ", ". Actually ", " 80 ", " every night at 3 "];
+        let keywords = all_keywords();
+        let text: String = picks.iter().map(|(word, joint)| {
+            let keyword = &keywords[word % keywords.len()];
+            format!("{}{}", keyword.words[word % keyword.words.len()], joints[*joint])
+        }).collect();
+        proptest::prop_assert_eq!(faults(&text), Vec::<String>::new());
+    }
 }
