@@ -211,6 +211,8 @@ fn put(map: &mut Map<String, Value>, path: &str, value: Value, list: bool) {
     }
 }
 
+/// A field's comment shows so many of the words that it came from.
+const MOST_WORDS: usize = 4;
 /// Words in a comment are cut to this many characters.
 const LONGEST_COMMENT: usize = 80;
 
@@ -227,7 +229,10 @@ pub(super) fn text(value: &Value, fields: &[Field]) -> String {
 }
 
 fn comment(field: &Field) -> Vec<String> {
-    let words = field.words.iter().map(|words| format!("“{}”", one_line(&words.text)));
+    let more = field.words.len().saturating_sub(MOST_WORDS);
+    let more = (more > 0).then(|| format!("{more} more"));
+    let words =
+        field.words.iter().take(MOST_WORDS).map(|words| format!("“{}”", one_line(&words.text))).chain(more);
     match &field.origin {
         Origin::Words => words.collect(),
         Origin::Follows(value) => vec![format!("goes with {value}")],

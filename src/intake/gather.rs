@@ -5,7 +5,7 @@ use super::scope::is_alternative;
 use super::{Clash, Note, Origin, Reading, Said, Unread};
 use crate::tables::keywords::{Cue, keywords};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 /// One value that somebody asks for.
@@ -102,6 +102,11 @@ impl Gatherer<'_> {
         let wishes: Vec<usize> = (0..self.marks.len())
             .filter(|at| self.wish(*at).is_some_and(|w| !w.set.is_empty() || !w.add.is_empty()))
             .collect();
+        let key = |wish: &Wish| format!("{:?}{:?}", wish.set, wish.add);
+        let mut said: HashMap<String, usize> = HashMap::new();
+        for wish in wishes.iter().filter(|at| !self.marks[**at].refused).filter_map(|at| self.wish(*at)) {
+            *said.entry(key(wish)).or_default() += 1;
+        }
         for pair in wishes.windows(2) {
             let (first, second) = (pair[0], pair[1]);
             let (Some(a), Some(b)) = (self.wish(first), self.wish(second)) else { continue };
@@ -112,11 +117,7 @@ impl Gatherer<'_> {
             if !is_alternative(self.marks, first, second) {
                 continue;
             }
-            let again = wishes.iter().any(|at| {
-                *at != second
-                    && !self.marks[*at].refused
-                    && self.wish(*at).is_some_and(|w| w.set == b.set && w.add == b.add)
-            });
+            let again = said.get(&key(b)).is_some_and(|count| *count > 1);
             let (kept, left) = if again { (second, first) } else { (first, second) };
             dropped.insert(left);
             let (kept, left) = (self.words(kept), self.words(left));
@@ -181,7 +182,7 @@ impl Gatherer<'_> {
             let span = self.words(entry.mark);
             let said = &mut self.reading.fields[at];
             if said.value == entry.value {
-                if !said.words.contains(&span) {
+                if said.words.last() != Some(&span) {
                     said.words.push(span);
                     self.marks_of[at].0.push(entry.mark);
                 }

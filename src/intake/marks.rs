@@ -102,6 +102,9 @@ pub enum Loose {
     Destination(String),
 }
 
+/// No name has more parts: `edge-gateway-01`.
+const LONGEST_RUN: usize = 32;
+
 /// A prompt's tokens, looked at from one place on.
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
@@ -156,11 +159,9 @@ impl<'a> Cursor<'a> {
 
     /// The end of the run of tokens that no blank parts.
     pub fn run_end(&self, at: usize) -> usize {
-        let mut end = at + 1;
-        while self.tokens.get(end).is_some_and(|t| t.joined.is_some()) {
-            end += 1;
-        }
-        end.min(self.tokens.len())
+        let most = (at + LONGEST_RUN).min(self.tokens.len());
+        let joined = |end: &usize| self.tokens[*end].joined.is_some();
+        at + 1 + (at + 1..most).take_while(joined).count()
     }
 
     /// The prompt's own text of a run of tokens.

@@ -142,7 +142,8 @@ fn refuse_before(marks: &mut [Mark], from: usize) {
 
 fn ignore_sentence(marks: &mut [Mark], from: usize) {
     for at in (0..from).rev() {
-        if is_stop(&marks[at]) {
+        // What stands before one that is ignored was ignored with it.
+        if is_stop(&marks[at]) || marks[at].ignored {
             break;
         }
         marks[at].ignored = true;

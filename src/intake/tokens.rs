@@ -127,7 +127,7 @@ impl Reader<'_> {
         // Longer ones would make the time grow with the square of the length.
         let rest = &rest[..rest.floor_char_boundary(LONGEST_PLACE)];
         let word =
-            rest.split(|c: char| c.is_whitespace() || ",;()\"'<>`".contains(c)).next().unwrap_or_default();
+            rest.split(|c: char| c.is_whitespace() || ",;!?()\"'<>`".contains(c)).next().unwrap_or_default();
         let word = word.trim_end_matches(['.', '!', '?', ':']);
         let scheme = word.split_once("://").is_some_and(|(scheme, after)| {
             !scheme.is_empty()
