@@ -103,7 +103,7 @@ pub fn document(prompt: &str, reading: &Reading, name: Option<&ImageName>) -> Re
     complete(&mut fields);
     let own = said_name.as_ref().and_then(|said| said.value.as_str()).and_then(|name| name.parse().ok());
     let (name, origin) = match (name, own) {
-        (Some(name), _) => (name.clone(), Origin::Default),
+        (Some(name), _) => (name.clone(), Origin::Given),
         (None, Some(own)) => (own, Origin::Words),
         (None, None) => (derived(&fields)?, Origin::Default),
     };
@@ -222,7 +222,9 @@ pub(super) fn text(value: &Value, fields: &[Field]) -> String {
     let mut comments: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for field in fields {
         let path = field.path.split('[').next().unwrap_or_default().to_owned();
-        comments.entry(path).or_default().extend(comment(field));
+        let of_line = comments.entry(path).or_default();
+        let more: Vec<String> = comment(field).into_iter().filter(|words| !of_line.contains(words)).collect();
+        of_line.extend(more);
     }
     write_map(&mut text, value, "", 0, &comments);
     text
@@ -236,6 +238,7 @@ fn comment(field: &Field) -> Vec<String> {
     match &field.origin {
         Origin::Words => words.collect(),
         Origin::Follows(value) => vec![format!("goes with {value}")],
+        Origin::Given => Vec::new(),
         Origin::Default => vec!["not said".to_owned()],
         Origin::Model(model) => vec![format!("from the model {}", one_line(model))],
     }
@@ -273,7 +276,7 @@ fn write_map(
         let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let indent = "  ".repeat(depth);
         let comment =
-            comments.get(&below).map(|words| format!("  # {}", words.join(", "))).unwrap_or_default();
+            comments.get(&below).filter(|words| !words.is_empty()).map(|words| format!("  # {}", words.join(", "))).unwrap_or_default();
         match &map[key] {
             Value::Object(child) if child.is_empty() => {
                 let _ = writeln!(text, "{indent}{}: {{}}{comment}", quoted(key));

@@ -75,6 +75,8 @@ pub enum Origin {
     Words,
     /// It goes with this value.
     Follows(String),
+    /// It was given beside the prompt.
+    Given,
     /// Nobody said anything.
     Default,
     /// This language model.
