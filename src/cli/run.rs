@@ -2,9 +2,8 @@
 
 use super::args::{
     BootArgs, CacheCommand, Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, KeyCommand,
-    LockArgs, NewArgs, OutputFormat, PlanArgs, RebuildArgs, ReconcileArgs, ReleaseCommand,
-    BootArgs, CacheCommand, Cli, Command, DoctorArgs, GlobalArgs, InitArgs, KeyCommand, LockArgs, NewArgs,
-    OutputFormat, PlanArgs, PromptArgs, ReaderChoice, RebuildArgs, ReconcileArgs, ReleaseCommand,
+    LockArgs, NewArgs, OutputFormat, PlanArgs, PromptArgs, ReaderChoice, RebuildArgs, ReconcileArgs,
+    ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -19,12 +18,8 @@ use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, Context, ExplainRequest, FetchRequest, InitRequest,
     KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest,
-    PromoteRequest, PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest,
-    ReleaseShowRequest, VerifyRequest, WatchRequest,
-    self, BootRequest, CatalogRef, CheckRequest, Context, FetchRequest, InitRequest, KeyListRequest,
-    KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest, PromoteRequest,
-    PromptReader, PromptRequest, PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest,
-    ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
+    PromoteRequest, PromptReader, PromptRequest, PruneRequest, RebuildRequest, ReconcileReport,
+    ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;

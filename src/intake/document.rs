@@ -275,8 +275,11 @@ fn write_map(
     for key in keys {
         let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let indent = "  ".repeat(depth);
-        let comment =
-            comments.get(&below).filter(|words| !words.is_empty()).map(|words| format!("  # {}", words.join(", "))).unwrap_or_default();
+        let comment = comments
+            .get(&below)
+            .filter(|words| !words.is_empty())
+            .map(|words| format!("  # {}", words.join(", ")))
+            .unwrap_or_default();
         match &map[key] {
             Value::Object(child) if child.is_empty() => {
                 let _ = writeln!(text, "{indent}{}: {{}}{comment}", quoted(key));

@@ -9,6 +9,7 @@ use crate::model::spec::OsImage;
 use crate::model::{ErrorCode, Result};
 use crate::resolve;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// One thing that is wrong with what a prompt asks for, or worth knowing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,7 +43,7 @@ pub fn findings(document: &Document, settings: Option<&[u8]>) -> Result<Vec<Find
     if let Some(settings) = settings {
         files.add("bootwright.yaml", FileKind::Regular, settings.to_vec())?;
     }
-    let (_, diagnostics) = check_some(&files);
+    let (_, diagnostics) = check_some(&files, &BTreeSet::from([path.as_str()]));
     let of_prompt = diagnostics.iter().filter(|d| d.file == path);
     let mut found: Vec<Finding> = of_prompt.map(|diagnostic| finding(document, diagnostic)).collect();
     if let Ok(image) = serde_json::from_value::<OsImage>(document.value.clone()) {
