@@ -42,6 +42,7 @@ const SERIAL: &[u8] = b"GNU GRUB\r\n\x1b[2J[    0.000000] Linux version 6.1.0\r\
 const PROBE: &[u8] = b"BOOTWRIGHT begin facts 00112233445566778899aabbccddeeff 1111\nstate running\nlisten tcp 00000000:0016\nBOOTWRIGHT end facts 00112233445566778899aabbccddeeff 1\n";
 const QMP: &[u8] = b"{\"QMP\":{}}\n{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}\n{\"return\":{},\"id\":1}\n{\"error\":{\"desc\":\"no\"},\"id\":2}\n";
 
+const MERGED: &[u8] = b"apiVersion: bootwright/v1\nkind: OsImage\ninclude: [profiles/p.yaml]\nmetadata: {name: edge}\nspec:\n  base: debian\n  suite: bookworm\n  securityLevel: minimal\n  packages: {utils: {add: [nano], remove: [vim]}}\n\0apiVersion: bootwright/v1\nkind: Profile\nmetadata: {name: p}\nspec:\n  packages: {utils: [vim, curl], servers: [nginx]}\n  securityFeatures: {ssh: {port: 2222}}\n";
 const PROMPTS: &[&[u8]] = &[
     b"Arch-based, hyprland, security-hardened, with docker and pytorch",
     b"Debian 12, no desktop, docker or podman; ports 80, 443 and udp 51820 open from 10.0.0.0/8, ssh on port 2222",
@@ -56,6 +57,7 @@ const ANSWER: &[u8] = br#"```json
 /// All parsers.
 pub const TARGETS: &[Target] = &[
     Target { name: "spec", run: spec, seeds: &[SPEC] },
+    Target { name: "merged", run: merged, seeds: &[MERGED] },
     Target { name: "prompt", run: prompt, seeds: PROMPTS },
     Target { name: "answer", run: answer, seeds: &[ANSWER] },
     Target { name: "settings", run: settings, seeds: &[SETTINGS] },
@@ -135,6 +137,23 @@ fn well_formed(document: &intake::Document) {
             || finding.message.contains("is not a value of")
             || finding.message.contains("cannot be read");
         assert!(!form, "{}: {} in\n{}", finding.code.as_str(), finding.message, document.text);
+    }
+}
+
+/// A spec and, behind a NUL, the profile that it includes.
+fn merged(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let (spec, profile) = (&data[..at], data.get(at + 1..).unwrap_or_default());
+    let mut files = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
+    for (path, bytes) in [("specs/edge.yaml", spec), ("profiles/p.yaml", profile)] {
+        if files.add(path, FileKind::Regular, bytes.to_vec()).is_err() {
+            return;
+        }
+    }
+    let (catalog, found) = catalog::check(&files);
+    diagnostic::render(&found, false);
+    for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
+        let _ = bootwright::resolve::check(&document.spec);
     }
 }
 
