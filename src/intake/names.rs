@@ -79,10 +79,11 @@ fn users(cursor: &Cursor<'_>, at: usize) -> Option<Taken> {
         return None;
     }
     let mut names = vec![first];
-    while word == "users" || word == "accounts" {
-        let joint = if cursor.is_mark(end, ',') { 1 } else { 0 };
+    let several = word == "users" || word == "accounts";
+    loop {
+        let joint = usize::from(cursor.is_mark(end, ','));
         let next = cursor.skip(end + joint, &["and"]);
-        if next == end {
+        if next == end || !several {
             break;
         }
         let Some((after, more)) = name::<UserName>(cursor, next, false) else { break };
@@ -92,8 +93,7 @@ fn users(cursor: &Cursor<'_>, at: usize) -> Option<Taken> {
     let what = names
         .into_iter()
         .map(|name| {
-            let mut wish = Wish::add("user", "defaults.users", json!({"name": name.as_str()}));
-            wish.set.clear();
+            let wish = Wish::add("user", "defaults.users", json!({"name": name.as_str()}));
             (None, What::Wish(Box::new(wish)))
         })
         .collect();

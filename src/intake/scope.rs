@@ -107,10 +107,10 @@ fn list_ends_with_or(marks: &[Mark], from: usize, strong: bool) -> bool {
 /// "instead of gnome": one thing, or the two of an "or".
 fn refuse_next(marks: &mut [Mark], from: usize) {
     let mut done = false;
-    for at in from + 1..marks.len() {
-        match marks[at].what {
+    for mark in &mut marks[from + 1..] {
+        match mark.what {
             What::Wish(_) if !done => {
-                marks[at].refused = true;
+                mark.refused = true;
                 done = true;
             }
             What::Cue(Cue::Or, _) if done => done = false,
@@ -175,15 +175,14 @@ fn as_before(marks: &mut [Mark], from: usize) {
 /// "I have been using Ubuntu": what somebody has is not yet what is wanted.
 fn tell_only(marks: &mut [Mark], from: usize) {
     let mut seen = false;
-    for at in from + 1..marks.len() {
-        match marks[at].what {
-            What::Wish(_) if ["distribution", "desktop"].contains(&category(&marks[at])) => {
-                marks[at].past = true;
+    for mark in &mut marks[from + 1..] {
+        match mark.what {
+            What::Wish(_) if ["distribution", "desktop"].contains(&category(mark)) => {
+                mark.past = true;
                 seen = true;
             }
-            What::Filler(_) => {}
-            What::Cue(Cue::And | Cue::Or, _) | What::Unread(_)
-                if !seen || matches!(marks[at].what, What::Cue(..)) => {}
+            What::Filler(_) | What::Cue(Cue::And | Cue::Or, _) => {}
+            What::Unread(_) if !seen => {}
             _ => break,
         }
     }
