@@ -92,7 +92,7 @@ pub async fn ask(
                 if wait > bounds.wait {
                     let message = format!("{}; it asks to wait {} s", failure.message, wait.as_secs());
                     return Err(
-                        Failure { message, ..failure }.hint("Try again then, or use `--reader words`.")
+                        Failure { message, ..*failure }.hint("Try again then, or use `--reader words`.")
                     );
                 }
                 tokio::select! {
@@ -101,7 +101,7 @@ pub async fn ask(
                 }
                 tries += 1;
             }
-            Err(retry) => return Err(retry.failure),
+            Err(retry) => return Err(*retry.failure),
         }
     }
 }
@@ -130,12 +130,12 @@ fn client(url: &Url, bounds: &Bounds) -> Result<reqwest::Client> {
 /// A failure, and after how long it may be tried again.
 struct Retry {
     after: Option<Duration>,
-    failure: Failure,
+    failure: Box<Failure>,
 }
 
 impl Retry {
     fn never(failure: Failure) -> Self {
-        Self { after: None, failure }
+        Self { after: None, failure: Box::new(failure) }
     }
 }
 
@@ -218,7 +218,7 @@ fn refused(status: StatusCode, wait: Option<Duration>, text: &str, key: Option<&
         None if busy || status.is_server_error() => Some(Duration::from_secs(1)),
         _ => None,
     };
-    Retry { after, failure }
+    Retry { after, failure: Box::new(failure) }
 }
 
 /// What a service says, on one line, without the key.
