@@ -39,8 +39,12 @@ fn main() -> ExitCode {
     println!("first prompt of a process, with table and schema: {:?}", begun.elapsed());
     let mut good = true;
     for (name, prompt) in [("one line", TYPICAL), ("a paragraph", PARAGRAPH)] {
-        let read = median(201, || drop(std::hint::black_box(intake::reading(prompt))));
-        let all = median(51, || drop(std::hint::black_box(whole(prompt))));
+        let read = median(201, || {
+            std::hint::black_box(intake::reading(prompt));
+        });
+        let all = median(51, || {
+            std::hint::black_box(whole(prompt));
+        });
         println!("{name} ({} bytes): read {read:?}, read and checked {all:?}", prompt.len());
         good &= all < MOST;
     }
@@ -53,7 +57,9 @@ fn main() -> ExitCode {
         ("numbers", "80 and 443, ".to_owned()),
     ] {
         let long = part.repeat(100_000 / part.len() + 1);
-        let read = median(5, || drop(std::hint::black_box(intake::reading(&long))));
+        let read = median(5, || {
+            std::hint::black_box(intake::reading(&long));
+        });
         println!("100 KB of {name}: read {read:?}");
         good &= read < MOST_LONG;
     }

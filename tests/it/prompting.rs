@@ -48,6 +48,17 @@ fn words_become_a_spec_and_each_line_says_from_which() {
     assert_eq!(told(&check).0, Some(0), "{:?}", told(&check));
 }
 
+/// The example of the documents is what is printed.
+#[test]
+fn the_documents_show_what_is_printed() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/prompts.md")).unwrap();
+    let example = text.split("$ bootwright prompt \"").nth(1).unwrap();
+    let (words, rest) = example.split_once("\"\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(folder.path(), &[words]);
+    assert_eq!((code, out.as_str()), (Some(0), rest.split("```").next().unwrap()));
+}
+
 #[test]
 fn strict_is_for_scripts() {
     let folder = tempfile::tempdir().unwrap();
