@@ -18,6 +18,7 @@ setup:
 
 setup-test: setup
 	@scripts/setup.sh .ci/packages-test.txt
+	@scripts/setup-tools.sh
 
 release: setup
 	cargo build --release $(CARGO_FLAGS)

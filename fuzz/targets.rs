@@ -6,13 +6,16 @@
 
 use bootwright::build::apt;
 use bootwright::build::index::{Chosen, Release, Stanzas};
+use bootwright::build::registry::answers;
 use bootwright::catalog::{self, Files, Location, diagnostic, files::FileKind};
 use bootwright::intake;
 use bootwright::model::catalog::CatalogSource;
 use bootwright::model::{Digest, probe};
 use bootwright::planner::Schedule;
 use bootwright::release::blockmap::BlockMap;
-use bootwright::release::{PublicKey, Signer, Trust, dsse, openpgp, provenance, store, sums};
+use bootwright::release::{
+    PublicKey, Signer, Trust, cosign, dsse, keyless, openpgp, provenance, store, sums,
+};
 use bootwright::verify::{picture, qmp, serial};
 use chrono::DateTime;
 
@@ -27,6 +30,9 @@ pub struct Target {
 }
 
 const SPEC: &[u8] = include_bytes!("../specs/edge-gateway.yaml");
+const POLICY: &[u8] = include_bytes!("../policies/house.yaml");
+const BUNDLE: &[u8] = include_bytes!("../src/release/fixtures/sums.sigstore.json");
+const TRUSTED_ROOT: &str = include_str!("../src/release/fixtures/trusted_root.json");
 const SETTINGS: &[u8] = include_bytes!("../bootwright.yaml");
 const LOCK: &[u8] = b"lockVersion: 1\nimage: edge\nrequest:\n  base: debian\n  suite: bookworm\n  architecture: x86_64\n  layers:\n  - {name: bootstrap, packages: [apt]}\nindexes:\n- {suite: bookworm, date: \"2026-09-05T10:00:00Z\", digest: \"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", keyring: \"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}\npackages:\n- {name: apt, version: 2.6.1, architecture: amd64, layer: bootstrap, suite: bookworm, size: 1379000, path: pool/main/a/apt/apt_2.6.1_amd64.deb, sha256: \"sha256:1111111111111111111111111111111111111111111111111111111111111111\"}\n";
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n-----END PUBLIC KEY-----\n";
@@ -35,6 +41,9 @@ const PACKAGES: &[u8] = b"Package: apt\nVersion: 2.6.1\nArchitecture: amd64\nSta
 const MANIFEST: &[u8] = br#"{"format":1,"image":"edge","version":"20260101-01234567","base":"debian","suite":"bookworm","architecture":"x86_64","recipe":"sha256:1111111111111111111111111111111111111111111111111111111111111111","lock":"sha256:1111111111111111111111111111111111111111111111111111111111111111","published":"2026-01-01T00:00:00Z","files":[{"name":"evidence/boot.log","role":"evidence","size":3,"sha256":"sha256:1111111111111111111111111111111111111111111111111111111111111111"}],"layers":[],"verification":[],"packageCount":1,"tool":"bootwright 0.1.0"}"#;
 const INDEX: &[u8] = br#"{"format":1,"serial":7,"updated":"2026-01-01T00:00:00Z","images":{"edge":{"channels":{"stable":"20260101-01234567"},"releases":[{"version":"20260101-01234567","recipe":"sha256:1111111111111111111111111111111111111111111111111111111111111111","manifest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","published":"2026-01-01T00:00:00Z"}]}}}"#;
 const ENVELOPE: &[u8] = br#"{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{"keyid":"00","sig":"MEUCIQDx"}]}"#;
+const REFERRERS: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":7,"artifactType":"application/spdx+json","annotations":{"a":"b"}}]}"#;
+const ATTACHMENT: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/spdx+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[{"mediaType":"application/spdx+json","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":7,"annotations":{"org.opencontainers.image.title":"sbom.spdx.json"}}],"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:2222222222222222222222222222222222222222222222222222222222222222","size":9}}"#;
+const COSIGN: &[u8] = br#"{"critical":{"identity":{"docker-reference":"r.example/team/gw"},"image":{"docker-manifest-digest":"sha256:2222222222222222222222222222222222222222222222222222222222222222"},"type":"cosign container image signature"},"optional":{"creator":"bootwright"}}"#;
 const SUMS: &[u8] = b"1111111111111111111111111111111111111111111111111111111111111111  a.iso\n2222222222222222222222222222222222222222222222222222222222222222 *evidence/b.log\n";
 const BMAP: &[u8] = b"<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    <ImageSize> 8192 </ImageSize>\n    <BlockSize> 4096 </BlockSize>\n    <BlocksCount> 2 </BlocksCount>\n    <MappedBlocksCount> 2 </MappedBlocksCount>\n    <ChecksumType> sha256 </ChecksumType>\n    <BmapFileChecksum> 0000000000000000000000000000000000000000000000000000000000000000 </BmapFileChecksum>\n    <BlockMap>\n        <Range chksum=\"1111111111111111111111111111111111111111111111111111111111111111\"> 0-1 </Range>\n    </BlockMap>\n</bmap>\n";
 const SOURCES: &[u8] = b"deb [arch=amd64 signed-by=/k.gpg] http://m.example/debian bookworm main\n\nTypes: deb\nURIs: http://m.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\nSigned-By: /k.gpg\n";
@@ -61,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "prompt", run: prompt, seeds: PROMPTS },
     Target { name: "answer", run: answer, seeds: &[ANSWER] },
     Target { name: "settings", run: settings, seeds: &[SETTINGS] },
+    Target { name: "policy", run: policy, seeds: &[POLICY] },
     Target { name: "lock", run: lock, seeds: &[LOCK] },
     Target { name: "location", run: location, seeds: &[b"ssh://git@host/path#main", b"git@host:path", b"dir@v1.2", b"https://u:p@h/x#refs/tags/v1"] },
     Target { name: "schedule", run: schedule, seeds: &[b"0 3 * * 1", b"*/15 0-6 1,15 JAN-MAR SUN", b"@daily", b"0 0 29 2 *"] },
@@ -70,6 +80,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "manifest", run: manifest, seeds: &[MANIFEST] },
     Target { name: "index", run: index, seeds: &[INDEX] },
     Target { name: "envelope", run: envelope, seeds: &[ENVELOPE] },
+    Target { name: "bundle", run: bundle, seeds: &[BUNDLE] },
+    Target { name: "trusted-root", run: trusted_root, seeds: &[TRUSTED_ROOT.as_bytes()] },
+    Target { name: "referrers", run: referrers, seeds: &[REFERRERS] },
+    Target { name: "attachment", run: attachment, seeds: &[ATTACHMENT, COSIGN] },
     Target { name: "sums", run: checksums, seeds: &[SUMS] },
     Target { name: "blockmap", run: block_map, seeds: &[BMAP] },
     Target { name: "keys", run: keys, seeds: &[KEY.as_bytes(), b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJjaXBoZXIiOnsibm9uY2UiOiIifX0=\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEZw==\n-----END PGP PUBLIC KEY BLOCK-----\n"] },
@@ -161,6 +175,10 @@ fn settings(data: &[u8]) {
     check("bootwright.yaml", data);
 }
 
+fn policy(data: &[u8]) {
+    check("policies/house.yaml", data);
+}
+
 fn lock(data: &[u8]) {
     let Ok(image) = "edge".parse() else { return };
     if let Ok(lock) = catalog::parse_lock("specs/edge.lock.yaml", &text(data), &image) {
@@ -222,6 +240,31 @@ fn envelope(data: &[u8]) {
     let trust = Trust::of(PublicKey::parse(KEY));
     assert!(provenance::read(data, &trust).is_err(), "nobody signed this");
     assert!(dsse::open("x", data, &trust).is_err(), "nobody signed this");
+}
+
+fn referrers(data: &[u8]) {
+    if let Ok(index) = answers::Index::parse(data) {
+        let again = answers::Index::parse(&index.write());
+        assert!(again.is_ok_and(|again| again == index), "an index is not what was written");
+    }
+}
+
+fn attachment(data: &[u8]) {
+    let _ = answers::Attached::parse(data);
+    let _ = cosign::subject(data);
+}
+
+fn bundle(data: &[u8]) {
+    let holds = |bytes: &[u8], identity: &str| {
+        keyless::verify(bytes, &text(data), TRUSTED_ROOT, identity, "https://issuer.example").is_ok()
+    };
+    let _ = holds(b"sums", "me");
+    assert!(!holds(b"others", "me") && !holds(b"sums", "you"), "a bundle holds for what nobody signed");
+}
+
+fn trusted_root(data: &[u8]) {
+    let bundle = String::from_utf8_lossy(BUNDLE);
+    let _ = keyless::verify(b"sums", &bundle, &text(data), "me", "https://issuer.example");
 }
 
 fn checksums(data: &[u8]) {

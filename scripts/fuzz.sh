@@ -9,9 +9,11 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
  -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
-fuzz=${FUZZ_BINARY:-$root/fuzz/target/debug/fuzz}
+# With a target of its own name: build scripts, which are no fuzzers, are compiled without them.
+host=$(rustc -vV | sed -n 's/^host: //p')
+fuzz=${FUZZ_BINARY:-$root/fuzz/target/$host/debug/fuzz}
 if [ -z "${FUZZ_BINARY:-}" ]; then
-    (cd "$root/fuzz" && cargo build --locked)
+    (cd "$root/fuzz" && cargo build --locked --target "$host")
 fi
 if [ $# -eq 0 ]; then
     set -- $(sed -n 's/^ *Target { name: "\([a-z-]*\)".*/\1/p; s/^ *name: "\([a-z-]*\)",$/\1/p' "$root/fuzz/targets.rs")

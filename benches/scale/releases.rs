@@ -100,6 +100,7 @@ fn release(
         commit: None,
         published,
         previous: None,
+        registry: None,
         files,
         layers: Vec::new(),
         verification: Vec::new(),

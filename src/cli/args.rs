@@ -365,8 +365,8 @@ pub struct ReleaseShowArgs {
 /// Arguments of `release verify`.
 #[derive(Clone, Debug, Args)]
 pub struct ReleaseVerifyArgs {
-    /// A release of the store, or a folder with its files (./NAME)
-    #[arg(value_name = "RELEASE|DIR")]
+    /// A release of the store, a folder with its files (./NAME), or an image in a registry
+    #[arg(value_name = "RELEASE|DIR|oci://IMAGE")]
     pub target: VerifyTarget,
     /// Whom to trust.
     #[command(flatten)]

@@ -346,6 +346,29 @@ fn is_range_from(response: &reqwest::Response, from: u64) -> bool {
     from > 0 && range.is_some_and(|range| range.starts_with(&format!("bytes {from}-")))
 }
 
+/// The body of an answer, of which no more than `limit` bytes are read.
+///
+/// # Errors
+/// *Untrusted* if it is longer; class *upstream* if it ends too early.
+pub async fn body(mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>> {
+    let too_long = || Failure::untrusted(format!("an answer is longer than {limit} bytes"));
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    let failed = |e: reqwest::Error| {
+        Failure::upstream(format!("an answer broke off: {}", chain(&e.without_url())))
+            .code(ErrorCode::Network)
+    };
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(too_long());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 /// An identity token for `audience` from the address that GitHub Actions names in
 /// `ACTIONS_ID_TOKEN_REQUEST_URL` (GitHub documentation, "OpenID Connect").
 ///

@@ -103,6 +103,11 @@ pub enum Defect {
         /// The file that should have one.
         file: String,
     },
+    /// The image in the registry, or what is attached to it there, is not what was pushed.
+    Registry {
+        /// What is wrong, with the image's reference.
+        how: String,
+    },
     /// A signature is there and no trusted key made it.
     BadSignature {
         /// The file that it signs.
@@ -157,6 +162,7 @@ impl std::fmt::Display for Defect {
             Self::BadSignature { file } => {
                 write!(f, "the signature of published file {file} was made by no trusted key")
             }
+            Self::Registry { how } => f.write_str(how),
             Self::RetiredKey { file, keys } => {
                 write!(f, "published file {file} is signed by a retired key: {}", keys.join("; "))
             }
@@ -177,7 +183,7 @@ impl Defect {
     /// The file that it is about; none when it is about all of them.
     pub fn file(&self) -> Option<&str> {
         match self {
-            Self::NoFolder => None,
+            Self::NoFolder | Self::Registry { .. } => None,
             Self::Missing { file }
             | Self::Truncated { file, .. }
             | Self::Orphaned { file }
@@ -194,7 +200,7 @@ impl Defect {
     /// download page that is gone, harms nobody.
     pub fn harms(&self) -> bool {
         match self {
-            Self::Orphaned { .. } => false,
+            Self::Orphaned { .. } | Self::Registry { .. } => false,
             Self::Missing { file } => file != "index.html",
             _ => !self.is_outlived(),
         }
@@ -229,6 +235,8 @@ pub enum Mend {
     },
     /// Take the release out of the index: nothing of it is left.
     Unlist,
+    /// Push the OCI image to the registry again, with what is attached to it.
+    Push,
 }
 
 impl std::fmt::Display for Mend {
@@ -239,6 +247,7 @@ impl std::fmt::Display for Mend {
             Self::Sign { file } => write!(f, "sign {file} again"),
             Self::Quarantine { file } => write!(f, "move {file} to quarantine"),
             Self::Unlist => write!(f, "take it out of the index"),
+            Self::Push => write!(f, "push its OCI image to the registry again"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a release store holds: manifests and the signed index.
 
 use super::artifact::{ArtifactKind, BuiltLayer};
+use super::attachment::RegistryImage;
 use super::catalog::Commit;
 use super::digest::Digest;
 use super::evidence::Evidence;
@@ -44,6 +45,9 @@ pub struct Manifest {
     /// The release that it followed on its channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Version>,
+    /// Where the OCI image was pushed to, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryImage>,
     /// All files of the release but this one, `SHA256SUMS` and the signatures, sorted by name.
     pub files: Vec<ReleaseFile>,
     /// The layers from bottom to top.

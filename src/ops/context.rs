@@ -1,5 +1,6 @@
 //! What every operation gets beside its request.
 
+use crate::build::registry::Credentials;
 use crate::effects::{Cancel, Clock};
 use crate::model::Emitter;
 use std::path::PathBuf;
@@ -25,6 +26,18 @@ pub struct Context {
     pub model: Option<super::LanguageModel>,
     /// Nothing may be asked of the network: what is not in the caches is missing.
     pub offline: bool,
+}
+
+impl Context {
+    /// Who asks a registry.
+    pub(super) fn registry_credentials(&self) -> Credentials {
+        match &self.registry {
+            Some((user, password)) => {
+                Credentials::Basic { user: user.clone(), password: password.reveal().to_owned() }
+            }
+            None => Credentials::Anonymous,
+        }
+    }
 }
 
 /// A text that is never shown: `Debug` hides it and it cannot be serialised.

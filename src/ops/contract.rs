@@ -125,11 +125,16 @@ pub enum VerifyTarget {
     Release(ReleaseRef),
     /// A folder with a release's files.
     Folder(PathBuf),
+    /// An image in a registry, by tag or digest: `registry.example/team/gw@sha256:…`.
+    Registry(String),
 }
 
 impl FromStr for VerifyTarget {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(image) = text.strip_prefix("oci://") {
+            return Ok(Self::Registry(image.to_owned()));
+        }
         Ok(text.parse().map_or_else(|_| Self::Folder(text.into()), Self::Release))
     }
 }

@@ -79,6 +79,10 @@ fn find(
             let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
             Ok((opened.store.folder(&release.image, &version), manifest, Target::Store(opened.store)))
         }
+        VerifyTarget::Registry(image) => {
+            Err(Failure::spec(format!("{image} is built again from its release"))
+                .hint("`bootwright release verify oci://…` says which release it is; name that."))
+        }
         VerifyTarget::Folder(folder) => {
             let folder = context.cwd.join(folder);
             let keys = match of_files(context, &request.keys, request.threshold)? {

@@ -5,7 +5,6 @@ use super::{
     Context, FailedImage, Identity, PlanReport, PlanRequest, PublishedImage, ReconcileReport,
     ReconcileRequest, RepairedRelease, WatchRequest,
 };
-use crate::build::registry::Credentials;
 use crate::effects::{Task, fetch};
 use crate::model::plan::{Action, Step};
 use crate::model::settings::Keyless;
@@ -184,15 +183,8 @@ pub(super) fn publishing(
         }
         _ => None,
     };
-    let credentials = match &context.registry {
-        Some((user, password)) => {
-            Credentials::Basic { user: user.clone(), password: password.reveal().to_owned() }
-        }
-        None => Credentials::Anonymous,
-    };
-    let registry = workspace.settings().store.registry.clone().map(|prefix| (prefix, credentials));
     let builder = workspace.settings().build.builder_id.clone();
-    Ok(Publishing { signers, keyless, registry, builder })
+    Ok(Publishing { signers, keyless, builder })
 }
 
 fn keyless_services(workspace: &Workspace, services: &Keyless) -> Keyless {

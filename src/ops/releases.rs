@@ -8,6 +8,7 @@ use super::{
     PromoteRequest, ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest,
     ReleaseWhich, SignatureFound, TrustCheck, VerifyReport, VerifyRequest, VerifyTarget,
 };
+use crate::build::registry;
 use crate::effects::Place;
 use crate::effects::files::digest_file;
 use crate::model::ArtifactKind;
@@ -17,7 +18,7 @@ use crate::model::{Failure, ImageName, Result, Version};
 use crate::reconcile::may_be_promoted;
 use crate::release::notices::Notices;
 use crate::release::store::{IndexMemory, check, fetch};
-use crate::release::{Store, Trust, rebuild};
+use crate::release::{Store, Trust, attached, rebuild};
 use std::path::PathBuf;
 
 /// No changelog is larger, in bytes.
@@ -205,6 +206,13 @@ pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<Verif
             let checked = opened.store.examine(&release.image, &version, &opened.keys)?;
             Ok(VerifyReport { image: release.image.clone(), version, checks: checks(&checked) })
         }
+        VerifyTarget::Registry(image) => {
+            let keys = match of_files(context, keys.files, keys.threshold)? {
+                Some(keys) => keys,
+                None => Workspace::open(context, &request.catalog)?.trust(context.clock.now())?,
+            };
+            verify_image(context, image, &keys)
+        }
         VerifyTarget::Folder(folder) => {
             let keys = match of_files(context, keys.files, keys.threshold)? {
                 Some(keys) => keys,
@@ -227,6 +235,26 @@ pub fn release_verify(context: &Context, request: VerifyRequest) -> Result<Verif
     }
 }
 
+/// Checks an image in a registry by what is attached to it there.
+fn verify_image(context: &Context, image: &str, keys: &Trust) -> Result<VerifyReport> {
+    if context.offline {
+        return Err(Failure::offline(format!("{image} cannot be looked at without network"))
+            .hint("Check the release in the store: `bootwright release verify IMAGE`."));
+    }
+    let credentials = context.registry_credentials();
+    let reading = registry::read(image, &attached::TYPES, &credentials, &context.cancel);
+    let found = runtime()?.block_on(reading)?;
+    let (manifest, checked) = attached::check(&found.digest, &found.attachments, keys)?;
+    let check = |check: attached::Check| TrustCheck {
+        file: check.file,
+        what: check.what.to_owned(),
+        passed: check.finding.is_ok(),
+        finding: check.finding.unwrap_or_else(|why| why),
+    };
+    let checks = checked.into_iter().map(check).collect();
+    Ok(VerifyReport { image: manifest.image, version: manifest.version, checks })
+}
+
 /// One check for every file and signature, and one for every defect of something that is no
 /// listed file.
 fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
@@ -236,6 +264,7 @@ fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
                 "digest"
             }
             Defect::Orphaned { .. } => "listed",
+            Defect::Registry { .. } => "registry",
             Defect::Unsigned { .. }
             | Defect::BadSignature { .. }
             | Defect::RetiredKey { .. }

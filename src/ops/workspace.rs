@@ -9,7 +9,7 @@ use crate::model::settings::{Mirror, Settings};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::planner::Schedule;
 use crate::reconcile::memory::Memory;
-use crate::reconcile::{Looking, Remembered, World, known};
+use crate::reconcile::{Looking, Registry, Remembered, World, known};
 use crate::release::{PublicKey, Store};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,7 +205,7 @@ impl Workspace {
         writes: bool,
         deep: bool,
     ) -> Result<World<'_>> {
-        let cache = Cache::open(&self.cache_folder())?;
+        let (cache, settings) = (Cache::open(&self.cache_folder())?, self.settings());
         let path = cache.root().join(STATE);
         let state = if writes || path.exists() {
             let state = runtime.block_on(State::open(&path))?;
@@ -223,6 +223,11 @@ impl Workspace {
             selected: self.select(only)?,
             forced: self.known(force)?,
             store: self.store(),
+            registry: settings
+                .store
+                .registry
+                .as_ref()
+                .map(|p| Registry::new(p, context.registry_credentials())),
             keys: self.trust(context.clock.now())?,
             mirrors: self.mirrors(),
             cache,

@@ -15,6 +15,7 @@ pub mod memory;
 mod needs;
 mod policies;
 pub mod rebuild;
+mod registry;
 mod rescue;
 mod run;
 mod settle;
@@ -23,16 +24,16 @@ mod settled;
 pub use policies::may_be_promoted;
 
 pub use looking::Looking;
+pub use registry::Registry;
 pub use settled::Remembered;
 
 use crate::build::cache::Cache;
-use crate::build::registry::Credentials;
 use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::lock::check_not_older;
 use crate::model::name::{ChannelName, ImageName, Version};
-use crate::model::observed::StoreFinding;
+use crate::model::observed::{Mend, StoreFinding};
 use crate::model::plan::{Action, Planned, Status, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
@@ -60,6 +61,8 @@ pub struct World<'a> {
     pub store: Store,
     /// Whose signatures count.
     pub keys: Trust,
+    /// Where OCI images are pushed to, if anywhere.
+    pub registry: Option<Registry>,
     /// Where builds keep what they make.
     pub cache: Cache,
     /// Where packages come from, keyrings by their place on this host.
@@ -86,8 +89,6 @@ pub struct Publishing {
     pub signers: Signers,
     /// Sigstore services and an identity token, where both are there.
     pub keyless: Option<(Keyless, String)>,
-    /// The repository prefix that OCI images are pushed below, and who pushes.
-    pub registry: Option<(String, Credentials)>,
     /// Who builds, as a URI for the provenance.
     pub builder: String,
 }
@@ -153,7 +154,9 @@ impl World<'_> {
             None => BTreeMap::new(),
         };
         let (settled, open) = self.settled(&history)?;
-        let observed = self.observe(&open)?;
+        let due = self.due_in_registry()?;
+        let mut observed = self.observe(&open)?;
+        self.look_at_registry(&mut observed, &due)?;
         let documents = self.documents(&open)?;
         let made = self.made_locks(&documents)?;
         let mut gathered = desired::gather(self, &documents, &observed, &made);
@@ -329,8 +332,15 @@ impl World<'_> {
             Action::Lock => Ok(Done::Nothing),
             Action::Repair { releases } => {
                 for release in releases {
-                    let (version, mends) = (&release.version, &release.mends);
-                    self.store.repair(image, version, mends, &publishing.signers, self.clock.now())?;
+                    let version = &release.version;
+                    let (push, mends): (Vec<_>, Vec<_>) =
+                        release.mends.iter().cloned().partition(|mend| *mend == Mend::Push);
+                    if !mends.is_empty() {
+                        self.store.repair(image, version, &mends, &publishing.signers, self.clock.now())?;
+                    }
+                    if !push.is_empty() {
+                        self.push_again(image, version, publishing)?;
+                    }
                 }
                 Ok(Done::Repaired(releases.iter().map(|r| r.version.clone()).collect()))
             }

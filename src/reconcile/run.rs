@@ -4,7 +4,6 @@ use super::heartbeat::{Heartbeat, LEASE};
 use super::journal::Journal;
 use super::{Publishing, World, evidence, rescue};
 use crate::build::cache::{Cache, Kind, lock_of};
-use crate::build::registry;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::effects::{Point, point};
 use crate::model::artifact::Built;
@@ -156,7 +155,7 @@ impl Steps<'_, '_> {
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
-        let publication = Publication {
+        let mut publication = Publication {
             recipe: resolved.recipe.clone(),
             lock: resolved.lock.clone(),
             lock_text: crate::catalog::lock_text(&resolved.lock).into_bytes(),
@@ -170,22 +169,21 @@ impl Steps<'_, '_> {
             changes: changes(world, step),
             builder: publishing.builder.clone(),
             invocation: Some(self.run.id.to_string()),
+            registry: None,
             started,
             published: world.clock.now(),
             not_reproducible: Vec::new(),
         };
         world.may_be_published(&publication, publishing)?;
         // Before the release: a registry that refuses fails the run, which is tried again.
-        self.push(&publication.artifacts, publishing)?;
-        match &publishing.keyless {
-            Some((services, token)) => world.runtime.block_on(world.store.publish_keyless(
-                publication,
-                &publishing.signers,
-                services,
-                token,
-            ))?,
-            None => world.store.publish(publication, &publishing.signers)?,
-        };
+        publication.registry =
+            world.push(&self.run.image, &self.run.version, &publication.artifacts, self.events())?;
+        let mut staged = world.store.stage(publication, &publishing.signers)?;
+        if let Some((services, token)) = &publishing.keyless {
+            world.runtime.block_on(staged.sign_keyless(services, token))?;
+        }
+        world.attach(staged.documents()?, publishing, self.events())?;
+        staged.publish()?;
         world.remember(&self.run.image, &self.run.version)?;
         // Published: the copies that were verified are not needed any more.
         remove_tree(&folder)?;
@@ -299,27 +297,6 @@ impl Steps<'_, '_> {
             }
             ArtifactKind::Disk => Err(Failure::bug("a disk image cannot be verified yet")),
         }
-    }
-
-    /// Pushes the verified OCI image, tagged with the version, where a registry is set.
-    fn push(&self, artifacts: &[VerifiedArtifact], publishing: &Publishing) -> Result<()> {
-        let Some((prefix, credentials)) = &publishing.registry else { return Ok(()) };
-        let world = self.world;
-        if world.offline {
-            return Err(Failure::offline(format!("the OCI image cannot be pushed to {prefix}"))
-                .hint("Publish with network, or remove store.registry from bootwright.yaml."));
-        }
-        for image in artifacts.iter().filter(|a| a.artifact().kind == ArtifactKind::OciArchive) {
-            let target = format!("{}/{}:{}", prefix.trim_end_matches('/'), self.run.image, self.run.version);
-            world.runtime.block_on(registry::push(
-                image.path(),
-                &target,
-                credentials,
-                self.events(),
-                &world.cancel,
-            ))?;
-        }
-        Ok(())
     }
 }
 

@@ -5,8 +5,10 @@
 //! of every other file. All else at the root (`index.json`, pages) is there for people and
 //! foreign tools and is never read back.
 
+pub mod attached;
 pub mod blockmap;
 pub mod changelog;
+pub mod cosign;
 pub mod dsse;
 pub mod inputs;
 pub mod keyless;

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 pub const FILE_NAME: &str = "provenance.intoto.jsonl";
 /// The media type of an in-toto statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// What the statement says of its subjects: SLSA provenance v1.
+pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 /// What kind of build this is: `externalParameters` are the catalog and the image in it.
 pub const BUILD_TYPE: &str = "urn:bootwright:build:image:v1";
 
@@ -64,7 +66,7 @@ pub fn statement(of: &Statement<'_>) -> Value {
         "subject": of.subjects.iter()
             .map(|(name, digest)| json!({ "name": name, "digest": { "sha256": digest.hex() } }))
             .collect::<Vec<_>>(),
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,

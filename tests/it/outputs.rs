@@ -4,6 +4,7 @@
 //!
 //! Needs root (device nodes, `trusted.*` attributes) and the tools; fails loudly without.
 
+use super::registry::Registry;
 use bootwright::build::entry::Kind;
 use bootwright::build::iso::{self, IsoInput};
 use bootwright::build::oci::{self, OciInput};
@@ -11,7 +12,7 @@ use bootwright::build::registry::{self, Credentials};
 use bootwright::build::stack::{Kernel, Stack, StackedLayer};
 use bootwright::build::union::Found;
 use bootwright::build::{rootfs, squashfs, union};
-use bootwright::effects::{Cancel, Process, Running};
+use bootwright::effects::{Cancel, Process};
 use bootwright::model::event::Emitter;
 use bootwright::model::recipe::{BootMenu, LayerId};
 use bootwright::model::settings::Compression;
@@ -513,36 +514,6 @@ fn a_layout_folder_holds_the_same_image() {
         oci::write_folder(&input, &folder, &events, &cancel).is_err(),
         "an existing folder is left alone"
     );
-}
-
-/// Debian's docker-registry on a free loopback port.
-struct Registry {
-    _running: Running,
-    host: String,
-}
-
-impl Registry {
-    fn start(folder: &Path, access: &str) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = folder.join("registry.yml");
-        fs::write(
-            &config,
-            format!(
-                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-                 http: {{addr: 127.0.0.1:{port}}}\n{access}",
-                folder.join("registry").display()
-            ),
-        )
-        .unwrap();
-        let running = Process::new("docker-registry").arg("serve").arg(&config).spawn().unwrap();
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { _running: running, host: format!("127.0.0.1:{port}") };
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("docker-registry does not answer");
-    }
 }
 
 fn image(dir: &Path) -> PathBuf {

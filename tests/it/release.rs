@@ -218,6 +218,7 @@ pub(crate) fn publication_of(dir: &Path, lock: Lock, recipe: Recipe, nginx: &str
         },
         builder: "urn:example:runner".into(),
         invocation: Some("run-1".into()),
+        registry: None,
         started: time(at),
         published: time(at + 600),
         not_reproducible: Vec::new(),

@@ -70,6 +70,9 @@ pub fn show(report: &ReleaseShow, palette: Palette) -> String {
     ] {
         out.push_str(&format!("  {name:<10} {}\n", clean(&value)));
     }
+    if let Some(image) = &manifest.registry {
+        out.push_str(&format!("  registry   {}\n             {}\n", clean(&image.reference), image.digest));
+    }
     out.push('\n');
     let mut files = Table::new(["file", "size", "sha256"]);
     for file in &manifest.files {

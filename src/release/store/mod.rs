@@ -22,6 +22,7 @@
 
 mod announce;
 pub mod check;
+mod documents;
 pub mod fetch;
 mod glance;
 mod index;

@@ -1,10 +1,11 @@
 //! Publishing: stage, sign, rename, pages, index.
 
 use super::stage::Staging;
-use super::{MANIFEST, Signers, Store, Writer, check, head, index, observe, signatures};
+use super::{MANIFEST, Signers, Store, Writer, check, documents, head, index, observe, signatures};
 use crate::effects::files::WorkFolder;
-use crate::effects::{Point, point};
+use crate::effects::{Place, Point, point};
 use crate::model::artifact::{Built, VerifiedArtifact};
+use crate::model::attachment::RegistryImage;
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::Lock;
 use crate::model::name::{ChannelName, ImageName, Version};
@@ -12,6 +13,7 @@ use crate::model::recipe::Recipe;
 use crate::model::release::{FileRole, IndexedRelease, Manifest, NotReproducible, RELEASE_FORMAT};
 use crate::model::settings::Keyless;
 use crate::model::{ArtifactKind, Digest, Failure, Result};
+use crate::release::attached::Documents;
 use crate::release::blockmap::BlockMap;
 use crate::release::changelog::{self, Changes};
 use crate::release::{inputs, keyless, pages, path, provenance, sbom, sums};
@@ -49,6 +51,8 @@ pub struct Publication {
     pub builder: String,
     /// Which run built, for the provenance.
     pub invocation: Option<String>,
+    /// Where the OCI image is in a registry, if it was pushed to one.
+    pub registry: Option<RegistryImage>,
     /// When the build began.
     pub started: DateTime<Utc>,
     /// The time of publishing.
@@ -142,15 +146,7 @@ impl Store {
         token: &str,
     ) -> Result<Manifest> {
         let mut staged = self.stage(publication, signers)?;
-        if let Some(sums) = staged.sums() {
-            let bundle = keyless::sign(sums.as_bytes(), services, token).await?;
-            // Nothing goes out that our own check would refuse.
-            if let Some(wanted) = signers.trust.keyless() {
-                let (identity, issuer) = (&wanted.identity, &wanted.issuer);
-                keyless::verify(sums.as_bytes(), &bundle, &wanted.trusted_root, identity, issuer)?;
-            }
-            staged.attach_bundle(&bundle)?;
-        }
+        staged.sign_keyless(services, token).await?;
         staged.publish()
     }
 
@@ -185,6 +181,36 @@ impl Staged<'_> {
         match &self.content {
             Content::New { sums, .. } => Some(sums),
             Content::There { .. } => None,
+        }
+    }
+
+    /// Adds a Sigstore bundle of `SHA256SUMS` by the identity that `token` speaks for.
+    ///
+    /// # Errors
+    /// As [`keyless::sign`]; *untrusted* if our own check would refuse it.
+    pub async fn sign_keyless(&mut self, services: &Keyless, token: &str) -> Result<()> {
+        let Some(sums) = self.sums() else { return Ok(()) };
+        let bundle = keyless::sign(sums.as_bytes(), services, token).await?;
+        // Nothing goes out that readers would refuse.
+        if let Some(wanted) = self.writer.signers.trust.keyless() {
+            let (identity, issuer) = (&wanted.identity, &wanted.issuer);
+            keyless::verify(sums.as_bytes(), &bundle, &wanted.trusted_root, identity, issuer)?;
+        }
+        self.attach_bundle(&bundle)
+    }
+
+    /// What is attached to the release's image in a registry, and where that is.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn documents(&self) -> Result<Option<(RegistryImage, Documents)>> {
+        match &self.content {
+            Content::There { manifest, .. } => {
+                documents::read(&self.writer.store.folder(&self.image, &self.version), manifest)
+            }
+            Content::New { manifest, staging, .. } => {
+                documents::read(&Place::folder(staging.folder()), manifest)
+            }
         }
     }
 
@@ -336,6 +362,7 @@ fn write_documents(staging: &mut Staging, writer: &Writer<'_>, publication: &Pub
         .artifacts
         .iter()
         .map(|a| (publication.file_name(a.artifact().kind), a.artifact().digest))
+        .chain(publication.registry.iter().map(|image| (image.repository().to_owned(), image.digest)))
         .collect();
     let statement = provenance::Statement {
         subjects: names.iter().map(|(name, digest)| (name.as_str(), *digest)).collect(),
@@ -404,6 +431,7 @@ fn manifest(staging: &Staging, publication: &Publication, previous: Option<Versi
         commit: publication.source.commit.clone(),
         published: publication.published,
         previous,
+        registry: publication.registry.clone(),
         files: staging.files(),
         layers: built.layers.clone(),
         verification: publication.artifacts.iter().map(|a| a.evidence().clone()).collect(),

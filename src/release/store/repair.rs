@@ -118,6 +118,7 @@ impl Repair<'_, '_> {
                 None => Ok(()),
             },
             Mend::Unlist => Err(Failure::bug("a release is taken out of the index and repaired")),
+            Mend::Push => Err(Failure::bug("a store does not push to registries")),
         }
     }
 

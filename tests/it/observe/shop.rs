@@ -166,6 +166,7 @@ impl Shop {
             changes: Inputs::default(),
             builder: "urn:example:runner".into(),
             invocation: None,
+            registry: None,
             started: at,
             published: at,
             not_reproducible: Vec::new(),

@@ -45,6 +45,7 @@ fn order(mend: &Mend) -> u8 {
         Mend::Rewrite { .. } => 2,
         Mend::Sign { .. } => 3,
         Mend::Unlist => 4,
+        Mend::Push => 5,
     }
 }
 
@@ -58,6 +59,7 @@ fn one<'a, 'i: 'a>(
     let vouched = |file: &str| file == MANIFEST || file == sums::FILE_NAME;
     match defect {
         Defect::NoFolder
+        | Defect::Registry { .. }
         | Defect::RetiredKey { .. }
         | Defect::EndingKey { .. }
         | Defect::TooFewKeys { .. } => Ok(None),

@@ -1,7 +1,14 @@
-//! Pushes an OCI image from its archive to a registry (OCI distribution specification).
+//! Pushes an OCI image from its archive to a registry (OCI distribution specification), and
+//! attaches to it what belongs to its release.
 //!
 //! Plain HTTP is spoken with this host only (loopback); everything else is HTTPS. What the
 //! registry has already is not sent again.
+
+pub mod answers;
+mod attach;
+mod remote;
+
+pub use attach::{Found, attach, read, tagged};
 
 use super::oci;
 use super::oci::layout::OciArchive;
@@ -185,21 +192,28 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// A reference with a tag: what can be pushed to.
 fn reference(target: &str) -> Result<Reference> {
-    let refuse = |why: String| {
-        Failure::spec(format!("{target:?} is no place to push to: {why}"))
-            .hint("Write the registry's host, a path and a tag: registry.example/team/image:tag.")
-    };
+    let reference = parse(target)?;
+    match (reference.tag(), reference.digest()) {
+        (Some(_), None) => Ok(reference),
+        _ => Err(no_reference(target, "it needs a tag")),
+    }
+}
+
+fn no_reference(target: &str, why: &str) -> Failure {
+    Failure::spec(format!("{target:?} is no image in a registry: {why}"))
+        .hint("Write the registry's host, a path and a tag: registry.example/team/image:tag.")
+}
+
+/// A reference with a tag or a digest.
+fn parse(target: &str) -> Result<Reference> {
     // Without a host the reference would silently mean one well-known registry.
     let host = target.split('/').next().unwrap_or("");
     if !target.contains('/') || !(host.contains(['.', ':']) || host == "localhost") {
-        return Err(refuse("it names no registry".to_owned()));
+        return Err(no_reference(target, "it names no registry"));
     }
-    let reference: Reference = target.parse().map_err(|e| refuse(format!("{e}")))?;
-    match (reference.tag(), reference.digest()) {
-        (Some(_), None) => Ok(reference),
-        _ => Err(refuse("it needs a tag".to_owned())),
-    }
+    target.parse().map_err(|e: oci_client::ParseError| no_reference(target, &e.to_string()))
 }
 
 /// Whether trying again can help.
@@ -224,9 +238,9 @@ fn refused(to: &Reference, error: &OciDistributionError) -> Failure {
         return Failure::new(
             ErrorCode::Permission,
             FailureClass::Host,
-            format!("{} does not let us push to {}", to.registry(), to.repository()),
+            format!("{}/{} does not let us in", to.registry(), to.repository()),
         )
-        .hint("Check the user and password, and that they may write there.");
+        .hint("Check the user and password, and what they may do there.");
     }
     Failure::upstream(format!("pushing to {to}: {}", chain(error)))
         .hint("Check that the registry is up and takes OCI images; run again, what was sent is kept.")

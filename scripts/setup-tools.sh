@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs what the tests need from PyPI and npm, in the versions that .ci says, into .test-tools/.
+# usage: scripts/setup-tools.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=.test-tools
+wanted=$(cat .ci/python-test.txt .ci/node-test/package-lock.json | sha256sum)
+[ "$(cat "$tools/installed" 2>/dev/null)" != "$wanted" ] || exit 0
+
+# Node's own packages bring npm with them; Debian's do not.
+command -v npm >/dev/null || scripts/setup.sh <(echo npm)
+echo "installing the tests' tools into $tools"
+rm -rf "$tools"
+mkdir -p "$tools"
+python3 -m venv "$tools/python"
+"$tools/python/bin/pip" install --quiet --disable-pip-version-check --requirement .ci/python-test.txt
+cp -r .ci/node-test "$tools/node"
+(cd "$tools/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+echo "$wanted" >"$tools/installed"
