@@ -133,23 +133,6 @@ impl Store {
         self.stage(publication, signers)?.publish()
     }
 
-    /// As [`Store::publish`], with a Sigstore bundle of `SHA256SUMS` by the identity that
-    /// `token` speaks for.
-    ///
-    /// # Errors
-    /// As [`Store::publish`] and [`keyless::sign`].
-    pub async fn publish_keyless(
-        &self,
-        publication: Publication,
-        signers: &Signers,
-        services: &Keyless,
-        token: &str,
-    ) -> Result<Manifest> {
-        let mut staged = self.stage(publication, signers)?;
-        staged.sign_keyless(services, token).await?;
-        staged.publish()
-    }
-
     /// Writes and signs a release under a hidden name.
     ///
     /// # Errors
@@ -218,7 +201,7 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn attach_bundle(&mut self, bundle: &str) -> Result<()> {
+    fn attach_bundle(&mut self, bundle: &str) -> Result<()> {
         match &mut self.content {
             Content::New { staging, .. } => staging.write_unlisted(keyless::FILE_NAME, bundle.as_bytes()),
             Content::There { .. } => Ok(()),
