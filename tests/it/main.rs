@@ -5,6 +5,7 @@ mod caches;
 mod catalog;
 mod cli;
 mod crash;
+mod documents;
 mod double_build;
 mod fuzz;
 mod hostile;

@@ -281,6 +281,9 @@ fn put_manifest(repository: &str, reference: &str, manifest: &Value) {
     assert!(answer.status().is_success(), "{}", answer.status());
 }
 
+/// What is wrong, how it gets so, and what a plan says of it.
+type Broken<'a> = (&'a str, Box<dyn Fn() + 'a>, &'a str);
+
 #[test]
 fn what_is_wrong_in_the_registry_is_noticed_and_put_right() {
     let dir = tempfile::tempdir().unwrap();
@@ -306,7 +309,7 @@ fn what_is_wrong_in_the_registry_is_noticed_and_put_right() {
     let altered = dir.path().join("altered");
     copy(&format!("docker://{reference}"), &format!("oci:{}:x", altered.display()));
     run("umoci", &["config", "--image", &format!("{}:x", altered.display()), "--author", "somebody"]);
-    let broken: [(&str, Box<dyn Fn()>, &str); 7] = [
+    let broken: [Broken<'_>; 7] = [
         ("the tag is gone", Box::new(|| registry.untag(version)), "is not in the registry"),
         (
             "the tag was moved",
