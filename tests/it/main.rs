@@ -25,5 +25,6 @@ mod registry;
 mod release;
 mod remembered;
 mod retries;
+mod rules;
 mod state;
 mod verify;

@@ -114,15 +114,6 @@ fn check_user(report: &mut Report<'_>, field: &str, user: &User) {
     if let Some(shell) = &user.shell {
         check_shell(report, &format!("{field}.shell"), shell);
     }
-    let can_log_in = user.password_hash.is_some() || !user.ssh_keys.is_empty();
-    let seen = report.intact(&format!("{field}.passwordHash")) && report.intact(&format!("{field}.sshKeys"));
-    if !can_log_in && seen {
-        report.warn(
-            &format!("{field}.name"),
-            format!("{name} can never log in: there is neither a passwordHash nor an SSH key"),
-            "Add one, unless the account only runs services.",
-        );
-    }
 }
 
 fn check_shell(report: &mut Report<'_>, field: &str, shell: &str) {

@@ -1,33 +1,13 @@
-//! Kernel flavour, command line and modules.
+//! Kernel command line and modules.
 
 use super::{Report, doubled};
-use crate::model::spec::{Base, KernelVersion, OsImage, Output};
+use crate::model::spec::OsImage;
 
 /// Words that the boot menu sets itself.
 const TAKEN: [&str; 7] = ["boot=", "root=", "init=", "rdinit=", "initrd=", "BOOT_IMAGE=", "bootwright."];
 
 pub fn check(report: &mut Report<'_>, image: &OsImage) {
     let kernel = &image.spec.kernel;
-    let lacking = match kernel.version {
-        KernelVersion::LinuxLts => None,
-        KernelVersion::LinuxZen => Some("linux-zen"),
-        KernelVersion::LinuxHardened => Some("linux-hardened"),
-    };
-    if let (Some(name), Base::Debian) = (lacking, image.spec.base) {
-        report.conflict(
-            "spec.kernel.version",
-            format!("Debian has no {name}"),
-            "Write `version: linux-lts`: Debian's own kernel, which gets security updates as long as the suite does.",
-        );
-    }
-    let on_iso = image.spec.outputs.contains(&Output::Iso) || !report.intact("spec.outputs");
-    if !kernel.custom_flags.is_empty() && !on_iso {
-        report.error(
-            "spec.kernel.customFlags",
-            "nothing reads these flags: only an ISO has a boot menu",
-            "Add `iso` to `outputs`, or take the flags away.",
-        );
-    }
     doubled(report, "spec.kernel.customFlags", &kernel.custom_flags);
     for (index, flag) in kernel.custom_flags.iter().enumerate() {
         check_flag(report, &format!("spec.kernel.customFlags[{index}]"), flag);
@@ -43,17 +23,6 @@ pub fn check(report: &mut Report<'_>, image: &OsImage) {
                     "Use letters, digits, _ and -; module options do not belong here.",
                 );
             }
-        }
-    }
-    // The kernel takes - and _ in module names for the same.
-    let plain = |m: &str| m.replace('-', "_");
-    for (index, module) in kernel.modules.disable.iter().enumerate() {
-        if kernel.modules.enable.iter().any(|m| plain(m) == plain(module)) {
-            report.conflict(
-                &format!("spec.kernel.modules.disable[{index}]"),
-                format!("{module} is both enabled and disabled"),
-                "Keep one of the two.",
-            );
         }
     }
 }

@@ -61,17 +61,17 @@ impl<'a> Report<'a> {
         self.add(ErrorCode::Compat, Severity::Error, field, message.into(), hint.into());
     }
 
-    /// Adds a warning at a field.
-    pub fn warn(&mut self, field: &str, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(ErrorCode::Validation, Severity::Warning, field, message.into(), hint.into());
-    }
-
     /// Adds what a rule has against the document.
     pub fn breach(&mut self, breach: Breach) {
         let Breach { rule, severity, code, field, message, suggestion } = breach;
         let before = self.found.len();
         self.add(code, severity, &field, message, suggestion);
-        self.found[before..].iter_mut().for_each(|diagnostic| diagnostic.rule = Some(rule));
+        for diagnostic in &mut self.found[before..] {
+            diagnostic.rule = Some(rule);
+            if rule == rules::secrets::SECRET {
+                diagnostic.source_line = None;
+            }
+        }
     }
 
     fn add(&mut self, code: ErrorCode, severity: Severity, field: &str, message: String, hint: String) {

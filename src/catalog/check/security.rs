@@ -1,7 +1,7 @@
 //! Firewall and SSH.
 
 use super::{Report, doubled, text};
-use crate::model::spec::{Firewall, FirewallAction, OsImage, Protocol, Ssh};
+use crate::model::spec::{Firewall, OsImage, Ssh};
 
 pub fn check(report: &mut Report<'_>, image: &OsImage) {
     let features = &image.spec.security_features;
@@ -9,25 +9,8 @@ pub fn check(report: &mut Report<'_>, image: &OsImage) {
         check_firewall(report, firewall);
     }
     if let Some(ssh) = &features.ssh {
-        check_ssh(report, ssh, image);
-        if let Some(firewall) = &features.firewall
-            && firewall.policy == FirewallAction::Deny
-            && !lets_in(firewall, ssh.port)
-        {
-            report.warn(
-                "spec.securityFeatures.firewall",
-                format!("nobody can reach SSH: the firewall denies port {}", ssh.port),
-                format!("Add the rule {{action: allow, port: {}, protocol: tcp}}.", ssh.port),
-            );
-        }
+        check_ssh(report, ssh);
     }
-}
-
-fn lets_in(firewall: &Firewall, port: std::num::NonZeroU16) -> bool {
-    firewall
-        .rules
-        .iter()
-        .any(|r| r.action == FirewallAction::Allow && r.port == port && r.protocol == Protocol::Tcp)
 }
 
 fn check_firewall(report: &mut Report<'_>, firewall: &Firewall) {
@@ -56,8 +39,7 @@ fn check_firewall(report: &mut Report<'_>, firewall: &Firewall) {
     }
 }
 
-fn check_ssh(report: &mut Report<'_>, ssh: &Ssh, image: &OsImage) {
-    let users = &image.spec.defaults.users;
+fn check_ssh(report: &mut Report<'_>, ssh: &Ssh) {
     if let Some(tries) = ssh.max_retries
         && !(1..=20).contains(&tries)
     {
@@ -68,35 +50,4 @@ fn check_ssh(report: &mut Report<'_>, ssh: &Ssh, image: &OsImage) {
         );
     }
     doubled(report, "spec.securityFeatures.ssh.allowUsers", &ssh.allow_users);
-    let users_known = report.intact("spec.defaults.users");
-    for (index, name) in ssh.allow_users.iter().enumerate() {
-        let known =
-            users.iter().any(|u| u.name == *name) || (name.as_str() == "root" && ssh.permit_root_login);
-        if !known && users_known {
-            report.error(
-                &format!("spec.securityFeatures.ssh.allowUsers[{index}]"),
-                format!("there is no user {name}"),
-                "Declare it in `defaults.users`, or take it away here.",
-            );
-        }
-    }
-    let may =
-        |name: &crate::model::name::UserName| ssh.allow_users.is_empty() || ssh.allow_users.contains(name);
-    let somebody = users.iter().any(|u| {
-        may(&u.name) && (!u.ssh_keys.is_empty() || (ssh.password_authentication && u.password_hash.is_some()))
-    });
-    if !somebody && users_known {
-        report.warn(
-            "spec.securityFeatures.ssh",
-            "nobody can log in over SSH",
-            "Give a user an SSH key, or set `passwordAuthentication: true` and a passwordHash.",
-        );
-    }
-    if ssh.permit_root_login {
-        report.warn(
-            "spec.securityFeatures.ssh.permitRootLogin",
-            "root may log in, but root stays locked and has no key",
-            "Use a user with `sudo: true`, or bring a key in an overlay.",
-        );
-    }
 }

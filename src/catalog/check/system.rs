@@ -66,32 +66,4 @@ fn services(report: &mut Report<'_>, image: &OsImage) {
     let spec = &image.spec;
     doubled(report, "spec.services.enable", &spec.services.enable);
     doubled(report, "spec.services.disable", &spec.services.disable);
-    for (index, unit) in spec.services.disable.iter().enumerate() {
-        let field = format!("spec.services.disable[{index}]");
-        let full = unit.full();
-        if spec.services.enable.iter().any(|u| u.full() == full) {
-            report.conflict(&field, format!("{full} is both enabled and disabled"), "Keep one of the two.");
-        }
-        if full == "ssh.service" && spec.security_features.ssh.is_some() {
-            report.conflict(
-                &field,
-                "ssh.service is disabled, but `securityFeatures.ssh` starts it",
-                "Take `securityFeatures.ssh` or this line away.",
-            );
-        }
-        if full == "nftables.service" && spec.security_features.firewall.is_some() {
-            report.conflict(
-                &field,
-                "nftables.service is disabled, but `securityFeatures.firewall` starts it",
-                "Take `securityFeatures.firewall` or this line away.",
-            );
-        }
-        if spec.verify.units.iter().any(|u| u.full() == full) {
-            report.conflict(
-                &field,
-                format!("{full} is disabled, but `verify.units` wants it to be active"),
-                "Take one of the two away.",
-            );
-        }
-    }
 }

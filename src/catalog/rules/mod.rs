@@ -5,6 +5,14 @@
 //! another from speaking. A rule does not look at a document in which one of its fields has
 //! the wrong shape: what it would see there is a stand-in.
 
+mod display;
+mod distribution;
+mod looks;
+mod rows;
+pub(super) mod secrets;
+mod security;
+mod services;
+mod storage;
 mod unbuilt;
 
 pub use unbuilt::{NOT_YET_BUILT, rows as unbuilt_rows};
@@ -22,8 +30,8 @@ pub struct Rule {
     pub severity: Severity,
     /// Which kind of problem it is.
     pub code: ErrorCode,
-    /// The fields it reads; `[]` stands for the items of a list. `spec` alone: each field by
-    /// itself.
+    /// The fields it reads; `[]` stands for the items of a list. `spec` and `metadata` alone:
+    /// each of their fields by itself.
     pub fields: &'static [&'static str],
     /// Finds every place where it does not hold.
     pub when: fn(&OsImage) -> Vec<Hit>,
@@ -102,7 +110,18 @@ pub struct Breach {
 
 /// All rules, in the order in which they are told.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    [unbuilt::RULES].into_iter().flatten()
+    [
+        distribution::RULES,
+        storage::RULES,
+        display::RULES,
+        security::RULES,
+        services::RULES,
+        looks::RULES,
+        secrets::RULES,
+        unbuilt::RULES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The rule of a name.

@@ -90,7 +90,7 @@ fn documents_of_other_kinds() {
     }
     let found = complaints(&SPEC.replace("bootwright/v1", "bootwright/v2"));
     assert!(found[0].hint.as_ref().unwrap().contains("bootwright/v1"));
-    let base = complaints(&SPEC.replace("base: debian", "base: arch"));
+    let base = complaints(&SPEC.replace("base: debian", "base: arch").replace("bookworm", "rolling"));
     assert_eq!((base.len(), base[0].code), (1, ErrorCode::Compat));
     assert!(base[0].hint.as_ref().unwrap().contains("debian"));
 }

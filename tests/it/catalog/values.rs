@@ -5,8 +5,12 @@ use bootwright::catalog::{Severity, diagnostic};
 
 #[test]
 fn values_that_are_refused() {
-    refuses("  base: arch\n".replace("  base: arch\n", "  init: runit\n").as_str(), 1, "systemd only");
-    refuses("  architecture: aarch64\n", 1, "not yet built");
+    refuses(
+        "  base: arch\n".replace("  base: arch\n", "  init: runit\n").as_str(),
+        1,
+        "not yet built: images with this init system",
+    );
+    refuses("  architecture: aarch64\n  verify: {boot: [uefi]}\n", 1, "not yet built");
     refuses("  outputs: [iso, disk]\n", 1, "not yet built: disk images");
     refuses("  outputs: [iso, iso]\n", 1, "listed twice");
     refuses("  outputs: []\n", 1, "no output");
