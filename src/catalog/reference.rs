@@ -57,6 +57,11 @@ the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`
     text
 }
 
+/// What a value looks like, in a few words.
+pub(super) fn form(root: &Value, schema: &Value) -> String {
+    Writer { root, text: &mut String::new() }.form(schema)
+}
+
 struct Writer<'a> {
     root: &'a Value,
     text: &'a mut String,

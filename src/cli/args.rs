@@ -99,7 +99,7 @@ pub enum Command {
     Prompt(PromptArgs),
     /// Say everything that is wrong with the catalog, in one go
     Check,
-    /// Say how the values of an image came about: what it includes, its security level, defaults
+    /// Say what a field, a rule or an error code is, or how the values of an image came about
     Explain(ExplainArgs),
     /// Resolve packages with the distribution's own tools and write the locks
     Lock(LockArgs),
@@ -165,11 +165,14 @@ pub struct NewArgs {
 /// Arguments of `explain`.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
+    /// A field (spec.display.compositor), a rule (mac-one-of), a code (COMPAT_ERROR), or `rules`
+    #[arg(value_name = "FIELD|RULE|CODE", required_unless_present = "resolved")]
+    pub topic: Option<String>,
     /// Put this image together and show each value with the line that set it
-    #[arg(long, value_name = "NAME", required = true)]
-    pub resolved: ImageName,
-    /// Only this field and what is in it, such as spec.packages
-    #[arg(long, value_name = "FIELD")]
+    #[arg(long, value_name = "NAME", conflicts_with = "topic")]
+    pub resolved: Option<ImageName>,
+    /// With --resolved: only this field and what is in it, such as spec.packages
+    #[arg(long, value_name = "FIELD", requires = "resolved")]
     pub origin: Option<String>,
 }
 

@@ -86,37 +86,6 @@ impl Exit {
     }
 }
 
-/// What an error code says, for the documentation.
-fn meaning(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::Parse => "a file is no valid YAML or JSON",
-        ErrorCode::Validation => "a field's name or value, or an argument, is wrong",
-        ErrorCode::Compat => "two fields contradict each other",
-        ErrorCode::PackageUnavailable => "a package is not in the distribution",
-        ErrorCode::IsoGeneration => "the ISO could not be written",
-        ErrorCode::NotFound => "a thing that was asked for does not exist",
-        ErrorCode::BuildInit => "the build could not start",
-        ErrorCode::BuildEnvironment => "a tool or its surroundings are missing",
-        ErrorCode::BuildStep => "a build step failed",
-        ErrorCode::Timeout => "a step ran past its time",
-        ErrorCode::VerifyFailed => "an artifact did not pass its checks",
-        ErrorCode::Untrusted => "a signature or digest did not match",
-        ErrorCode::Corrupt => "a cached or saved thing is damaged",
-        ErrorCode::Stalled => "it failed too often to be tried again unchanged",
-        ErrorCode::OutOfMemory => "memory",
-        ErrorCode::DiskFull => "the disk is full",
-        ErrorCode::Network => "the network, a mirror or a service",
-        ErrorCode::Offline => {
-            "work without network (`--offline`, `OFFLINE_ONLY`) needs something that is not in the cache"
-        }
-        ErrorCode::Permission => "a right is missing",
-        ErrorCode::LimitExceeded => "a limit that the spec declares was exceeded",
-        ErrorCode::Policy => "a policy of the catalog forbids it",
-        ErrorCode::Cancelled => "stopped on request",
-        ErrorCode::Internal => "a bug in Bootwright",
-    }
-}
-
 /// A failure as people read it: what, details indented, what to do.
 pub fn text(failure: &Failure, palette: Palette) -> String {
     let mut out = format!("{} {}\n", palette.bad("error:"), indented_rest(&failure.message));
@@ -207,7 +176,7 @@ pub fn exit_codes_markdown() -> String {
          | code | meaning |\n|---|---|\n",
     );
     for code in ErrorCode::ALL {
-        out.push_str(&format!("| `{}` | {} |\n", code.as_str(), meaning(code)));
+        out.push_str(&format!("| `{}` | {} |\n", code.as_str(), code.meaning()));
     }
     out
 }

@@ -151,8 +151,12 @@ fn check(global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Ex
 }
 
 fn explain(args: ExplainArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    if let Some(topic) = &args.topic {
+        answers.give(&ops::topic(context, topic)?, render::topic::topic)?;
+    }
+    let Some(image) = args.resolved else { return Ok(Exit::Ok) };
     let part = args.origin.is_some();
-    let request = ExplainRequest { catalog: catalog(global), image: args.resolved, field: args.origin };
+    let request = ExplainRequest { catalog: catalog(global), image, field: args.origin };
     let report = ops::explain(context, request)?;
     answers.give(&report, |report, palette| match part {
         true => render::explain::origins(report, palette),

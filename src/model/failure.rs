@@ -94,6 +94,37 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// What an error code says, for the documentation.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Parse => "a file is no valid YAML or JSON",
+            Self::Validation => "a field's name or value, or an argument, is wrong",
+            Self::Compat => "fields contradict each other, or ask for what cannot be built yet",
+            Self::PackageUnavailable => "a package is not in the distribution",
+            Self::IsoGeneration => "the ISO could not be written",
+            Self::NotFound => "a thing that was asked for does not exist",
+            Self::BuildInit => "the build could not start",
+            Self::BuildEnvironment => "a tool or its surroundings are missing",
+            Self::BuildStep => "a build step failed",
+            Self::Timeout => "a step ran past its time",
+            Self::VerifyFailed => "an artifact did not pass its checks",
+            Self::Untrusted => "a signature or digest did not match",
+            Self::Corrupt => "a cached or saved thing is damaged",
+            Self::Stalled => "it failed too often to be tried again unchanged",
+            Self::OutOfMemory => "memory",
+            Self::DiskFull => "the disk is full",
+            Self::Network => "the network, a mirror or a service",
+            Self::Offline => {
+                "work without network (`--offline`, `OFFLINE_ONLY`) needs something that is not in the cache"
+            }
+            Self::Permission => "a right is missing",
+            Self::LimitExceeded => "a limit that the spec declares was exceeded",
+            Self::Policy => "a policy of the catalog forbids it",
+            Self::Cancelled => "stopped on request",
+            Self::Internal => "a bug in Bootwright",
+        }
+    }
+
     /// The code as it stands in JSON output and documentation.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ mod pruning;
 mod rebuilding;
 mod reconciling;
 mod releases;
+mod topics;
 mod trust;
 mod workspace;
 
@@ -48,3 +49,4 @@ pub use pruning::release_prune;
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};
+pub use topics::topic;

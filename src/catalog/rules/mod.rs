@@ -8,6 +8,7 @@
 mod display;
 mod distribution;
 mod looks;
+mod page;
 mod rows;
 pub(super) mod secrets;
 mod security;
@@ -15,6 +16,7 @@ mod services;
 mod storage;
 mod unbuilt;
 
+pub use page::page;
 pub use unbuilt::{NOT_YET_BUILT, rows as unbuilt_rows};
 
 use super::check::Report;

@@ -96,8 +96,8 @@ rules! {
     does "Declare it in `defaults.users`, or take it away here."
     why "sshd takes names that do not exist without a word, and then lets nobody in."
     => |i| ssh(i, |s| s.allow_users.iter().enumerate()
-        .filter(|(_, name)| !i.spec.defaults.users.iter().any(|u| u.name == **name)
-            && !(name.as_str() == "root" && s.permit_root_login))
+        .filter(|(_, name)| !(name.as_str() == "root" && s.permit_root_login
+            || i.spec.defaults.users.iter().any(|u| u.name == **name)))
         .map(|(at, name)| Hit::at(format!("spec.securityFeatures.ssh.allowUsers[{at}]")).with("name", name)).collect()),
 
     "ssh-for-nobody" Warning Validation ["spec.securityFeatures.ssh", "spec.defaults.users"]

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod plan;
 pub mod prompt;
 pub mod release;
+pub mod topic;
 
 use super::terminal::clean;
 use crate::model::spec::Size;
