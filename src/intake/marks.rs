@@ -102,6 +102,9 @@ pub enum Loose {
     Destination(String),
 }
 
+/// No more words than these are passed over.
+const MOST_SKIPPED: usize = 16;
+
 /// No name has more parts: `edge-gateway-01`.
 const LONGEST_RUN: usize = 32;
 
@@ -144,11 +147,9 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next place that holds none of these words.
-    pub fn skip(&self, mut at: usize, words: &[&str]) -> usize {
-        while words.contains(&self.word(at)) && !self.word(at).is_empty() {
-            at += 1;
-        }
-        at
+    pub fn skip(&self, at: usize, words: &[&str]) -> usize {
+        let passed = |at: &usize| !self.word(*at).is_empty() && words.contains(&self.word(*at));
+        at + (at..at + MOST_SKIPPED).take_while(passed).count()
     }
 
     /// The bytes from one token to before another.

@@ -21,6 +21,9 @@ const BETWEEN: [&str; 15] = [
 const LISTENING: [&str; 8] =
     ["answer", "answers", "listen", "listening", "reachable", "respond", "responds", "up"];
 
+/// A longer list is read as several: else time would grow with the square of its length.
+const MOST: usize = 64;
+
 /// One port of a list.
 struct Port {
     number: u16,
@@ -191,6 +194,9 @@ fn list(cursor: &Cursor<'_>, from: usize, services: bool) -> Option<(usize, Vec<
         }
         let comma = usize::from(cursor.is_mark(end, ','));
         let joint = cursor.skip(end + comma, &["and", "plus", "only"]);
+        if ports.len() == MOST {
+            break;
+        }
         // Without a joint only another number goes on: "ports 80 443".
         if joint == end && number_follows(cursor, end).is_none() {
             break;

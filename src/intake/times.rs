@@ -13,6 +13,9 @@ pub struct Times {
     pub interval: &'static str,
 }
 
+/// No time has more parts: a period, days, clocks.
+const MOST_PARTS: usize = 12;
+
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Period {
@@ -53,7 +56,8 @@ pub fn read(cursor: &Cursor<'_>, at: usize) -> Option<Taken> {
     let mut said = Said::default();
     let mut end = at;
     let mut from = at;
-    while let Some(next) = atom(cursor, from, &mut said, end > at) {
+    for _ in 0..MOST_PARTS {
+        let Some(next) = atom(cursor, from, &mut said, end > at) else { break };
         end = next;
         from = cursor.skip(
             end,
