@@ -146,7 +146,7 @@ fn well_formed(document: &intake::Document) {
     for finding in findings {
         let form = ["PARSE_ERROR", "INTERNAL"].contains(&finding.code.as_str())
             || finding.message.starts_with("unknown field")
-            || finding.message.contains(" has no `")
+            || finding.message.contains("` has no `")
             || finding.message.contains("should be")
             || finding.message.contains("is not a value of")
             || finding.message.contains("cannot be read");

@@ -138,7 +138,7 @@ fn faults(prompt: &str) -> Vec<String> {
     let reading = intake::reading(prompt);
     let document = intake::document(prompt, &reading, None).unwrap();
     let findings = intake::findings(&document, None).unwrap();
-    let form = ["unknown field", " has no `", "should be", "is not a value of", "cannot be read"];
+    let form = ["unknown field", "` has no `", "should be", "is not a value of", "cannot be read"];
     let wrong = findings.iter().filter(|f| {
         ["PARSE_ERROR", "INTERNAL"].contains(&f.code.as_str())
             || form.iter().any(|words| f.message.contains(words))
