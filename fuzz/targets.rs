@@ -33,6 +33,7 @@ const SPEC: &[u8] = include_bytes!("../specs/edge-gateway.yaml");
 const POLICY: &[u8] = include_bytes!("../policies/house.yaml");
 const BUNDLE: &[u8] = include_bytes!("../src/release/fixtures/sums.sigstore.json");
 const TRUSTED_ROOT: &str = include_str!("../src/release/fixtures/trusted_root.json");
+const PROFILE: &[u8] = include_bytes!("../profiles/edge-iot.yaml");
 const SETTINGS: &[u8] = include_bytes!("../bootwright.yaml");
 const LOCK: &[u8] = b"lockVersion: 1\nimage: edge\nrequest:\n  base: debian\n  suite: bookworm\n  architecture: x86_64\n  layers:\n  - {name: bootstrap, packages: [apt]}\nindexes:\n- {suite: bookworm, date: \"2026-09-05T10:00:00Z\", digest: \"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", keyring: \"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}\npackages:\n- {name: apt, version: 2.6.1, architecture: amd64, layer: bootstrap, suite: bookworm, size: 1379000, path: pool/main/a/apt/apt_2.6.1_amd64.deb, sha256: \"sha256:1111111111111111111111111111111111111111111111111111111111111111\"}\n";
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n-----END PUBLIC KEY-----\n";
@@ -69,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "merged", run: merged, seeds: &[MERGED] },
     Target { name: "prompt", run: prompt, seeds: PROMPTS },
     Target { name: "answer", run: answer, seeds: &[ANSWER] },
+    Target { name: "profile", run: profile, seeds: &[PROFILE, b"profile: edge-iot\nservices: [nginx]\noffline_model: phi3:instruct\n"] },
     Target { name: "settings", run: settings, seeds: &[SETTINGS] },
     Target { name: "policy", run: policy, seeds: &[POLICY] },
     Target { name: "lock", run: lock, seeds: &[LOCK] },
@@ -168,6 +170,39 @@ fn merged(data: &[u8]) {
     diagnostic::render(&found, false);
     for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
         let _ = bootwright::resolve::check(&document.spec);
+    }
+}
+
+/// A profile with an image over it, and with itself.
+fn profile(data: &[u8]) {
+    const IMAGE: &str = "apiVersion: bootwright/v1\nkind: OsImage\ninclude: [profiles/a.yaml]\nmetadata: {name: edge}\nspec: {base: debian, suite: bookworm, securityLevel: hardened, packages: {utils: {add: [nano]}}}\n";
+    let mut files = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
+    let other = include_bytes!("../profiles/keys-only-ssh.yaml").to_vec();
+    let all = [
+        ("profiles/a.yaml", data.to_vec()),
+        ("profiles/keys-only-ssh.yaml", other),
+        ("specs/edge.yaml", IMAGE.into()),
+    ];
+    for (path, bytes) in all {
+        if files.add(path, FileKind::Regular, bytes).is_err() {
+            return;
+        }
+    }
+    let (_, found) = catalog::check(&files);
+    diagnostic::render(&found, false);
+    let Ok(name) = "edge".parse() else { return };
+    let Ok(whole) = catalog::resolved(&files, &name) else { return };
+    // What is printed is read as the same.
+    let mut again = Files::new(CatalogSource { location: "fuzz".to_owned(), commit: None });
+    if again.add("specs/edge.yaml", FileKind::Regular, whole.document.clone().into_bytes()).is_ok() {
+        let second = catalog::resolved(&again, &name).unwrap_or_else(|f| panic!("{f}\n{}", whole.document));
+        let values = |r: &catalog::Resolved| {
+            r.values.iter().map(|v| (v.field.clone(), v.value.clone())).collect::<Vec<_>>()
+        };
+        let (mut one, mut two) = (values(&whole), values(&second));
+        one.sort_by(|a, b| a.0.cmp(&b.0));
+        two.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(one, two, "{}", whole.document);
     }
 }
 

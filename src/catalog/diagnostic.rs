@@ -45,6 +45,17 @@ pub fn bound(found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Puts problems into the order of their files and lines. Those of the same words and place
+/// are one: what is wrong in a profile is wrong in every image that includes it.
+pub fn sort(found: &mut Vec<Diagnostic>) {
+    found.sort_by(|a, b| key(a).cmp(&key(b)));
+    found.dedup_by(|a, b| key(a) == key(b));
+}
+
+fn key(d: &Diagnostic) -> (&str, Option<u32>, Option<u32>, Severity, &str) {
+    (&d.file, d.line, d.column, d.severity, &d.message)
+}
+
 /// One problem in a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

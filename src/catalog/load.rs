@@ -80,22 +80,12 @@ fn check_with(
     loader.named_files();
     loader.leftovers();
     let mut found = loader.found;
+    diagnostic::sort(&mut found);
     diagnostic::bound(&mut found);
-    found.sort_by(|a, b| {
-        (&a.file, a.line, a.column, a.severity, &a.message)
-            .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
-    });
-    found.dedup_by(|a, b| same_complaint(a, b));
+    diagnostic::sort(&mut found);
     let sound = found.iter().all(|d| d.severity != Severity::Error);
     let catalog = Catalog { source: files.source.clone(), settings, images: loader.images, policies };
     (sound.then_some(catalog), found)
-}
-
-/// Whether two complaints are one: what is wrong in a profile is wrong in every image that
-/// includes it.
-fn same_complaint(a: &Diagnostic, b: &Diagnostic) -> bool {
-    let place = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.severity);
-    place(a) == place(b) && a.message == b.message
 }
 
 /// An error at a field of an image, for what other rooms find out about it (they set code

@@ -101,9 +101,6 @@ impl<'a> Source<'a> {
         let (mut message, mut hint, mut mark) = (message.into(), hint.into(), mark);
         if let Origin::Level(level, at) = self.origin(mark) {
             message = format!("{message} (set by `securityLevel: {}`)", level.as_str());
-            hint = format!(
-                "{hint} What the spec itself says of a field wins over the level; `null` goes without."
-            );
             mark = at;
         }
         let chain = self.chain(mark);

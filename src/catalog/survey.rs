@@ -323,9 +323,6 @@ impl std::fmt::Debug for Survey {
 
 /// A failure with everything that is wrong.
 pub fn refused(mut found: Vec<Diagnostic>) -> Failure {
-    found.sort_by(|a, b| {
-        (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))
-    });
-    found.dedup();
+    diagnostic::sort(&mut found);
     diagnostic::failure(&found)
 }

@@ -18,7 +18,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;
 use super::rules::{self, Breach};
 use super::shape::ShapeFault;
-use super::source::Source;
+use super::source::{Origin, Source};
 use super::yaml::{Key, Mark, Node};
 use crate::model::ErrorCode;
 use crate::model::policy::Policy;
@@ -79,6 +79,10 @@ impl<'a> Report<'a> {
             return;
         }
         let mark = locate(self.root, field);
+        let hint = match self.source.origin(mark) {
+            Origin::Level(..) => format!("{hint} Or go without it: write `null` for `{field}`."),
+            Origin::Own | Origin::Included(..) => hint,
+        };
         let diagnostic = self.source.error(mark, message, hint);
         self.found.push(Diagnostic { code, severity, field: Some(field.to_owned()), ..diagnostic });
     }

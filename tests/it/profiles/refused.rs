@@ -293,8 +293,50 @@ fn what_a_level_asks_for_is_told_at_its_line() {
     for d in &found {
         assert_eq!((d.file.as_str(), d.line), ("specs/edge.yaml", Some(8)), "{d:?}");
         assert!(d.message.contains("(set by `securityLevel: hardened`)"), "{d:?}");
+        assert!(d.hint.as_ref().is_some_and(|hint| hint.contains("write `null` for `spec.")), "{d:?}");
     }
     one(&[("specs/edge.yaml", &format!("{SPEC}  securityLevel: hard\n"))], "`hard` is not a value");
+}
+
+/// A rule is broken by a line of a profile: that line is told, also when it was found before.
+#[test]
+fn what_a_policy_has_against_a_profile() {
+    use bootwright::planner::policy::{self, Packages};
+    let a = profile("a", "spec:\n  packages: {utils: [telnet]}\n");
+    let house = "apiVersion: bootwright/v1\nkind: Policy\nmetadata: {name: house}\nspec:\n  rules:\n    - id: one\n      forbiddenPackages: [telnet]\n";
+    let edge = image("profiles/a.yaml", "");
+    let files = crate::catalog::in_memory(&[
+        ("profiles/a.yaml", a.as_str()),
+        ("specs/edge.yaml", &edge),
+        ("policies/house.yaml", house),
+    ]);
+    let catalog =
+        bootwright::catalog::load(&files).unwrap_or_else(|d| panic!("{}", diagnostic::render(&d, false)));
+    let document = catalog.images.values().next().unwrap();
+    let asked = bootwright::resolve::request(&document.spec).unwrap();
+    let mut found = policy::of_image(&catalog.policies, document, &[], Packages::Asked(&asked));
+    assert_eq!(found.len(), 1, "{found:?}");
+    bootwright::catalog::locate(&files, &mut found[0]);
+    assert_eq!(found[0].place.to_string(), "profiles/a.yaml:5:21");
+    let told = bootwright::catalog::diagnostic_of(&files, &found[0]);
+    assert_eq!((told.file.as_str(), told.line, told.column), ("profiles/a.yaml", Some(5), Some(21)));
+}
+
+/// What is wrong in a profile that many images include is one problem.
+#[test]
+fn many_images_of_one_profile() {
+    let a = profile("a", "spec:\n  defaults: {timezone: Berlin}\n");
+    let images: Vec<(String, String)> = (0..300)
+        .map(|n| {
+            (
+                format!("specs/i{n}.yaml"),
+                image("profiles/a.yaml", "").replace("name: edge", &format!("name: i{n}")),
+            )
+        })
+        .collect();
+    let mut files: Vec<(&str, &str)> = images.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    files.push(("profiles/a.yaml", &a));
+    one(&files, "is not an IANA time zone");
 }
 
 #[test]
