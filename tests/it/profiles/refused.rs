@@ -180,7 +180,7 @@ fn lines_that_do_not_go_together() {
         (
             "  packages: {utils: [nano]}\n",
             "  packages: {utils: nano}\n",
-            "`spec.packages.utils` is a single value here and a list at profiles/a.yaml:5:21",
+            "`spec.packages.utils` is a single value here and a list at profiles/a.yaml:5:22",
             own,
             9,
         ),
@@ -317,9 +317,9 @@ fn what_a_policy_has_against_a_profile() {
     let mut found = policy::of_image(&catalog.policies, document, &[], Packages::Asked(&asked));
     assert_eq!(found.len(), 1, "{found:?}");
     bootwright::catalog::locate(&files, &mut found[0]);
-    assert_eq!(found[0].place.to_string(), "profiles/a.yaml:5:21");
+    assert_eq!(found[0].place.to_string(), "profiles/a.yaml:5:22");
     let told = bootwright::catalog::diagnostic_of(&files, &found[0]);
-    assert_eq!((told.file.as_str(), told.line, told.column), ("profiles/a.yaml", Some(5), Some(21)));
+    assert_eq!((told.file.as_str(), told.line, told.column), ("profiles/a.yaml", Some(5), Some(22)));
 }
 
 /// What is wrong in a profile that many images include is one problem.
