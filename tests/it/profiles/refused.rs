@@ -180,7 +180,7 @@ fn lines_that_do_not_go_together() {
         (
             "  packages: {utils: [nano]}\n",
             "  packages: {utils: nano}\n",
-            "`spec.packages.utils` is a single value here and a list at profiles/a.yaml:5:22",
+            "`spec.packages.utils` is a single value here and a list at profiles/a.yaml:5:21",
             own,
             9,
         ),
