@@ -1,5 +1,6 @@
 //! The only place that reads the environment.
 
+use crate::effects::place::Credentials;
 use crate::effects::point::{self, Stop};
 use crate::intake::Kind;
 use crate::model::{Failure, Result};
@@ -23,6 +24,8 @@ pub struct Environment {
     /// `BOOTWRIGHT_LLM_URL`, `BOOTWRIGHT_LLM_MODEL`, `BOOTWRIGHT_LLM_KEY`, `BOOTWRIGHT_LLM_KIND`:
     /// the language model that reads prompts.
     pub model: Option<LanguageModel>,
+    /// `AWS_ACCESS_KEY_ID` and its like: who reads and writes a store in a bucket.
+    pub bucket: Credentials,
     /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
     pub display: Vec<(String, String)>,
     /// `OFFLINE_ONLY` is set and says yes: nothing may be asked of the network.
@@ -98,6 +101,7 @@ impl Environment {
             registry: get("BOOTWRIGHT_REGISTRY_USER")
                 .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
             model: model(&get),
+            bucket: Credentials::read(&get),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             offline: get("OFFLINE_ONLY").is_some_and(|value| says_yes(&value)),
             log_filter: get("BOOTWRIGHT_LOG"),

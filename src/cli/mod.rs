@@ -103,6 +103,7 @@ impl Session {
             identity: self.environment.identity.clone(),
             registry: self.environment.registry.clone(),
             model: self.environment.model.clone(),
+            bucket: self.environment.bucket.clone(),
             offline: cli.global.offline || self.environment.offline,
         };
         let answers = run::Answers {

@@ -3,6 +3,7 @@
 //! `clippy.toml` closes the side doors (`std::process::Command::new` and friends).
 //! Everything long-running takes a [`Cancel`] and looks at it often.
 
+pub mod alive;
 pub mod ask;
 pub mod cancel;
 pub mod clock;

@@ -282,6 +282,10 @@ impl Failure {
 
     /// An I/O error on an object, classed by its kind: disk full, permission, other.
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        // What is not a file of this host may say more than an error number.
+        if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return failure.clone().on(what);
+        }
         let (code, hint) = match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 (ErrorCode::DiskFull, Some("Free some space there, or set another cache or work folder."))

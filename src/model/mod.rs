@@ -7,6 +7,7 @@
 pub mod age;
 pub mod artifact;
 pub mod attachment;
+pub mod bucket;
 pub mod catalog;
 pub mod deciding;
 pub mod digest;

@@ -64,9 +64,12 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoreSettings {
-    /// A local folder.
+    /// A local folder, or a bucket as `s3://BUCKET/PREFIX`.
     #[serde(default = "default_store")]
     pub path: String,
+    /// Where the bucket's service is, if it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Settings>,
     /// The address under which a web server shows that folder, for download pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -82,6 +85,21 @@ pub struct StoreSettings {
     /// Which releases `bootwright release prune` leaves alone.
     #[serde(default)]
     pub retention: Retention,
+}
+
+/// A service that speaks S3. Credentials come from the environment only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct S3Settings {
+    /// Its address (`https://host`); Amazon's own when absent. Plain http goes to this host only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Its region; what the environment says, else `us-east-1`, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whether the bucket is a part of the host name and not of the path.
+    #[serde(default)]
+    pub virtual_hosted_style: bool,
 }
 
 /// Which releases `bootwright release prune` leaves alone, beside what a channel points to and
@@ -109,6 +127,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             path: default_store(),
+            s3: None,
             url: None,
             registry: None,
             deep_check: None,

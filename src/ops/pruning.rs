@@ -19,7 +19,7 @@ use chrono::TimeDelta;
 pub fn release_prune(context: &Context, request: PruneRequest) -> Result<PruneReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
     let retention = retention(&workspace.settings().store.retention, &request)?;
-    let (store, now) = (workspace.store(), context.clock.now());
+    let (store, now) = (workspace.store(context)?, context.clock.now());
     let fates = if request.remove {
         let runtime = runtime()?;
         let publishing = publishing(context, &workspace, &runtime)?;

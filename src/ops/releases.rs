@@ -2,7 +2,7 @@
 
 use super::reconciling::publishing;
 use super::trust::of_files;
-use super::workspace::{Workspace, runtime};
+use super::workspace::{Workspace, runtime, store_at};
 use super::{
     CatalogRef, Context, FetchReport, FetchRequest, FetchedFile, ListedImage, ListedRelease, PromoteReport,
     PromoteRequest, ReleaseList, ReleaseListRequest, ReleaseRef, ReleaseShow, ReleaseShowRequest,
@@ -12,6 +12,7 @@ use crate::build::registry;
 use crate::effects::Place;
 use crate::effects::files::digest_file;
 use crate::model::ArtifactKind;
+use crate::model::bucket::is_bucket;
 use crate::model::observed::Defect;
 use crate::model::release::{FileRole, Index, IndexedImage, Manifest};
 use crate::model::{Failure, ImageName, Result, Version};
@@ -43,7 +44,7 @@ pub(super) fn open(
     let given = of_files(context, keys.files, keys.threshold)?;
     if let (Some(text), Some(keys)) = (store, &given) {
         // Store and keys are named: no catalog is needed.
-        let store = Store::open(context.cwd.join(text)).with_memory(&memory(context));
+        let store = store_at(context, &context.cwd, &memory(context), text, None)?;
         return Ok(Opened { store, source: text.to_owned(), keys: keys.clone() });
     }
     let workspace = Workspace::open(context, catalog)?;
@@ -57,11 +58,12 @@ pub(super) fn open(
     }
     let (store, source) = match store {
         Some(text) => {
-            let store = Store::open(context.cwd.join(text)).with_memory(&workspace.cache_folder());
+            let settings = Some(&workspace.settings().store);
+            let store = store_at(context, &context.cwd, &workspace.cache_folder(), text, settings)?;
             (store, text.to_owned())
         }
         None => {
-            let store = workspace.store();
+            let store = workspace.store(context)?;
             let source = store.place().to_string();
             (store, source)
         }
@@ -295,36 +297,43 @@ fn checks(checked: &check::Checked) -> Vec<TrustCheck> {
 /// # Errors
 /// [`crate::model::ErrorCode::Untrusted`] if a digest or signature does not match.
 pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchReport> {
-    let is_address = request.store.as_deref().is_some_and(|s| s.contains("://"));
-    if context.offline && request.store.as_deref().is_some_and(|s| s.starts_with("http")) && is_address {
+    let is_web = request.store.as_deref().is_some_and(|s| s.contains("://") && !is_bucket(s));
+    if context.offline && request.store.as_deref().is_some_and(|s| s.starts_with("http")) {
         return Err(Failure::offline("a store on another host cannot be read without network")
             .hint("Name a folder as --store, or fetch the release while there is network."));
     }
     let given = of_files(context, &request.keys, request.threshold)?;
-    let (keys, state) = match given.filter(|_| request.store.is_some()) {
-        // Store and keys are named: no catalog is needed.
-        Some(keys) => (keys, memory(context)),
-        None => {
-            let keys = Keys { files: &request.keys, threshold: request.threshold };
-            let state = Workspace::open(context, &request.catalog)?.cache_folder();
-            (open(context, &request.catalog, None, &keys)?.keys, state)
+    let keys_given = Keys { files: &request.keys, threshold: request.threshold };
+    let (keys, state, from, source) = match (&request.store, given) {
+        // An address and keys are named: no catalog is needed.
+        (Some(address), Some(keys)) if is_web => {
+            (keys, memory(context), fetch::Source::parse(address)?, address.clone())
         }
-    };
-    let source = match &request.store {
-        Some(address) if is_address => address.clone(),
-        Some(path) => context.cwd.join(path).display().to_string(),
-        None => Workspace::open(context, &request.catalog)?.store().place().to_string(),
+        (Some(address), None) if is_web => {
+            let opened = open(context, &request.catalog, None, &keys_given)?;
+            let state = Workspace::open(context, &request.catalog)?.cache_folder();
+            (opened.keys, state, fetch::Source::parse(address)?, address.clone())
+        }
+        (store, given) => {
+            let opened = open(context, &request.catalog, store.as_deref(), &keys_given)?;
+            let state = match given.filter(|_| store.is_some()) {
+                Some(_) => memory(context),
+                None => Workspace::open(context, &request.catalog)?.cache_folder(),
+            };
+            let place = opened.store.place().clone();
+            (opened.keys, state, fetch::Source::Place(place.clone()), place.to_string())
+        }
     };
     let remembered = IndexMemory::new(&state, &source);
     let wanted = match &request.release.which {
         ReleaseWhich::Channel(channel) => fetch::Wanted::Channel(channel.clone()),
         ReleaseWhich::Version(version) => fetch::Wanted::Version(version.clone()),
-        ReleaseWhich::Newest if is_address => {
-            return Err(Failure::spec(format!("{}: say which release", request.release.image))
-                .hint("Write IMAGE@CHANNEL or IMAGE/VERSION."));
-        }
         ReleaseWhich::Newest => {
-            let index = Store::open(&source).with_memory(&state).index(&keys)?;
+            let fetch::Source::Place(place) = &from else {
+                return Err(Failure::spec(format!("{}: say which release", request.release.image))
+                    .hint("Write IMAGE@CHANNEL or IMAGE/VERSION."));
+            };
+            let index = Store::at(place.clone()).with_memory(&state).index(&keys)?;
             fetch::Wanted::Version(version(&index, &request.release)?)
         }
     };
@@ -332,7 +341,8 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
     let to = context.cwd.join(&request.to);
     let before: Vec<PathBuf> =
         std::fs::read_dir(&to).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    let fetched = runtime()?.block_on(fetch::fetch(
+    let fetched = runtime()?.block_on(fetch::fetch_from(
+        &from,
         &fetch::Fetch {
             source: &source,
             image: &request.release.image,
@@ -364,7 +374,7 @@ pub fn release_fetch(context: &Context, request: FetchRequest) -> Result<FetchRe
 pub fn release_promote(context: &Context, request: PromoteRequest) -> Result<PromoteReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
     let runtime = runtime()?;
-    let (store, image) = (workspace.store(), &request.release.image);
+    let (store, image) = (workspace.store(context)?, &request.release.image);
     let index = store.index(&workspace.trust(context.clock.now())?)?;
     let version = version(&index, &request.release)?;
     let allowed = &workspace.settings().channels;

@@ -3,9 +3,11 @@
 use super::{CatalogRef, Context, Selector};
 use crate::build::cache::Cache;
 use crate::catalog::{self, Diagnostic, Files, Location, Severity, Survey, diagnostic};
+use crate::effects::Place;
+use crate::model::bucket::{Access, is_bucket};
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::failure::IoContext;
-use crate::model::settings::{Mirror, Settings};
+use crate::model::settings::{Mirror, Settings, StoreSettings};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::planner::Schedule;
 use crate::reconcile::memory::Memory;
@@ -17,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// Where remote catalogs are kept, below the folder that Bootwright is run on.
 const CLONES: &str = ".bootwright/catalogs";
+/// Where releases for a bucket are made, below the cache.
+const BUCKET_WORK: &str = "bucket";
 /// The state database, below the cache.
 const STATE: &str = "state.db";
 
@@ -120,11 +124,14 @@ impl Workspace {
         self.path(&self.settings().cache.path)
     }
 
-    pub fn store(&self) -> Store {
+    /// The store that the settings name.
+    ///
+    /// # Errors
+    /// As [`store_at`].
+    pub fn store(&self, context: &Context) -> Result<Store> {
         let settings = &self.settings().store;
-        Store::open(self.path(&settings.path))
-            .with_url(settings.url.clone())
-            .with_memory(&self.cache_folder())
+        let store = store_at(context, &self.base, &self.cache_folder(), &settings.path, Some(settings))?;
+        Ok(store.with_url(settings.url.clone()))
     }
 
     /// When every published byte is hashed.
@@ -222,7 +229,7 @@ impl Workspace {
             remembered: self.remembered.as_ref(),
             selected: self.select(only)?,
             forced: self.known(force)?,
-            store: self.store(),
+            store: self.store(context)?,
             registry: settings
                 .store
                 .registry
@@ -240,6 +247,34 @@ impl Workspace {
             offline: context.offline,
         })
     }
+}
+
+/// The store at a path of this host or in a bucket, remembered below the folder of caches.
+///
+/// # Errors
+/// *Offline* for a bucket without network; class *spec* or *host* if it cannot be opened.
+pub(super) fn store_at(
+    context: &Context,
+    base: &Path,
+    cache: &Path,
+    text: &str,
+    settings: Option<&StoreSettings>,
+) -> Result<Store> {
+    if !is_bucket(text) {
+        return Ok(Store::open(base.join(text)).with_memory(cache));
+    }
+    if context.offline {
+        return Err(Failure::offline(format!("{text} cannot be read without network"))
+            .hint("Copy the release while there is network: `bootwright release fetch`."));
+    }
+    let mut access = Access::parse(text)?;
+    if let Some(s3) = settings.and_then(|settings| settings.s3.clone()) {
+        (access.endpoint, access.region) = (s3.endpoint, s3.region);
+        access.virtual_hosted_style = s3.virtual_hosted_style;
+    }
+    let scratch = cache.join(BUCKET_WORK);
+    let place = Place::bucket(&access, &context.bucket, &scratch, &context.events, &context.cancel)?;
+    Ok(Store::at(place).with_memory(cache))
 }
 
 fn unknown<'n>(selector: &Selector, names: impl Iterator<Item = &'n ImageName>) -> Failure {

@@ -3,9 +3,9 @@
 //! A lease is taken by compare-and-swap on its token, so that two processes never get one
 //! twice. It ends by release, by time, or with the process that holds it.
 
-use super::process::{self, Identity};
 use super::tables::lease::{ActiveModel, Column, Entity, Model};
 use super::{State, from_millis, millis, open};
+use crate::effects::alive::{self, Identity};
 use crate::model::{ErrorCode, Failure, FailureClass, ImageName, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ActiveValue::Set;
@@ -90,7 +90,7 @@ impl State {
             return Ok(Acquired::HeldBy(held.into()));
         }
         let lease = Lease { name: name.to_owned(), token: new_id(now), expires: now + ttl.min(LONGEST) };
-        let process = process::identity(pid);
+        let process = alive::identity(pid);
         let row = ActiveModel {
             name: Set(lease.name.clone()),
             token: Set(lease.token),
@@ -203,8 +203,8 @@ fn is_held(row: &Model, now: DateTime<Utc>) -> bool {
     let pid = u32::try_from(row.pid).unwrap_or_default();
     let process = Identity { boot: row.boot.clone(), pid, started: row.started };
     let left = row.expires - millis(now);
-    let plausible = left <= LONGEST.num_milliseconds() || process::is_of_this_boot(&process);
-    left > 0 && plausible && !process::is_dead(&process)
+    let plausible = left <= LONGEST.num_milliseconds() || alive::is_of_this_boot(&process);
+    left > 0 && plausible && !alive::is_dead(&process)
 }
 
 /// A new id (UUID version 7) that carries `now` and is otherwise random.
@@ -224,7 +224,7 @@ mod tests {
             holder: "test".to_owned(),
             boot: boot.to_owned(),
             pid: pid.into(),
-            started: process::identity(pid).started,
+            started: alive::identity(pid).started,
             expires: millis(expires),
         }
     }
@@ -236,7 +236,7 @@ mod tests {
         assert!(other(TimeDelta::minutes(10)) && other(LONGEST));
         assert!(!other(-TimeDelta::seconds(1)) && !other(TimeDelta::days(400)));
         // One that can be looked for lives, whatever the clock says.
-        let own = process::identity(std::process::id());
+        let own = alive::identity(std::process::id());
         assert!(is_held(&row(&own.boot, own.pid, now + TimeDelta::days(400)), now));
     }
 }

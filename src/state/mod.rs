@@ -16,7 +16,6 @@ mod leases;
 mod looks;
 mod migrations;
 mod open;
-mod process;
 mod prune;
 mod runs;
 mod tables;

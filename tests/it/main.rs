@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module for each thing a user can do.
 
 mod architecture;
+mod buckets;
 mod caches;
 mod catalog;
 mod cli;

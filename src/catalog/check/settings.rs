@@ -1,6 +1,7 @@
 //! `bootwright.yaml`.
 
 use super::{Report, doubled, signing};
+use crate::model::bucket::{Access, is_bucket, is_plain_http};
 use crate::model::settings::{Mirror, Settings, StoreSettings};
 use crate::model::spec::Base;
 use crate::model::{ImageName, Version};
@@ -9,6 +10,7 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (field, path) in [("store.path", &settings.store.path), ("cache.path", &settings.cache.path)] {
         path_is_sane(report, field, path);
     }
+    bucket(report, &settings.store);
     if let Some(url) = &settings.store.url {
         web_address(report, "store.url", url);
     }
@@ -35,6 +37,38 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
         );
     }
     doubled(report, "channels", &settings.channels);
+}
+
+/// A store in a bucket, and where its service is.
+fn bucket(report: &mut Report<'_>, store: &StoreSettings) {
+    let in_bucket = is_bucket(&store.path);
+    if in_bucket && let Err(failure) = Access::parse(&store.path) {
+        report.error("store.path", failure.message, "Write it as s3://BUCKET or s3://BUCKET/PREFIX.");
+    }
+    let Some(s3) = &store.s3 else { return };
+    if !in_bucket {
+        report.error(
+            "store.s3",
+            "nothing reads this: the store is a folder",
+            "Write `path: s3://BUCKET/PREFIX`, or take this away.",
+        );
+    }
+    if let Some(Err(failure)) = s3.endpoint.as_deref().map(is_plain_http) {
+        report.error(
+            "store.s3.endpoint",
+            failure.message,
+            "Write it as https://host, without user name and password; http goes to this host only.",
+        );
+    }
+    if let Some(region) = &s3.region
+        && !(is_path_word(region) && region.len() <= 64)
+    {
+        report.error(
+            "store.s3.region",
+            format!("{region:?} is not a region"),
+            "Write it as eu-central-1, or as the service calls it.",
+        );
+    }
 }
 
 fn deep_check(report: &mut Report<'_>, store: &StoreSettings) {

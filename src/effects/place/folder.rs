@@ -1,7 +1,7 @@
 //! Places on this host. Whole folders come and go by renaming, so a reader sees one or the
 //! other; hidden names and locks are swept when their writers are gone.
 
-use super::{Change, Held, Kind, Local, Medium, Plain, Seen, Tag};
+use super::{Change, Held, Kind, Local, Medium, Plain, STAGING, Seen, Tag};
 use crate::effects::files::{
     FileLock, WorkFolder, parent, read_if_exists, remove_tree, sync_folder, write_atomic,
 };
@@ -14,6 +14,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The file systems of this host.
 #[derive(Debug)]
@@ -58,6 +59,14 @@ impl Medium for Folder {
             Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(Failure::io(format!("looking at {}", path.display()), &e)),
         }
+    }
+
+    fn listed(&self, _path: &Path) -> Result<Option<Arc<dyn Medium>>> {
+        Ok(None)
+    }
+
+    fn is_folder(&self, path: &Path) -> Result<bool> {
+        Ok(self.look(path)?.is_some_and(|seen| seen.is_folder()))
     }
 
     fn names(&self, path: &Path) -> Result<Vec<OsString>> {
@@ -155,8 +164,8 @@ impl Medium for Folder {
         }
     }
 
-    fn sweep(&self, path: &Path, staging: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
-        WorkFolder::sweep(&path.join(staging))?;
+    fn sweep(&self, path: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        WorkFolder::sweep(&path.join(STAGING))?;
         unfinished::sweep(path)?;
         let reading = || format!("reading {}", path.display());
         for entry in std::fs::read_dir(path).during(reading)? {

@@ -5,7 +5,10 @@
 //! for [`Place::local`]. What a folder does by renaming, another medium does in an order that
 //! shows no reader half of it; each such operation says what is promised.
 
+mod bucket;
 mod folder;
+
+pub use bucket::Credentials;
 
 use crate::effects::files::{WorkFolder, digest_reader};
 use crate::model::failure::IoContext;
@@ -15,6 +18,9 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The folder of a place in which what is not in its place yet is written down.
+pub const STAGING: &str = ".staging";
 
 /// A file or folder of a medium, which need not be there.
 #[derive(Clone)]
@@ -113,7 +119,9 @@ impl Local {
 trait Medium: fmt::Debug + Send + Sync {
     fn show(&self, path: &Path) -> String;
     fn scratch(&self, path: &Path) -> PathBuf;
+    fn listed(&self, path: &Path) -> Result<Option<Arc<dyn Medium>>>;
     fn look(&self, path: &Path) -> Result<Option<Seen>>;
+    fn is_folder(&self, path: &Path) -> Result<bool>;
     fn names(&self, path: &Path) -> Result<Vec<OsString>>;
     fn entries(&self, path: &Path) -> Result<Vec<(OsString, Seen)>>;
     fn open(&self, path: &Path) -> std::io::Result<Box<dyn Read + Send>>;
@@ -129,7 +137,7 @@ trait Medium: fmt::Debug + Send + Sync {
     fn change(&self, path: &Path, change: &Change<'_>) -> Result<()>;
     fn move_aside(&self, path: &Path, to: &Path) -> Result<()>;
     fn take_away(&self, path: &Path, aside: &Path) -> Result<()>;
-    fn sweep(&self, path: &Path, staging: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()>;
+    fn sweep(&self, path: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()>;
     fn drop_left(&self, path: &Path) -> Result<()>;
     fn identity(&self, path: &Path) -> Result<(u64, u64)>;
     fn lock(&self, path: &Path, wait: bool) -> Result<Option<Box<dyn Held>>>;
@@ -183,6 +191,18 @@ impl Place {
         self.medium.scratch(&self.path)
     }
 
+    /// The same place, with what is below it looked at once where each look costs a request:
+    /// [`Place::look`], [`Place::names`] and [`Place::entries`] then say what was seen.
+    ///
+    /// # Errors
+    /// If it cannot be listed.
+    pub fn listed(self) -> Result<Self> {
+        Ok(match self.medium.listed(&self.path)? {
+            Some(medium) => Self { medium, path: self.path },
+            None => self,
+        })
+    }
+
     /// What is there; `None` if nothing is. Links are not followed.
     ///
     /// # Errors
@@ -204,7 +224,7 @@ impl Place {
     /// # Errors
     /// As [`Place::look`].
     pub fn is_folder(&self) -> Result<bool> {
-        Ok(self.look()?.is_some_and(|seen| seen.is_folder()))
+        self.medium.is_folder(&self.path)
     }
 
     /// The names in a folder; none if there is no such folder.
@@ -350,13 +370,13 @@ impl Place {
         self.medium.take_away(&self.path, aside)
     }
 
-    /// Removes what killed writers left here, in the folder called `staging`, and in the
-    /// folders whose names are `ours`.
+    /// Removes what killed writers left here, in [`STAGING`], and in the folders whose names
+    /// are ours.
     ///
     /// # Errors
     /// If something cannot be removed.
-    pub fn sweep(&self, staging: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
-        self.medium.sweep(&self.path, staging, is_ours)
+    pub fn sweep(&self, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        self.medium.sweep(&self.path, is_ours)
     }
 
     /// Removes what lies in a staging folder and was not swept, unless its writer lives.

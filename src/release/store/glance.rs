@@ -54,7 +54,7 @@ impl Store {
             state.word(release.version.as_str());
             state.hash.update(release.manifest.as_bytes());
             state.hash.update(release.recipe.as_bytes());
-            let folder = self.folder(image, &release.version);
+            let folder = self.folder(image, &release.version).listed()?;
             let Some(seen) = folder.look()? else { return Ok(None) };
             state.add(b".", &seen);
             state.folder(&folder, 1)?;

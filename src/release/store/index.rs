@@ -2,6 +2,7 @@
 
 use super::seen::SeenIndex;
 use super::{Signers, signatures};
+use crate::effects::place::Tag;
 use crate::effects::{Place, Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::Defect;
@@ -38,9 +39,9 @@ pub(super) fn read_outlived(
     store: &Place,
     trust: &Trust,
     seen: Option<&SeenIndex>,
-) -> Result<Option<(Index, Option<Defect>)>> {
+) -> Result<Option<(Index, Option<Defect>, Tag)>> {
     let path = store.join(ENVELOPE);
-    let Some(bytes) = path.read(LIMIT)? else { return Ok(None) };
+    let Some((bytes, tag)) = path.read_tagged(LIMIT)? else { return Ok(None) };
     let on = |f: Failure| f.on(&path);
     let sealed = Sealed::read(PAYLOAD_TYPE, &bytes, trust).map_err(on)?;
     let standing = sealed.standing().clone();
@@ -51,7 +52,7 @@ pub(super) fn read_outlived(
     match &standing {
         Standing::Good { .. } | Standing::Unknown => {
             let index = sealed.open().and_then(|payload| parse_payload(&payload)).map_err(on)?;
-            return Ok(Some((index, ending(&bytes, trust)?)));
+            return Ok(Some((index, ending(&bytes, trust)?, tag)));
         }
         Standing::Retired { .. } | Standing::TooFew { .. } => {}
     }
@@ -69,7 +70,7 @@ pub(super) fn read_outlived(
         })?;
     }
     let defect = signatures::judged(ENVELOPE.to_owned(), standing).err();
-    Ok(Some((index, defect)))
+    Ok(Some((index, defect, tag)))
 }
 
 /// Whether the index has to be signed again before a key ends.
@@ -114,11 +115,13 @@ pub(super) fn digest(index: &Index) -> Result<Digest> {
     payload(index).map(Digest::of)
 }
 
-/// Signs and writes the index: the moment in which a change is published.
-pub(super) fn write(store: &Place, index: &Index, signers: &Signers) -> Result<()> {
+/// Signs and writes the index: the moment in which a change is published. Says `false`, and
+/// writes nothing, if its file is no longer the one that was read.
+pub(super) fn write(store: &Place, index: &Index, signers: &Signers, before: Option<&Tag>) -> Result<bool> {
     let envelope = dsse::seal(PAYLOAD_TYPE, &payload(index)?, &signers.all())?;
-    store.join(ENVELOPE).put(envelope.as_bytes())?;
-    point(Point::IndexWritten)
+    let written = store.join(ENVELOPE).put_after(envelope.as_bytes(), before)?;
+    point(Point::IndexWritten)?;
+    Ok(written)
 }
 
 /// Brings the copies for people up to date, also after a writer was killed before it did.
@@ -239,7 +242,7 @@ mod tests {
         let place = Place::folder(dir.path());
         assert_eq!(read(&place, &keys).unwrap(), None);
         let index = Index { serial: 7, ..Index::default() };
-        write(&place, &index, &signers).unwrap();
+        assert!(write(&place, &index, &signers, None).unwrap());
         assert_eq!(read(&place, &keys).unwrap().as_ref(), Some(&index));
         let refused = |keys: &Trust| read(&place, keys).unwrap_err().code == ErrorCode::Untrusted;
         assert!(refused(&Trust::of([self::signer().public().clone()])) && refused(&Trust::of([])));
@@ -255,7 +258,7 @@ mod tests {
         std::fs::write(&path, serde_json::to_vec(&index).unwrap()).unwrap();
         assert!(refused(&keys), "an unsigned index");
         let newer = Index { format: RELEASE_FORMAT + 1, ..Index::default() };
-        write(&place, &newer, &signers).unwrap();
+        assert!(write(&place, &newer, &signers, None).unwrap());
         assert!(refused(&keys), "a format of the future");
     }
 

@@ -1,6 +1,6 @@
 //! A store whose writer was killed, or that is not what it was a moment ago.
 
-use super::{LOCK, STAGING, Signers, Store, Writer, index};
+use super::{LOCK, Signers, Store, Writer, index};
 use crate::model::name::{ImageName, Version};
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -60,7 +60,7 @@ impl Store {
 
     /// Removes what killed writers left. The caller holds the store's lock.
     pub(super) fn sweep(&self) -> Result<()> {
-        self.place.sweep(STAGING, &|name| name.parse::<ImageName>().is_ok())
+        self.place.sweep(&|name| name.parse::<ImageName>().is_ok())
     }
 }
 

@@ -48,13 +48,14 @@ pub use seen::{IndexMemory, SeenIndex};
 use super::keys::{Signer, Trust};
 use super::{openpgp, rebuild};
 use crate::effects::files::WorkFolder;
-use crate::effects::place::Lock;
+use crate::effects::place::{Lock, STAGING, Tag};
 use crate::effects::{Place, Point, point};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::release::{Index, IndexedRelease, Manifest};
-use crate::model::{Digest, Failure, Result};
+use crate::model::{Digest, ErrorCode, Failure, Result};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -63,8 +64,6 @@ use std::sync::atomic::AtomicU64;
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// Held by the one writer.
 const LOCK: &str = ".lock";
-/// Where releases are made, and what killed writers left is found.
-const STAGING: &str = ".staging";
 /// The public key at the root of a store.
 const PUBLIC_KEY: &str = "bootwright.pub";
 
@@ -211,16 +210,21 @@ impl Store {
     /// # Errors
     /// As [`Store::index`].
     pub fn index_outlived(&self, trust: &Trust) -> Result<(Index, Option<Defect>)> {
+        self.index_tagged(trust).map(|(index, defect, _)| (index, defect))
+    }
+
+    /// As [`Store::index_outlived`], with the state of its file for who writes it next.
+    fn index_tagged(&self, trust: &Trust) -> Result<(Index, Option<Defect>, Option<Tag>)> {
         let (seen, before) = (self.recall()?, self.seen());
         match index::read_outlived(&self.place, trust, seen.as_ref())? {
-            Some((index, defect)) => {
+            Some((index, defect, tag)) => {
                 let index = self.is_new_enough(index, seen.as_ref())?;
                 self.saw(index.serial, before)?;
-                Ok((index, defect))
+                Ok((index, defect, Some(tag)))
             }
             None => {
                 self.saw(0, before)?;
-                Ok((after(seen.as_ref()), None))
+                Ok((after(seen.as_ref()), None, None))
             }
         }
     }
@@ -342,6 +346,8 @@ struct Writer<'a> {
     place: (u64, u64),
     /// As it was read.
     before: Index,
+    /// Which state of its file that was; none if there was no file.
+    tag: Option<Tag>,
     /// As it will be.
     index: Index,
     /// Whether the index is signed again even if it says the same.
@@ -362,10 +368,10 @@ impl<'a> Writer<'a> {
     fn with_lock(store: &'a Store, signers: &'a Signers, lock: Lock) -> Result<Self> {
         store.sweep()?;
         let place = store.place.identity()?;
-        let (before, outlived) = store.index_outlived(signers.keys())?;
+        let (before, outlived, tag) = store.index_tagged(signers.keys())?;
         let again = outlived.is_some();
         point(Point::StoreLocked)?;
-        Ok(Self { store, signers, lock, place, index: before.clone(), before, again })
+        Ok(Self { store, signers, lock, place, index: before.clone(), before, tag, again })
     }
 
     /// # Errors
@@ -393,25 +399,63 @@ impl<'a> Writer<'a> {
 
     fn write(&mut self, image: Option<&ImageName>, now: DateTime<Utc>) -> Result<()> {
         let changed = self.again || self.index != self.before;
-        if changed {
-            self.index.serial = self.before.serial + 1;
-            // Readers may rely on it: a clock that was set back does not show.
-            self.index.updated = now.max(self.before.updated);
-        }
-        self.check_place()?;
         let signers = self.signers.all();
         let keys: Vec<_> = signers.iter().map(|signer| signer.public()).collect();
-        site::write(self.store, &self.index, image, &self.store.notices()?, &keys)?;
-        point(Point::PagesPut)?;
-        if changed {
+        loop {
+            if changed {
+                self.index.serial = self.before.serial + 1;
+                // Readers may rely on it: a clock that was set back does not show.
+                self.index.updated = now.max(self.before.updated);
+            }
             self.check_place()?;
-            index::write(&self.store.place, &self.index, self.signers)?;
+            site::write(self.store, &self.index, image, &self.store.notices()?, &keys)?;
+            point(Point::PagesPut)?;
+            if !changed {
+                break;
+            }
+            self.check_place()?;
+            if index::write(&self.store.place, &self.index, self.signers, self.tag.as_ref())? {
+                break;
+            }
+            self.follow()?;
         }
         if let Some(memory) = &self.store.memory {
             memory.keep(&self.index)?;
         }
         index::write_copies(&self.store.place, &self.index, self.signers)?;
         point(Point::ReleasePublished)
+    }
+}
+
+impl Writer<'_> {
+    /// Somebody else wrote the index since it was read: what we changed is changed in theirs.
+    ///
+    /// # Errors
+    /// Class *host* if they changed the same image.
+    fn follow(&mut self) -> Result<()> {
+        let (theirs, _, tag) = self.store.index_tagged(self.signers.keys())?;
+        let mut merged = theirs.clone();
+        let names: BTreeSet<&ImageName> = self.before.images.keys().chain(self.index.images.keys()).collect();
+        for name in names {
+            let (was, ours) = (self.before.images.get(name), self.index.images.get(name));
+            if was == ours {
+                continue;
+            }
+            if theirs.images.get(name) != was {
+                return Err(Failure::host(format!(
+                    "{}: somebody else changed {name} meanwhile: the index has serial {} since {}, and {} was read",
+                    self.store.place, theirs.serial, theirs.updated, self.before.serial
+                ))
+                .code(ErrorCode::Stalled)
+                .hint("Run it again: what is built is kept, and what was sent is not sent again."));
+            }
+            match ours {
+                Some(ours) => merged.images.insert(name.clone(), ours.clone()),
+                None => merged.images.remove(name),
+            };
+        }
+        (self.before, self.index, self.tag) = (theirs, merged, tag);
+        Ok(())
     }
 }
 

@@ -195,7 +195,7 @@ impl Store {
         listed: &'i IndexedRelease,
         closely: bool,
     ) -> Result<Found<'i>> {
-        let folder = self.folder(name, &listed.version);
+        let folder = self.folder(name, &listed.version).listed()?;
         let expected =
             check::Expected { image: name, version: &listed.version, manifest: Some(listed.manifest) };
         let checked = if closely {
@@ -320,7 +320,7 @@ impl Store {
     ) -> Result<()> {
         let index = self.index(keys)?;
         let listed = index::find(&index, image, version)?;
-        let folder = self.folder(image, version);
+        let folder = self.folder(image, version).listed()?;
         let manifest = check::read_manifest(&folder, image, listed)?;
         let id = (image.clone(), version.clone());
         for file in &manifest.files {

@@ -8,28 +8,29 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 /// The numbers by which a process is found again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
     /// Boot id and PID namespace; empty if they cannot be read.
     pub boot: String,
+    /// Its number.
     pub pid: u32,
     /// Clock ticks from boot to the process's start.
     pub started: Option<i64>,
 }
 
 /// The process `pid` of this namespace.
-pub(super) fn identity(pid: u32) -> Identity {
+pub fn identity(pid: u32) -> Identity {
     Identity { boot: this_boot(), pid, started: status(pid).map(|s| s.started) }
 }
 
 /// Whether the process can be looked for: it is of this boot and this container.
-pub(super) fn is_of_this_boot(identity: &Identity) -> bool {
+pub fn is_of_this_boot(identity: &Identity) -> bool {
     !identity.boot.is_empty() && identity.boot == this_boot()
 }
 
 /// Whether the process is known to be gone. A process of another boot or container cannot
 /// be looked for; its leases end by time.
-pub(super) fn is_dead(identity: &Identity) -> bool {
+pub fn is_dead(identity: &Identity) -> bool {
     if !is_of_this_boot(identity) {
         return false;
     }
