@@ -9,19 +9,62 @@ use bootwright::model::catalog::Catalog;
 use bootwright::model::failure::IoContext;
 use bootwright::model::lock::{LOCK_VERSION, LockedIndex, LockedPackage};
 use bootwright::model::{Digest, Failure, Lock, OsImage, Result};
-use bootwright::release::keys;
+use bootwright::release::{PublicKey, keys};
 use bootwright::resolve;
 use std::path::{Path, PathBuf};
 
-/// The signing key's place.
-const KEY: &str = "keys/bootwright.key";
+/// The signing keys' places; the second one only where there are two.
+const KEYS: [&str; 2] = ["keys/bootwright.key", "keys/second.key"];
+/// Two keys that begin and end, both of which must have signed.
+const DATED_KEYS: &str = "
+signing:
+  threshold: 2
+  keys:
+    - {name: first, public: keys/bootwright.pub, private: keys/bootwright.key, from: 2026-01-01, until: 2036-01-01}
+    - {name: second, public: keys/second.pub, private: keys/second.key, from: 2026-06-01, until: 2037-01-01}
+";
+/// A policy of a house: rules of every kind that may speak when a plan is made. `ID` stands for
+/// the keys' ids.
+const HOUSE: &str = "apiVersion: bootwright/v1
+kind: Policy
+metadata: {name: house, description: What every gateway keeps to}
+spec:
+  rules:
+    - {id: debian-only, allowedBases: [debian]}
+    - {id: current-suite, allowedSuites: [bookworm]}
+    - {id: no-telnet, forbiddenPackages: [telnetd, '*-telnetd', 'inetutils-*', rsh-server]}
+    - {id: has-ssh, requiredPackages: ['openssh-server', 'libsynthetic*']}
+    - {id: reviewed, lockRequired: true}
+    - {id: fits, maxSizes: {iso: 2GiB, oci: 2GiB}}
+    - {id: same-bytes, reproducible: true}
+    - {id: young, severity: warning, maxAgeDays: 3650}
+    - {id: signers, allowedSigners: [ID]}
+    - {id: no-empty-passwords, noEmptyPasswords: true, select: {images: ['site-*'], channels: [stable]}}
+";
 /// Written when everything is made; its text is the form of what was made.
 const DONE: &str = "made";
-const FORM: &str = "3";
+const FORM: &str = "4";
 /// The date of the commit and of the locks' indexes.
 const DATE: &str = "2026-11-20T03:00:00Z";
 /// The caches, as the settings say.
 const CACHE: &str = ".bootwright";
+
+/// What a catalog has beside its images.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Variant {
+    /// A policy of ten rules.
+    pub policies: bool,
+    /// Two dated keys, both of which must have signed, instead of one without an end.
+    pub keys: bool,
+}
+
+impl Variant {
+    /// `-policies-keys`, for the name of a folder.
+    pub fn suffix(self) -> String {
+        let parts = [(self.policies, "-policies"), (self.keys, "-keys")];
+        parts.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect()
+    }
+}
 
 /// A catalog, its store and its state.
 pub struct World {
@@ -33,7 +76,7 @@ pub struct World {
 
 impl World {
     /// The catalog in `folder`, made if it is not there.
-    pub fn prepare(folder: &Path, size: usize, packages: usize) -> Result<Self> {
+    pub fn prepare(folder: &Path, size: usize, packages: usize, variant: Variant) -> Result<Self> {
         let world = Self { folder: folder.to_owned(), size };
         let done = folder.join(DONE);
         if std::fs::read_to_string(&done).is_ok_and(|form| form == FORM) {
@@ -41,18 +84,35 @@ impl World {
         }
         eprintln!("making {size} images in {}", folder.display());
         remove_tree(folder)?;
-        world.write_catalog(packages)?;
+        world.write_catalog(packages, variant)?;
         let catalog = world.load()?;
-        releases::publish_all(&catalog, &folder.join("releases"), &folder.join(KEY))?;
+        let keys: Vec<PathBuf> = world.keys(variant);
+        releases::publish_all(&catalog, &folder.join("releases"), &keys)?;
         // What git has is what is read; the files would only take room.
         remove_tree(&folder.join("specs"))?;
         write(&done, FORM)?;
         Ok(world)
     }
 
-    fn write_catalog(&self, packages: usize) -> Result<()> {
+    fn keys(&self, variant: Variant) -> Vec<PathBuf> {
+        KEYS[..if variant.keys { 2 } else { 1 }].iter().map(|key| self.folder.join(key)).collect()
+    }
+
+    fn write_catalog(&self, packages: usize, variant: Variant) -> Result<()> {
         let folder = &self.folder;
-        write(&folder.join("bootwright.yaml"), &scaffold::settings_text(&[], Some(KEY)))?;
+        let settings = match variant.keys {
+            true => scaffold::settings_text(&[], None) + DATED_KEYS,
+            false => scaffold::settings_text(&[], Some(KEYS[0])),
+        };
+        write(&folder.join("bootwright.yaml"), &settings)?;
+        let mut ids = Vec::new();
+        for key in self.keys(variant) {
+            keys::write_key_pair(&key, None)?;
+            ids.push(PublicKey::load(&key.with_extension("pub"))?.id().hex());
+        }
+        if variant.policies {
+            write(&folder.join("policies/house.yaml"), &HOUSE.replace("ID", &ids.join(", ")))?;
+        }
         write(&folder.join("specs/scripts/quiet.sh"), "#!/bin/sh\nset -e\nrm -f /etc/motd\n")?;
         for n in 0..self.size {
             let (name, text) = spec(n);
@@ -65,9 +125,11 @@ impl World {
         for (name, document) in &self.load()?.images {
             write(&folder.join(lock_path(name)), &lock_text(&lock(&document.spec, packages)?))?;
         }
-        keys::write_key_pair(&folder.join(KEY), None)?;
         self.git(&["init", "-q", "-b", "main"])?;
         self.git(&["-c", "core.compression=1", "add", "bootwright.yaml", "specs"])?;
+        if variant.policies {
+            self.git(&["add", "policies"])?;
+        }
         self.git(&["commit", "-q", "-m", "Images"])?;
         self.git(&["-c", "pack.window=0", "repack", "-adq"]).map(|_| ())
     }

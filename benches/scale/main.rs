@@ -12,7 +12,7 @@ mod report;
 use bootwright::effects::Clock;
 use bootwright::model::failure::IoContext;
 use bootwright::model::{Failure, Result};
-use catalog::World;
+use catalog::{Variant, World};
 use child::{Cost, measured};
 use clap::Parser;
 use report::{Report, Row};
@@ -31,6 +31,12 @@ struct Arguments {
     /// How often every case is measured; the first start, with nothing remembered, is a case of its own.
     #[arg(long, default_value_t = 7)]
     runs: usize,
+    /// The catalogs have a policy of ten rules.
+    #[arg(long)]
+    policies: bool,
+    /// Two keys that begin and end sign, and both must have signed.
+    #[arg(long)]
+    keys: bool,
     /// Where the catalogs and stores are made; kept for the next run. 10,000 images take 3 GB.
     #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/bench-scale"))]
     work: PathBuf,
@@ -77,11 +83,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         profile: if cfg!(debug_assertions) { "dev" } else { "release" },
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         packages: arguments.packages,
+        policies: arguments.policies,
+        dated_keys: arguments.keys,
         rows: Vec::new(),
     };
     for size in &arguments.sizes {
-        let world =
-            World::prepare(&work.join(format!("{size}x{}", arguments.packages)), *size, arguments.packages)?;
+        let variant = Variant { policies: arguments.policies, keys: arguments.keys };
+        let folder = work.join(format!("{size}x{}{}", arguments.packages, variant.suffix()));
+        let world = World::prepare(&folder, *size, arguments.packages, variant)?;
         report.rows.extend(rows(&world, arguments)?);
         keep(&report, out)?;
     }

@@ -19,14 +19,14 @@ use bootwright::release::{Signer, dsse, sums};
 use bootwright::resolve;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the index's envelope says it holds.
 const INDEX: &str = "application/vnd.bootwright.index+json";
 
-/// Publishes one release of every image into a new store.
-pub fn publish_all(catalog: &Catalog, store: &Path, key: &Path) -> Result<()> {
-    let signer = Signer::load(key, None)?;
+/// Publishes one release of every image into a new store, signed with each of the keys.
+pub fn publish_all(catalog: &Catalog, store: &Path, keys: &[PathBuf]) -> Result<()> {
+    let signers = keys.iter().map(|key| Signer::load(key, None)).collect::<Result<Vec<_>>>()?;
     let published: DateTime<Utc> =
         "2026-11-20T04:00:00Z".parse().map_err(|e| Failure::bug(format!("{e}")))?;
     let mut index = Index { serial: 1, updated: published, ..Index::default() };
@@ -36,13 +36,14 @@ pub fn publish_all(catalog: &Catalog, store: &Path, key: &Path) -> Result<()> {
         let recipe = resolved.recipe.digest();
         let version = Version::of(published, &recipe);
         let folder = store.join(name.as_str()).join(version.as_str());
-        let manifest = release(&folder, &resolved, recipe, &version, published, &signer)?;
+        let manifest = release(&folder, &resolved, recipe, &version, published, &signers)?;
         let release = IndexedRelease { version: version.clone(), recipe, manifest, published };
         let channels = BTreeMap::from([(document.spec.spec.channel.clone(), version)]);
         index.images.insert(name.clone(), IndexedImage { channels, releases: vec![release] });
     }
     let payload = serde_json::to_vec_pretty(&index).map_err(|e| Failure::bug(e.to_string()))?;
-    write(&store.join("index.dsse.json"), &dsse::seal(INDEX, &payload, &[&signer])?)
+    let signers: Vec<&Signer> = signers.iter().collect();
+    write(&store.join("index.dsse.json"), &dsse::seal(INDEX, &payload, &signers)?)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -58,7 +59,7 @@ fn release(
     recipe: Digest,
     version: &Version,
     published: DateTime<Utc>,
-    signer: &Signer,
+    signers: &[Signer],
 ) -> Result<Digest> {
     std::fs::create_dir_all(folder.join("evidence")).during(|| format!("making {}", folder.display()))?;
     let image = &resolved.recipe.image;
@@ -114,7 +115,10 @@ fn release(
         manifest.files.iter().map(|f| (f.name.clone(), f.sha256)).collect();
     listed.insert("manifest.json".to_owned(), digest);
     for (name, text) in [("manifest.json", bytes), (sums::FILE_NAME, sums::write(&listed)?)] {
-        write(&folder.join(format!("{name}.sig")), &signer.sign(text.as_bytes())?)?;
+        for (at, signer) in signers.iter().enumerate() {
+            let tag = if at == 0 { String::new() } else { format!(".{}", signer.public().tag()) };
+            write(&folder.join(format!("{name}{tag}.sig")), &signer.sign(text.as_bytes())?)?;
+        }
         write(&folder.join(name), &text)?;
     }
     write(&folder.join("index.html"), "<!doctype html><title>release</title>\n")?;

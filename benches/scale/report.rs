@@ -26,6 +26,10 @@ pub struct Report {
     pub processors: usize,
     /// Packages of every lock.
     pub packages: usize,
+    /// Whether the catalogs have a policy.
+    pub policies: bool,
+    /// Whether two keys that begin and end sign.
+    pub dated_keys: bool,
     /// What was measured.
     pub rows: Vec<Row>,
 }
@@ -63,8 +67,13 @@ impl Report {
         }
         let _ = writeln!(
             text,
-            "\n{}, {} build, {} processors, {} packages in every lock",
-            self.date, self.profile, self.processors, self.packages
+            "\n{}, {} build, {} processors, {} packages in every lock{}{}",
+            self.date,
+            self.profile,
+            self.processors,
+            self.packages,
+            if self.policies { ", a policy of ten rules" } else { "" },
+            if self.dated_keys { ", two dated keys, both needed" } else { "" }
         );
         text
     }

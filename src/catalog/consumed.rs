@@ -6,17 +6,20 @@
 use super::apt;
 use super::check::Report;
 use crate::model::catalog::ImageDocument;
+use crate::model::name::{ChannelName, ImageName};
+use crate::model::policy::Subject;
 use crate::model::settings::{Mirror, Settings};
 use crate::model::spec::{Base, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What one image reads of the settings.
+/// What one image reads of the settings, and what the rules of policies select it by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reads {
     base: Base,
     suite: String,
-    oci: bool,
+    channel: ChannelName,
+    outputs: Vec<Output>,
 }
 
 impl Reads {
@@ -26,8 +29,14 @@ impl Reads {
         Self {
             base: spec.base,
             suite: spec.suite.as_str().to_owned(),
-            oci: spec.outputs.contains(&Output::Oci),
+            channel: spec.channel.clone(),
+            outputs: spec.outputs.clone(),
         }
+    }
+
+    /// The image as the rules of policies select it.
+    pub fn subject<'a>(&'a self, name: &'a ImageName) -> Subject<'a> {
+        Subject { name, channel: &self.channel, base: self.base, outputs: &self.outputs }
     }
 }
 
@@ -50,7 +59,7 @@ pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeSet<
         }
         unread_suites(report, &at, mirror, &suites);
     }
-    if settings.store.registry.is_some() && !images.iter().any(|s| s.oci) {
+    if settings.store.registry.is_some() && !images.iter().any(|s| s.outputs.contains(&Output::Oci)) {
         report.error(
             "store.registry",
             "nothing reads this: no image has the output oci",

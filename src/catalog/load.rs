@@ -13,8 +13,8 @@ use super::source::Source;
 use super::yaml::{self, Mark, Node};
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
-use crate::model::policy::Policy;
 use crate::model::policy::document::PolicyDocument;
+use crate::model::policy::{Policy, Subject};
 use crate::model::settings::Settings;
 use crate::model::spec::{API_VERSION, OsImage};
 use crate::model::{ErrorCode, Result as Outcome};
@@ -51,7 +51,7 @@ pub fn settings(files: &Files) -> Outcome<Settings> {
 }
 
 /// As [`check`], for the images of some spec files of a catalog; other files are there to be
-/// included. What needs all images, and policies, is left to [`check_rest`].
+/// included. What needs all images, and what is wrong with policies, is left to [`check_rest`].
 pub fn check_some(files: &Files, specs: &BTreeSet<&str>) -> (Option<Catalog>, Vec<Diagnostic>) {
     check_with(files, &BTreeMap::new(), Some(specs))
 }
@@ -74,7 +74,7 @@ fn check_with(
         loader.unread_settings(&settings);
         loader.unread_profiles();
     }
-    let policies = loader.policies();
+    let policies = loader.policies(only.is_none());
     loader.locks();
     loader.overlays();
     loader.named_files();
@@ -215,9 +215,20 @@ impl<'a> Loader<'a> {
     }
 
     /// The policies of `policies/*.yaml`. Whatever is wrong with one is an error, also for
-    /// images that it might not be about: a rule that cannot be read is not kept.
-    fn policies(&mut self) -> Vec<Policy> {
+    /// images that it might not be about: a rule that cannot be read is not kept. With
+    /// `judged`, that is complained about.
+    fn policies(&mut self, judged: bool) -> Vec<Policy> {
         let files = self.files;
+        let (sure, found) = (!self.names_unsure, self.found.len());
+        // The images that selectors may be about, as far as they are known.
+        let own: Vec<(ImageName, Reads)> =
+            self.images.iter().map(|(name, document)| (name.clone(), Reads::of(document))).collect();
+        let own = own.iter().map(|(name, reads)| reads.subject(name));
+        let others = self.others;
+        let others = others.iter().map(|(name, reads)| reads.subject(name));
+        let mut images: Vec<Subject<'_>> = own.chain(others).collect();
+        images.sort_by(|a, b| a.name.cmp(b.name));
+        let images = (judged && self.specs_are_sound()).then_some(images.as_slice());
         let mut policies: Vec<Policy> = Vec::new();
         for (path, _) in files.iter().filter(|(path, _)| is_policy(path)) {
             let unsure = self.names_unsure;
@@ -234,19 +245,28 @@ impl<'a> Loader<'a> {
                 self.found.push(Diagnostic::of_file(path, "the file holds no document", hint));
             }
             for node in &documents {
-                self.policy(&source, node, &mut policies);
+                self.policy(&source, node, images, &mut policies);
             }
+        }
+        if !judged {
+            self.found.truncate(found);
+            self.names_unsure = !sure;
         }
         policies
     }
 
-    fn policy(&mut self, source: &Source<'_>, node: &Node, policies: &mut Vec<Policy>) {
+    fn policy(
+        &mut self,
+        source: &Source<'_>,
+        node: &Node,
+        images: check::Images<'_>,
+        policies: &mut Vec<Policy>,
+    ) {
         if !self.is_kind(source, node, Kind::Policy) {
             return;
         }
         let (document, mut report) = self.typed::<PolicyDocument>(source, node, Kind::Policy);
         if let Some(document) = document {
-            let images = self.specs_are_sound().then_some(&self.images);
             let policy = check::policy(&mut report, &document, images);
             for (index, rule) in document.spec.rules.iter().enumerate() {
                 let earlier = document.spec.rules[..index].iter().any(|other| other.id == rule.id);
@@ -621,7 +641,7 @@ pub(super) fn is_profile(path: &str) -> bool {
 }
 
 /// `policies/NAME.yaml`.
-fn is_policy(path: &str) -> bool {
+pub(super) fn is_policy(path: &str) -> bool {
     path.strip_prefix("policies/")
         .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
 }

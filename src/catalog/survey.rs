@@ -15,6 +15,7 @@ use super::source::Source;
 use super::{Diagnostic, diagnostic, load, yaml};
 use crate::model::catalog::{Catalog, CatalogSource};
 use crate::model::name::ImageName;
+use crate::model::policy::Finding;
 use crate::model::{Digest, Failure, Result};
 use gix::bstr::ByteSlice;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,21 +87,35 @@ impl Survey {
         self.entries.keys().map(String::as_str).filter(move |path| !of_images(path))
     }
 
-    /// Whether there are policies. What they say may depend on the day, on published releases
-    /// and on other images, so that nothing that was found out before says what they say now.
-    pub fn has_policies(&self) -> bool {
-        let is_policy = |path: &&str| path.starts_with("policies/") && path.ends_with(".yaml");
-        self.shared().any(|path| is_policy(&path))
-    }
-
-    /// The settings, by themselves.
+    /// The catalog without its images: settings, and policies as far as they are in order
+    /// ([`Survey::check_rest`] says whether they are).
     ///
     /// # Errors
-    /// Class *spec* if they are not in order.
-    pub fn settings(&self) -> Result<crate::model::settings::Settings> {
-        let files = self.read([SETTINGS], [])?;
-        let catalog = load(&files).map_err(|found| diagnostic::failure(&found))?;
-        Ok(catalog.settings)
+    /// Class *spec* if the settings are not in order.
+    pub fn without_images(&self) -> Result<Catalog> {
+        load(&self.read([SETTINGS], [])?).map_err(|found| diagnostic::failure(&found))?;
+        let paths = self.shared().filter(|path| *path == SETTINGS || load::is_policy(path));
+        let (catalog, found) = load::check_some(&self.read(paths, [])?, &BTreeSet::new());
+        catalog.ok_or_else(|| diagnostic::failure(&found))
+    }
+
+    /// Sets the places of findings to the lines and columns of their fields.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn locate<'f>(&self, findings: impl IntoIterator<Item = &'f mut Finding>) -> Result<()> {
+        let mut files = Files::new(self.source.clone());
+        for finding in findings {
+            // One file at a time: all of them together may be more than a catalog may hold.
+            let path = finding.place.file.clone();
+            if files.get(&path).is_none() {
+                let included = self.mentions([path.as_str()])?.into_iter().flat_map(|m| m.files);
+                let paths: Vec<String> = std::iter::once(path).chain(included).collect();
+                files = self.read(paths.iter().map(String::as_str), [])?;
+            }
+            super::locate(&files, finding);
+        }
+        Ok(())
     }
 
     /// An identity of everything that a spec file and what it mentions are made of: paths,

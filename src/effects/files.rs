@@ -113,6 +113,24 @@ pub fn free_space(path: &Path) -> Result<u64> {
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
+/// The number of the file system that a path lies on; of one that is not there, where it would be.
+///
+/// # Errors
+/// Class *host* if that cannot be asked.
+pub fn file_system(path: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut there = path;
+    loop {
+        match std::fs::metadata(there) {
+            Ok(metadata) => return Ok(metadata.dev()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && there.parent().is_some() => {
+                there = parent(there);
+            }
+            Err(e) => return Err(Failure::io(format!("looking at {}", there.display()), &e)),
+        }
+    }
+}
+
 /// A lock, held until dropped; the kernel frees it when we die (flock(2)).
 #[derive(Debug)]
 pub struct FileLock(File);

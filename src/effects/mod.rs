@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod clock;
 pub mod fetch;
 pub mod files;
+pub mod host;
 pub mod place;
 pub mod point;
 pub mod process;

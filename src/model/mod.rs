@@ -21,6 +21,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod profile;
+pub mod public;
 pub mod rebuild;
 pub mod recipe;
 pub mod release;

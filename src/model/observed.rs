@@ -38,6 +38,14 @@ pub struct ObservedImage {
 }
 
 impl ObservedImage {
+    /// Whether nothing is wrong with any release.
+    pub fn is_sound(&self) -> bool {
+        self.channels.values().all(|release| release.defects.is_empty())
+            && self.damaged.is_empty()
+            && self.outlived.is_empty()
+            && self.mends.is_empty()
+    }
+
     /// What is wrong with a release; nothing is known of one that is not here.
     pub fn defects(&self, version: &Version) -> &[Defect] {
         let head = self.channels.values().find(|r| &r.version == version).map(|r| &r.defects);

@@ -220,6 +220,9 @@ pub struct Stale {
     pub max_age_days: u32,
     /// Why there is no newer one.
     pub because: String,
+    /// The same as it may stand on a public page; without it, nothing is said there.
+    #[serde(skip)]
+    pub public: String,
 }
 
 /// A release on a channel that is not what it should be.

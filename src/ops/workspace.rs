@@ -10,7 +10,7 @@ use crate::model::failure::IoContext;
 use crate::model::settings::{Mirror, Settings, StoreSettings};
 use crate::model::{Failure, ImageName, Result, Version};
 use crate::planner::Schedule;
-use crate::reconcile::memory::Memory;
+use crate::reconcile::memory::{self, Memory};
 use crate::reconcile::{Looking, Registry, Remembered, World, known};
 use crate::release::{PublicKey, Store};
 use crate::state::State;
@@ -27,7 +27,7 @@ const STATE: &str = "state.db";
 /// A catalog and where its settings point.
 pub(super) struct Workspace {
     pub catalog: Catalog,
-    /// Its text; empty where images were not read, since then no policy can find anything.
+    /// Its text; empty where images were not read: what needs it is read again.
     pub files: Files,
     /// Images of the catalog that were not read, because they are as they were.
     pub remembered: Option<Remembered>,
@@ -78,19 +78,18 @@ impl Workspace {
         let (location, base) =
             if commit { locate_commit(context, catalog)? } else { locate(context, catalog)? };
         if deep {
-            return Self::read(context, &location, base);
+            let workspace = Self::read(context, &location, base)?;
+            memory::forget(&workspace.cache_folder())?;
+            return Ok(workspace);
         }
         check_reachable(context, &location)?;
         let Some(survey) = Survey::of(&location, &clones(context))? else {
             return Self::read(context, &location, base);
         };
-        if survey.has_policies() {
-            return Self::read(context, &location, base);
-        }
-        let settings = survey.settings()?;
-        let mut memory = Memory::open(&base.join(&settings.cache.path), survey.shared_identity());
+        let whole = survey.without_images()?;
+        let mut memory = Memory::open(&base.join(&whole.settings.cache.path), survey.shared_identity());
         let files = Files::new(survey.source().clone());
-        let found = known::look_through(survey, settings, &mut memory)?;
+        let found = known::look_through(survey, whole, &mut memory)?;
         warn(context, &found.warnings);
         let remembered = Some(Remembered::new(found.known, memory));
         Ok(Self { catalog: found.catalog, files, remembered, base })

@@ -2,7 +2,7 @@
 
 use super::changes::{self, Published};
 use super::freshness;
-use super::inputs::{Desired, Failures, History, Inputs, Wanted, request_digest};
+use super::inputs::{Desired, Failures, History, Inputs, StoreWork, Wanted, attempt_digest, request_digest};
 use super::origins;
 use super::retry;
 use crate::model::lock::LockRequest;
@@ -48,7 +48,7 @@ pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Vec<Step>, ImageRep
     let chosen = image.choose();
     let stale = image.overdue().map(|overdue| {
         let chosen = chosen.as_ref().map(|(action, _)| action);
-        freshness::stale(overdue, desired, chosen, inputs.now)
+        freshness::stale(overdue, desired, image.history, chosen, inputs.now)
     });
     let damaged = image.damaged();
     let lost = image.lost(chosen.as_ref().ok().map(|(action, _)| action));
@@ -56,8 +56,13 @@ pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Vec<Step>, ImageRep
         Ok(main) => (Some(main), Status::Planned),
         Err(status) => (None, status),
     };
+    let (repair, status) = match image.repair() {
+        Some(Candidate { held: Some(held), .. }) if status == Status::UpToDate => (None, held),
+        Some(Candidate { held: Some(_), .. }) | None => (None, status),
+        Some(repair) => (Some((repair.action, repair.reasons)), status),
+    };
     let step = |(action, reasons)| Step { image: desired.image.clone(), action, reasons };
-    let steps: Vec<Step> = image.repair().into_iter().chain(main).map(step).collect();
+    let steps: Vec<Step> = repair.into_iter().chain(main).map(step).collect();
     let status = if steps.is_empty() { status } else { Status::Planned };
     let current = image.current.map(|release| release.version.clone());
     let image = desired.image.clone();
@@ -288,11 +293,10 @@ impl Image<'_> {
         let moved = Reason::Channel { channel: channel.clone() };
         match self.elsewhere(&digest) {
             // Promoting signs again what outlived its keys.
-            Some((version, defects)) if self.needs_no_build(version, defects) => Candidate {
-                action: Action::Promote { version: version.clone(), channel: channel.clone() },
-                reasons: std::iter::once(moved).chain(differences).collect(),
-                held: None,
-            },
+            Some((version, defects)) if self.needs_no_build(version, defects) => self.of_store(
+                Action::Promote { version: version.clone(), channel: channel.clone() },
+                std::iter::once(moved).chain(differences).collect(),
+            ),
             Some((version, broken)) => {
                 let reasons = std::iter::once(moved).chain(defects(broken)).chain(differences).collect();
                 self.build(resolved, digest, version.clone(), reasons)
@@ -322,8 +326,15 @@ impl Image<'_> {
         self.observed.is_some_and(|o| !o.mends.is_empty())
     }
 
+    /// Work on published releases, held back if it failed a moment ago.
+    fn of_store(&self, action: Action, reasons: Vec<Reason>) -> Candidate {
+        let failures = StoreWork::of(&action).and_then(|work| self.history?.store.get(&work));
+        let held = failures.and_then(|f| self.hold(&attempt_digest(&action, &reasons), Some(f)));
+        Candidate { action, reasons, held }
+    }
+
     /// What makes the image's damaged releases whole, as far as that needs no build.
-    fn repair(&self) -> Option<(Action, Vec<Reason>)> {
+    fn repair(&self) -> Option<Candidate> {
         let observed = self.observed.filter(|o| !o.mends.is_empty())?;
         if self.history.is_some_and(|h| h.leased_by.is_some()) {
             return None;
@@ -346,7 +357,11 @@ impl Image<'_> {
                 })),
             }
         }
-        Some((Action::Repair { releases }, reasons))
+        let mut repair = self.of_store(Action::Repair { releases }, reasons);
+        if self.forced {
+            repair.held = None;
+        }
+        Some(repair)
     }
 
     /// What is wrong with the current release, if a download of it may be wrong.
@@ -403,12 +418,7 @@ impl Image<'_> {
         versions.sort();
         let first = |(i, reason): &(usize, &Reason)| !reasons[..*i].contains(reason);
         let reasons = reasons.iter().enumerate().filter(first).map(|(_, r)| r.clone()).collect();
-        let action = Action::Resign { versions };
-        matches!(&action, Action::Resign { versions } if !versions.is_empty()).then_some(Candidate {
-            action,
-            reasons,
-            held: None,
-        })
+        (!versions.is_empty()).then(|| self.of_store(Action::Resign { versions }, reasons))
     }
 
     fn build(

@@ -5,6 +5,7 @@ use super::schedule::Schedule;
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::LockRequest;
 use crate::model::observed::Observed;
+use crate::model::plan::{Action, Reason};
 use crate::model::recipe::{LayerId, ResolvedRecipe};
 use crate::model::{ChannelName, Digest, Failure, ImageName, Lock};
 use chrono::{DateTime, Utc};
@@ -75,10 +76,47 @@ pub struct History {
     pub build: Option<Failures>,
     /// Attempts that failed to resolve packages; `of` is [`request_digest`].
     pub lock: Option<Failures>,
+    /// Work on published releases that failed; `of` is [`attempt_digest`].
+    pub store: BTreeMap<StoreWork, Failures>,
     /// Who works on the image now: `pid 4711 on gateway`.
     pub leased_by: Option<String>,
     /// When packages were last resolved against the mirrors.
     pub last_checked_upstream: Option<DateTime<Utc>>,
+}
+
+/// Work on what is published, which needs no build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoreWork {
+    /// Make damaged releases whole.
+    Repair,
+    /// Point a channel to another release.
+    Promote,
+    /// Sign releases again.
+    Resign,
+}
+
+impl StoreWork {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Repair, Self::Promote, Self::Resign];
+
+    /// The kind of work that an action is, if it is such work.
+    pub fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::Repair { .. } => Some(Self::Repair),
+            Action::Promote { .. } => Some(Self::Promote),
+            Action::Resign { .. } => Some(Self::Resign),
+            Action::Lock | Action::Build { .. } => None,
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Promote => "promote",
+            Self::Resign => "resign",
+        }
+    }
 }
 
 /// Failed attempts at one thing without a success between them.
@@ -92,6 +130,12 @@ pub struct Failures {
     pub last: Failure,
     /// When it happened.
     pub at: DateTime<Utc>,
+}
+
+/// The identity of work on published releases, for [`History::store`]: once something else has
+/// to be done, or for other reasons, earlier failures count no longer.
+pub fn attempt_digest(action: &Action, reasons: &[Reason]) -> Digest {
+    Digest::of_json(&(action, reasons))
 }
 
 /// The identity of a request, for [`History::lock`].

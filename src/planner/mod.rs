@@ -19,7 +19,7 @@ mod text;
 mod values;
 mod words;
 
-pub use inputs::{Desired, Failures, History, Inputs, Wanted, request_digest};
+pub use inputs::{Desired, Failures, History, Inputs, StoreWork, Wanted, attempt_digest, request_digest};
 pub use lint::lint;
 pub use markdown::markdown;
 pub use retry::STALLED_AFTER;

@@ -3,13 +3,15 @@
 //! To say that nothing is to be done, a digest is enough; to say what, and why, [`super::plan`]
 //! needs the recipe. So this answers with a report or with "ask the planner", and never plans.
 
+use super::freshness;
 use crate::model::observed::ObservedImage;
 use crate::model::plan::{ImageReport, Status};
 use crate::model::{ChannelName, Digest, ImageName};
+use chrono::{DateTime, Utc};
 
 /// An image as it is remembered. Only those with a lock in the catalog are: what has none may
-/// change without a commit. Neither are those that are paused, or may become stale, or that a
-/// policy has a say about.
+/// change without a commit. Neither are those that are paused, or that a policy has something
+/// against.
 #[derive(Clone, Copy, Debug)]
 pub struct Remembered<'a> {
     /// The image.
@@ -18,8 +20,14 @@ pub struct Remembered<'a> {
     pub channel: &'a ChannelName,
     /// The digest of its recipe.
     pub recipe: &'a Digest,
+    /// How many days old its release may get.
+    pub max_age_days: Option<u32>,
+    /// When packages were last resolved against the mirrors.
+    pub looked: Option<DateTime<Utc>>,
     /// Somebody asked for it by hand.
     pub forced: bool,
+    /// The time.
+    pub now: DateTime<Utc>,
 }
 
 /// How an image stands if nothing is to be done for it, whatever its recipe says; `None` if
@@ -28,11 +36,11 @@ pub struct Remembered<'a> {
 pub fn settled(image: &Remembered<'_>, observed: &ObservedImage) -> Option<ImageReport> {
     let current = observed.channels.get(image.channel)?;
     let there = current.recipe_digest == *image.recipe && !image.forced;
-    let sound = observed.channels.values().all(|release| release.defects.is_empty())
-        && observed.damaged.is_empty()
-        && observed.outlived.is_empty()
-        && observed.mends.is_empty();
-    (there && sound).then(|| ImageReport {
+    let stale = image.max_age_days.and_then(|most| {
+        // The recipe is the wanted one, so the last look speaks for the release.
+        freshness::age_beyond(most, current.published, image.looked, image.now)
+    });
+    (there && observed.is_sound() && stale.is_none()).then(|| ImageReport {
         image: image.image.clone(),
         current: Some(current.version.clone()),
         status: Status::UpToDate,

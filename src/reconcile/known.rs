@@ -8,9 +8,10 @@ use super::memory::{KnownFile, KnownImage, Memory};
 use crate::catalog::survey::{Mentions, Survey, refused};
 use crate::catalog::{Diagnostic, Reads, Severity};
 use crate::model::catalog::{Catalog, ImageDocument};
-use crate::model::settings::Settings;
+use crate::model::policy::Finding;
 use crate::model::{ImageName, Result};
 use crate::planner::Schedule;
+use crate::planner::policy::{self, Packages};
 use crate::resolve;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -36,11 +37,12 @@ pub struct Found {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Looks through a catalog and brings the memory up to date.
+/// Looks through a catalog and brings the memory up to date. `whole` is the catalog without its
+/// images.
 ///
 /// # Errors
 /// With what is wrong with the catalog, or if it cannot be read.
-pub fn look_through(survey: Survey, settings: Settings, memory: &mut Memory) -> Result<Found> {
+pub fn look_through(survey: Survey, whole: Catalog, memory: &mut Memory) -> Result<Found> {
     let (mut kept, fresh) = sort_out(&survey, memory)?;
     let mut batches: Vec<Vec<(&str, &Mentions)>> = Vec::new();
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
@@ -58,7 +60,7 @@ pub fn look_through(survey: Survey, settings: Settings, memory: &mut Memory) -> 
     let keep_documents = fresh.len() <= BATCH;
     let mut found = Vec::new();
     let mut read = BTreeMap::new();
-    for part in in_parallel(&batches, |batch| check(&survey, &settings, batch, keep_documents))? {
+    for part in in_parallel(&batches, |batch| check(&survey, batch, keep_documents))? {
         found.extend(part.found);
         kept.extend(part.known);
         read.extend(part.documents);
@@ -85,7 +87,7 @@ pub fn look_through(survey: Survey, settings: Settings, memory: &mut Memory) -> 
     }
     memory.keep_files(kept);
     found.dedup();
-    let catalog = Catalog { source: survey.source().clone(), settings, images: read, policies: Vec::new() };
+    let catalog = Catalog { images: read, ..whole };
     Ok(Found { catalog, known: Known { images, survey }, warnings: found })
 }
 
@@ -138,12 +140,7 @@ struct Part {
     documents: BTreeMap<ImageName, ImageDocument>,
 }
 
-fn check(
-    survey: &Survey,
-    settings: &Settings,
-    batch: &[(&str, &Mentions)],
-    keep_documents: bool,
-) -> Result<Part> {
+fn check(survey: &Survey, batch: &[(&str, &Mentions)], keep_documents: bool) -> Result<Part> {
     let (catalog, found) = survey.check(batch.iter().copied())?;
     let mut part = Part { found, known: Files::new(), documents: BTreeMap::new() };
     let Some(catalog) = catalog else { return Ok(part) };
@@ -154,7 +151,7 @@ fn check(
     }
     for (path, mentions) in batch {
         let documents = of_file.remove(path).unwrap_or_default();
-        let known = remember(survey, settings, path, mentions, &documents, &part.found);
+        let known = remember(survey, &catalog, path, mentions, &documents, &part.found);
         if known.is_none() || keep_documents {
             part.documents.extend(documents.iter().map(|d| (d.spec.metadata.name.clone(), (*d).clone())));
         }
@@ -163,11 +160,11 @@ fn check(
     Ok(part)
 }
 
-/// What can be remembered of a file: nothing if there is anything to say about it, or if an
-/// image of it has no lock in the catalog.
+/// What can be remembered of a file: nothing if there is anything to say about it, if an image
+/// of it has no lock in the catalog, or if a policy has something against one.
 fn remember(
     survey: &Survey,
-    settings: &Settings,
+    catalog: &Catalog,
     path: &str,
     mentions: &Mentions,
     documents: &[&ImageDocument],
@@ -184,20 +181,24 @@ fn remember(
         return None;
     }
     let images =
-        documents.iter().map(|document| known_image(settings, document)).collect::<Option<Vec<_>>>()?;
+        documents.iter().map(|document| known_image(catalog, document)).collect::<Option<Vec<_>>>()?;
     let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
     let identity = survey.identity(path, &names, &mentions.files);
     Some(KnownFile { identity, files: mentions.files.clone(), images })
 }
 
-fn known_image(settings: &Settings, document: &ImageDocument) -> Option<KnownImage> {
-    let spec = &document.spec.spec;
-    // What is said of these depends on more than recipe and release.
-    if spec.paused || spec.freshness.max_age_days.is_some() {
+fn known_image(catalog: &Catalog, document: &ImageDocument) -> Option<KnownImage> {
+    let (spec, settings) = (&document.spec.spec, &catalog.settings);
+    // This is said in every round.
+    if spec.paused {
         return None;
     }
-    // What cannot be resolved is reported in every round.
+    // What cannot be resolved is reported in every round, and so is what a policy forbids.
     let resolved = resolve::resolve(document, document.lock.clone()?, settings).ok()?;
+    let packages = Packages::Locked(&resolved.lock);
+    if !policy::of_image(&catalog.policies, document, &settings.mirrors, packages).is_empty() {
+        return None;
+    }
     let schedule = spec.schedule.clone().map(|text| (text, spec.schedule_time_zone.clone()));
     if let Some((text, zone)) = &schedule {
         Schedule::parse(text, zone.as_deref()).ok()?;
@@ -208,11 +209,20 @@ fn known_image(settings: &Settings, document: &ImageDocument) -> Option<KnownIma
         labels: document.spec.metadata.labels.clone(),
         channel: spec.channel.clone(),
         schedule,
+        max_age_days: spec.freshness.max_age_days,
         recipe: resolved.recipe.digest(),
     })
 }
 
 impl Known {
+    /// Sets the places of findings to the lines and columns of their fields.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn locate<'f>(&self, findings: impl IntoIterator<Item = &'f mut Finding>) -> Result<()> {
+        self.survey.locate(findings)
+    }
+
     /// The documents of some of the images, read in full.
     ///
     /// # Errors

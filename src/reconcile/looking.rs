@@ -1,6 +1,7 @@
 //! How the store is looked at: what is hashed, and what is remembered of it.
 
 use super::World;
+use crate::effects::host;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Planned};
@@ -166,9 +167,9 @@ impl World<'_> {
     /// # Errors
     /// Class *host* if a page cannot be written.
     pub fn announce(&self, planned: &Planned, repaired_next: bool) -> Result<bool> {
-        let mut said = Notices::new();
+        let (own, mut said) = (host::names(), Notices::new());
         for report in &planned.report {
-            let mut of_image = notices::of(report);
+            let mut of_image = notices::of(report, &own);
             let steps = planned.plan.steps.iter().filter(|s| repaired_next && s.image == report.image);
             for step in steps {
                 let Action::Repair { releases } = &step.action else { continue };

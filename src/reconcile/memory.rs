@@ -20,7 +20,7 @@ const FILE: &str = "memory.json";
 /// No memory is larger, in bytes: 50,000 images take 20 MB.
 const LIMIT: u64 = 256 << 20;
 /// Raised with every change of what is remembered.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is remembered.
 #[derive(Debug)]
@@ -69,7 +69,10 @@ pub struct KnownImage {
     /// When to look for upstream changes, and in which time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<(String, Option<String>)>,
-    /// What it reads of the settings.
+    /// How many days old its release may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_days: Option<u32>,
+    /// What it reads of the settings, and what rules select it by.
     pub reads: Reads,
     /// The digest of its recipe.
     pub recipe: Digest,
@@ -127,6 +130,11 @@ impl Memory {
         self.content.releases.get(image)?.get(channel).copied()
     }
 
+    /// Forgets how an image's releases looked.
+    pub fn forget_release(&mut self, image: &ImageName) {
+        self.changed |= self.content.releases.remove(image).is_some();
+    }
+
     /// Remembers how the folder of a sound release looks, or that it is not sound.
     pub fn keep_release(&mut self, image: &ImageName, channel: &ChannelName, looks: Option<Digest>) {
         if self.release(image, channel) == looks {
@@ -161,6 +169,20 @@ impl Memory {
     }
 }
 
+/// Forgets everything: a look that reads every byte sees what none that is remembered did.
+///
+/// # Errors
+/// Class *host* if the file cannot be removed.
+pub fn forget(cache: &Path) -> Result<()> {
+    let path = cache.join(FILE);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(format!("removing {}", path.display()), &e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What can be read and is whole; anything else is no memory.
 fn read(path: &Path) -> Option<Content> {
     let bytes = read_if_exists(path, LIMIT).ok()??;
@@ -186,7 +208,10 @@ mod tests {
     use super::*;
 
     fn reads() -> Reads {
-        serde_json::from_str(r#"{"base": "debian", "suite": "bookworm", "oci": false}"#).unwrap()
+        serde_json::from_str(
+            r#"{"base": "debian", "suite": "bookworm", "channel": "stable", "outputs": ["iso"]}"#,
+        )
+        .unwrap()
     }
 
     fn known(recipe: &str) -> KnownFile {
@@ -199,6 +224,7 @@ mod tests {
                 channel: "stable".parse().unwrap(),
                 reads: reads(),
                 schedule: None,
+                max_age_days: None,
                 recipe: Digest::of(recipe),
             }],
         }

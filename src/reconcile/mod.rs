@@ -38,7 +38,7 @@ use crate::model::plan::{Action, Planned, Status, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::{Keyless, Mirror};
 use crate::model::{Emitter, Event, Failure, FailureClass, Lock, Result};
-use crate::planner::{self, Inputs, Wanted};
+use crate::planner::{self, Inputs, StoreWork, Wanted};
 use crate::release::{Signers, Store, Trust};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,10 +48,9 @@ use std::sync::{Arc, Mutex};
 pub struct World<'a> {
     /// What is asked for.
     pub catalog: &'a Catalog,
-    /// Its text, for the places of findings.
+    /// Its text, for the places of findings; empty where there is something `remembered`.
     pub files: &'a Files,
-    /// Images of the catalog that were not read, because they are as they were. There are none
-    /// where policies are.
+    /// Images of the catalog that were not read, because they are as they were.
     pub remembered: Option<&'a Remembered>,
     /// The images that are looked at; others are left as they are.
     pub selected: BTreeSet<ImageName>,
@@ -157,11 +156,14 @@ impl World<'_> {
         let due = self.due_in_registry()?;
         let mut observed = self.observe(&open)?;
         self.look_at_registry(&mut observed, &due)?;
+        self.forget_unsound(&observed);
         let documents = self.documents(&open)?;
         let made = self.made_locks(&documents)?;
         let mut gathered = desired::gather(self, &documents, &observed, &made);
-        let ruling = self.ruling(&gathered.desired, &gathered.failed, &observed);
-        let failed = |history: &planner::History| history.build.is_some() || history.lock.is_some();
+        let ruling = self.ruling(&documents, &gathered.desired, &gathered.failed, &observed)?;
+        let failed = |history: &planner::History| {
+            history.build.is_some() || history.lock.is_some() || !history.store.is_empty()
+        };
         let failed_before = history.iter().filter(|(_, h)| failed(h)).map(|(i, _)| i.clone()).collect();
         let inputs = Inputs {
             now,
@@ -286,6 +288,7 @@ impl World<'_> {
             let next = || images.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
             for step in std::iter::from_fn(next).copied().flatten() {
                 let result = self.cancel.check().and_then(|()| self.take(step, decided, publishing));
+                self.note(step, result.as_ref().err());
                 let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match result {
                     Ok(Done::Published(version, channel)) => {
@@ -314,6 +317,26 @@ impl World<'_> {
         outcome.published.sort();
         outcome.repaired.sort();
         Ok(outcome)
+    }
+
+    /// Remembers what became of work on published releases: what failed is not tried in every
+    /// round.
+    fn note(&self, step: &Step, failure: Option<&Failure>) {
+        let Some((work, state)) = StoreWork::of(&step.action).zip(self.state.as_ref()) else { return };
+        if failure.is_some_and(|f| f.class == FailureClass::Cancelled) {
+            return;
+        }
+        let of = planner::attempt_digest(&step.action, &step.reasons);
+        let noted = match failure {
+            Some(failure) => {
+                let now = self.clock.now();
+                self.runtime.block_on(state.record_work_failure(&step.image, work, &of, failure, now))
+            }
+            None => self.runtime.block_on(state.forget_work_failures(&step.image, work)),
+        };
+        if let Err(failure) = noted {
+            self.events.warn(format!("{}: it is not remembered how this went: {failure}", step.image));
+        }
     }
 
     /// Puts the store itself right; what cannot be moved keeps nobody from publishing.
@@ -346,8 +369,7 @@ impl World<'_> {
             }
             Action::Promote { version, channel } => {
                 let manifest = self.store.manifest(image, version, &self.keys)?;
-                let signers = &publishing.signers;
-                policies::may_be_promoted(self.catalog, self.files, &self.events, &manifest, signers)?;
+                self.may_be_promoted(&manifest, &publishing.signers)?;
                 self.store.promote(image, version, channel, &publishing.signers, self.clock.now())?;
                 self.events.emit(Event::Published { image: image.clone(), version: version.clone() });
                 Ok(Done::Published(version.clone(), channel.clone()))

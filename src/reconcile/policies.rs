@@ -10,15 +10,19 @@ use crate::effects::Place;
 use crate::model::artifact::Built;
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
-use crate::model::observed::Observed;
+use crate::model::observed::{Observed, ObservedRelease};
 use crate::model::policy::{
-    ArtifactFacts, Content, Finding, Policy, ReleaseFacts, Requirement, Severity, digest, refusal,
+    ArtifactFacts, Content, Finding, Policy, ReleaseFacts, Requirement, Rule, Severity, Subject, digest,
+    refusal,
 };
 use crate::model::release::Manifest;
 use crate::model::{Emitter, Failure, Result};
 use crate::planner::policy::{self, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
 use crate::release::{PublicKey, Publication, Signers, Trust, path, sums};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// No file of sums or signatures is larger, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -27,27 +31,39 @@ impl World<'_> {
     /// What the policies have against what is desired and what is published.
     pub(super) fn ruling(
         &self,
+        documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
         desired: &[Desired],
         failed: &[(ImageName, Failure)],
         observed: &Observed,
-    ) -> Ruling {
+    ) -> Result<Ruling> {
         let policies = &self.catalog.policies;
         let mut ruling = Ruling { policies: digest(policies), ..Ruling::default() };
         if policies.is_empty() {
-            return ruling;
+            return Ok(ruling);
         }
         let known = desired.iter().map(|d| (&d.image, packages(&d.wanted)));
         let unknown = failed.iter().map(|(image, _)| (image, Packages::Unknown));
         for (name, packages) in known.chain(unknown) {
-            let Some(document) = self.catalog.images.get(name) else { continue };
+            let Some(document) = documents.get(name) else { continue };
             let mut findings = policy::of_image(policies, document, &self.catalog.settings.mirrors, packages);
             findings.extend(self.of_published(name, document, observed));
             if !findings.is_empty() {
-                findings.iter_mut().for_each(|finding| catalog::locate(self.files, finding));
+                self.place(&mut findings)?;
                 ruling.findings.insert(name.clone(), findings);
             }
         }
-        ruling
+        Ok(ruling)
+    }
+
+    /// Sets the places of findings to the lines and columns of their fields.
+    fn place(&self, findings: &mut [Finding]) -> Result<()> {
+        match self.remembered {
+            Some(remembered) => remembered.known.locate(findings),
+            None => {
+                findings.iter_mut().for_each(|finding| catalog::locate(self.files, finding));
+                Ok(())
+            }
+        }
     }
 
     fn of_published(&self, name: &ImageName, document: &ImageDocument, observed: &Observed) -> Vec<Finding> {
@@ -55,14 +71,25 @@ impl World<'_> {
         let channel = &document.spec.spec.channel;
         let current = observed.images.get(name).and_then(|image| image.channels.get(channel));
         let Some(current) = current else { return Vec::new() };
+        let rules = policy::rules(policies, Subject::of(&document.spec));
         // A manifest that cannot be read is a defect of its own, and no rule's business.
-        let Some(mut facts) = current.facts.clone() else { return Vec::new() };
-        if policy::asks(policies, document, |rule| matches!(rule.requirement, Requirement::Signers(_))) {
+        let Some(facts) = self.facts(name, current, rules) else { return Vec::new() };
+        policy::of_published(policies, document, &facts)
+    }
+
+    /// What rules look at of a published release.
+    pub(super) fn facts<'r>(
+        &self,
+        name: &ImageName,
+        current: &ObservedRelease,
+        mut rules: impl Iterator<Item = &'r Rule>,
+    ) -> Option<ReleaseFacts> {
+        let mut facts = current.facts.clone()?;
+        if rules.any(|rule| matches!(rule.requirement, Requirement::Signers(_))) {
             facts.signers = signed_by(&self.store.folder(name, &current.version), &self.keys);
         }
-        let age = self.clock.now().signed_duration_since(current.published).num_days();
-        facts.age_days = u32::try_from(age).ok();
-        policy::of_published(policies, document, &facts)
+        facts.age_days = age_days(current.published, self.clock.now());
+        Some(facts)
     }
 
     /// Refuses an image whose release would be signed by somebody who may not: before hours
@@ -114,8 +141,26 @@ impl World<'_> {
         image: &ImageName,
         judge: impl FnOnce(&[Policy], &ImageDocument) -> Result<Vec<Finding>>,
     ) -> Result<()> {
-        keep(self.catalog, self.files, &self.events, image, judge)
+        let policies = &self.catalog.policies;
+        if policies.is_empty() {
+            return Ok(());
+        }
+        let Some(document) = self.document(image) else { return Ok(()) };
+        let mut findings = judge(policies, &document)?;
+        self.place(&mut findings)?;
+        kept(policies, &self.events, &findings)
     }
+
+    /// As [`may_be_promoted`], for an image of a plan.
+    pub(super) fn may_be_promoted(&self, manifest: &Manifest, signers: &Signers) -> Result<()> {
+        let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..ReleaseFacts::of(manifest) };
+        self.keep(&manifest.image, |policies, document| Ok(policy::of_release(policies, document, &facts)))
+    }
+}
+
+/// How old a published release is, in whole days.
+pub(super) fn age_days(published: DateTime<Utc>, now: DateTime<Utc>) -> Option<u32> {
+    u32::try_from(now.signed_duration_since(published).num_days()).ok()
 }
 
 /// Refuses to point a channel to a release that a rule forbids. How old it is does not
@@ -130,30 +175,20 @@ pub fn may_be_promoted(
     manifest: &Manifest,
     signers: &Signers,
 ) -> Result<()> {
+    let policies = &catalog.policies;
+    let Some(document) = catalog.images.get(&manifest.image) else { return Ok(()) };
     let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..ReleaseFacts::of(manifest) };
-    keep(catalog, files, events, &manifest.image, |policies, document| {
-        Ok(policy::of_release(policies, document, &facts))
-    })
+    let mut findings = policy::of_release(policies, document, &facts);
+    findings.iter_mut().for_each(|finding| catalog::locate(files, finding));
+    kept(policies, events, &findings)
 }
 
-/// Judges one image; shows what only warns, and fails by what refuses.
-fn keep(
-    catalog: &Catalog,
-    files: &Files,
-    events: &Emitter,
-    image: &ImageName,
-    judge: impl FnOnce(&[Policy], &ImageDocument) -> Result<Vec<Finding>>,
-) -> Result<()> {
-    let policies = &catalog.policies;
-    let Some(document) = catalog.images.get(image).filter(|_| !policies.is_empty()) else { return Ok(()) };
-    let mut findings = judge(policies, document)?;
-    for finding in &mut findings {
-        catalog::locate(files, finding);
-        if finding.severity == Severity::Warning {
-            events.warn(format!("{image}: {finding}"));
-        }
+/// Shows what only warns, and fails by what refuses.
+fn kept(policies: &[Policy], events: &Emitter, findings: &[Finding]) -> Result<()> {
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        events.warn(format!("{}: {finding}", finding.image));
     }
-    refusal(&findings, digest(policies)).map_or(Ok(()), Err)
+    refusal(findings, digest(policies)).map_or(Ok(()), Err)
 }
 
 /// Everything by which the policies refuse an image before it is built.

@@ -88,7 +88,8 @@ fn published_meanwhile(
     channel: &ChannelName,
     recipe: &Digest,
 ) -> Result<bool> {
-    let observed = world.store.observe(&world.keys, std::slice::from_ref(&step.image))?;
+    // With what the plan's look found out: sizes alone do not show altered bytes.
+    let observed = world.observe_some(std::slice::from_ref(&step.image))?;
     let release = observed.images.get(&step.image).and_then(|image| image.channels.get(channel));
     Ok(release.is_some_and(|release| release.recipe_digest == *recipe && release.defects.is_empty()))
 }

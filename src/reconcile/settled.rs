@@ -1,15 +1,15 @@
 //! The images for which nothing is to be done, found without reading them.
 
-use super::World;
 use super::known::{Known, in_parallel};
 use super::memory::{KnownImage, Memory};
+use super::{World, policies};
 use crate::model::catalog::ImageDocument;
-use crate::model::observed::{ObservedImage, ObservedRelease};
+use crate::model::observed::{Observed, ObservedImage, ObservedRelease};
 use crate::model::plan::ImageReport;
+use crate::model::policy::{Policy, ReleaseFacts, Requirement, Rule};
 use crate::model::release::{Index, IndexedRelease};
 use crate::model::{Digest, ImageName, Result};
-use crate::planner::{self, History};
-use crate::release::Trust;
+use crate::planner::{self, History, policy};
 use crate::release::store::Glance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,13 +72,13 @@ impl World<'_> {
     ) -> Result<(Vec<ImageReport>, BTreeSet<ImageName>)> {
         let (mut reports, mut open) = (Vec::new(), self.selected.clone());
         let Some(remembered) = self.remembered else { return Ok((reports, open)) };
-        let Some(trust) = lasting(&self.keys) else { return Ok((reports, open)) };
         let (index, outlived) = self.store.index_outlived(&self.keys)?;
         if outlived.is_some() {
             return Ok((reports, open));
         }
         let overdue = self.overdue(&index)?;
-        held(&remembered.memory).trust(trust);
+        held(&remembered.memory).trust(self.keys.identity());
+        let rules = Rules::of(&self.catalog.policies);
         // What lies in the store beside the releases of an image that another process works on
         // is that process's, which only the planner knows.
         let leased = |name: &ImageName| history.get(name).is_some_and(|h| h.leased_by.is_some());
@@ -88,8 +88,10 @@ impl World<'_> {
             .map(|(name, (_, image))| (name, image))
             .collect();
         let mut memory = held(&remembered.memory);
+        let look = Remembering { index: &index, memory: &memory, rules: &rules, history };
+        let glances = self.glances(&look, &wanted)?;
         let mut unsure: Vec<(&ImageName, &KnownImage, Option<Glance>)> = Vec::new();
-        for ((name, image), seen) in wanted.iter().zip(self.glances(&index, &wanted, &memory)?) {
+        for ((name, image), seen) in wanted.iter().zip(glances) {
             match seen {
                 Seen::Same(report) => {
                     open.remove(*name);
@@ -104,76 +106,156 @@ impl World<'_> {
             let names: Vec<ImageName> = chunk.iter().map(|(name, ..)| (*name).clone()).collect();
             let observed = self.observe_some(&names)?;
             for (name, image, glance) in chunk {
-                let report = observed.images.get(*name).filter(|o| can_be_read(o, image));
-                let report = report.and_then(|o| planner::settled(&self.of(name, image), o));
+                let report = observed.images.get(*name).filter(|o| self.is_as_asked(o, name, image, &rules));
+                let report = report.and_then(|o| planner::settled(&self.of(name, image, history), o));
                 let quiet = glance.filter(|glance| report.is_some() && glance.is_quiet(self.clock.now()));
-                memory.keep_release(name, &image.channel, quiet.map(|glance| glance.digest));
+                let looks = quiet.map(|glance| rules.mark(name, image, &glance));
+                memory.keep_release(name, &image.channel, looks);
                 if let Some(report) = report {
                     open.remove(*name);
                     reports.push(report);
                 }
             }
         }
-        if let Err(failure) = memory.save() {
-            self.events.warn(format!("nothing can be remembered for the next round: {failure}"));
-        }
+        self.save(&mut memory);
         Ok((reports, open))
     }
 
-    fn of<'k>(&self, name: &'k ImageName, known: &'k KnownImage) -> planner::Remembered<'k> {
+    /// What was remembered is believed no more of those that turned out not to be sound: a deep
+    /// look sees what no glance does.
+    pub(super) fn forget_unsound(&self, observed: &Observed) {
+        let Some(remembered) = self.remembered else { return };
+        let mut memory = held(&remembered.memory);
+        for (name, _) in observed.images.iter().filter(|(_, image)| !image.is_sound()) {
+            memory.forget_release(name);
+        }
+        self.save(&mut memory);
+    }
+
+    fn save(&self, memory: &mut Memory) {
+        if let Err(failure) = memory.save() {
+            self.events.warn(format!("nothing can be remembered for the next round: {failure}"));
+        }
+    }
+
+    fn of<'k>(
+        &self,
+        name: &'k ImageName,
+        known: &'k KnownImage,
+        history: &BTreeMap<ImageName, History>,
+    ) -> planner::Remembered<'k> {
         planner::Remembered {
             image: name,
             channel: &known.channel,
             recipe: &known.recipe,
+            max_age_days: known.max_age_days,
+            looked: history.get(name).and_then(|h| h.last_checked_upstream),
             forced: self.forced.contains(name),
+            now: self.clock.now(),
         }
     }
 
-    /// A glance at each image, in the order of the images.
-    fn glances(
+    /// Whether a look in full could read what is on the image's channel, and no rule has anything
+    /// against it.
+    fn is_as_asked(
         &self,
-        index: &Index,
-        wanted: &[(&ImageName, &KnownImage)],
-        memory: &Memory,
-    ) -> Result<Vec<Seen>> {
+        observed: &ObservedImage,
+        name: &ImageName,
+        image: &KnownImage,
+        rules: &Rules<'_>,
+    ) -> bool {
+        let Some(current) = observed.channels.get(&image.channel) else { return false };
+        let facts = self.facts(name, current, rules.about(name, image).map(|(rule, _)| rule));
+        let can_be_read = current.recipe.is_some() && current.lock.is_some();
+        can_be_read && facts.is_some_and(|facts| !rules.speak(name, image, &facts))
+    }
+
+    /// A glance at each image, in the order of the images.
+    fn glances(&self, look: &Remembering<'_>, wanted: &[(&ImageName, &KnownImage)]) -> Result<Vec<Seen>> {
         let chunks: Vec<_> = wanted.chunks(CHUNK).collect();
         let seen = in_parallel(&chunks, |chunk| {
-            chunk
-                .iter()
-                .map(|(name, image)| self.glance(index, name, image, memory))
-                .collect::<Result<Vec<_>>>()
+            chunk.iter().map(|(name, image)| self.glance(look, name, image)).collect::<Result<Vec<_>>>()
         })?;
         Ok(seen.into_iter().flatten().collect())
     }
 
-    fn glance(&self, index: &Index, name: &ImageName, known: &KnownImage, memory: &Memory) -> Result<Seen> {
-        let listed = index.images.get(name).zip(index.on_channel(name, &known.channel));
+    fn glance(&self, look: &Remembering<'_>, name: &ImageName, known: &KnownImage) -> Result<Seen> {
+        let listed = look.index.images.get(name).zip(look.index.on_channel(name, &known.channel));
         let Some((of_image, current)) = listed else { return Ok(Seen::Open) };
-        let Some(report) = planner::settled(&self.of(name, known), &sound(known, current)) else {
+        let Some(report) = planner::settled(&self.of(name, known, look.history), &sound(known, current))
+        else {
             return Ok(Seen::Open);
         };
+        // Time passes without anything being touched.
+        if look.rules.speak_of_age(name, known, policies::age_days(current.published, self.clock.now())) {
+            return Ok(Seen::Open);
+        }
         let glance = self.store.glance(name, of_image)?;
-        let same = glance.is_some_and(|g| memory.release(name, &known.channel) == Some(g.digest));
+        let looked = look.memory.release(name, &known.channel);
+        let same = glance.is_some_and(|g| looked == Some(look.rules.mark(name, known, &g)));
         Ok(if same { Seen::Same(report) } else { Seen::Perhaps(glance) })
     }
 }
 
-/// An identity of whose signatures count, if that cannot change by time alone and nothing can
-/// have outlived its keys.
-fn lasting(trust: &Trust) -> Option<Digest> {
-    let is_for_ever = trust.keys().iter().all(|key| key.from.is_none() && key.until.is_none());
-    if !is_for_ever || trust.may_have_outlived() {
-        return None;
-    }
-    let keys: Vec<Digest> = trust.keys().iter().map(|trusted| trusted.key.id()).collect();
-    let keyless = trust.keyless().map(|k| (&k.trusted_root, &k.identity, &k.issuer));
-    Some(Digest::of_json(&(keys, trust.threshold(), trust.openpgp(), keyless)))
+/// What a glance at an image is compared with.
+struct Remembering<'a> {
+    index: &'a Index,
+    memory: &'a Memory,
+    rules: &'a Rules<'a>,
+    history: &'a BTreeMap<ImageName, History>,
 }
 
-/// Whether a look in full could read what is on the image's channel.
-fn can_be_read(observed: &ObservedImage, image: &KnownImage) -> bool {
-    let current = observed.channels.get(&image.channel);
-    current.is_some_and(|r| r.recipe.is_some() && r.lock.is_some() && r.facts.is_some())
+/// The rules of all policies, each with its digest.
+struct Rules<'a>(Vec<(&'a Rule, Digest)>);
+
+impl<'a> Rules<'a> {
+    fn of(policies: &'a [Policy]) -> Self {
+        let rules = policies.iter().flat_map(|policy| &policy.rules);
+        Self(rules.map(|rule| (rule, Digest::of_json(rule))).collect())
+    }
+
+    fn about<'s>(
+        &'s self,
+        name: &'s ImageName,
+        image: &'s KnownImage,
+    ) -> impl Iterator<Item = (&'a Rule, &'s Digest)> {
+        let subject = image.reads.subject(name);
+        self.0
+            .iter()
+            .filter(move |(rule, _)| rule.select.takes(subject))
+            .map(|(rule, digest)| (*rule, digest))
+    }
+
+    /// How a release looked while these rules had nothing against it.
+    fn mark(&self, name: &ImageName, image: &KnownImage, glance: &Glance) -> Digest {
+        let mut text = Vec::new();
+        for (_, digest) in self.about(name, image) {
+            text.extend_from_slice(digest.as_bytes());
+        }
+        if text.is_empty() {
+            return glance.digest;
+        }
+        text.extend_from_slice(glance.digest.as_bytes());
+        Digest::of(text)
+    }
+
+    fn speak(&self, name: &ImageName, image: &KnownImage, facts: &ReleaseFacts) -> bool {
+        let rules: Vec<&Rule> = self.about(name, image).map(|(rule, _)| rule).collect();
+        policy::speaks(&rules, name, facts)
+    }
+
+    fn speak_of_age(&self, name: &ImageName, image: &KnownImage, age_days: Option<u32>) -> bool {
+        let of_age = |rule: &&Rule| matches!(rule.requirement, Requirement::MaxAgeDays(_));
+        let rules: Vec<&Rule> = self.about(name, image).map(|(rule, _)| rule).filter(of_age).collect();
+        let nothing_else = ReleaseFacts {
+            what: String::new(),
+            artifacts: Vec::new(),
+            not_reproducible: Vec::new(),
+            signers: None,
+            age_days,
+        };
+        !rules.is_empty() && policy::speaks(&rules, name, &nothing_else)
+    }
 }
 
 /// A release as the signed index lists it, with nothing wrong with it.

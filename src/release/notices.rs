@@ -7,7 +7,7 @@
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::Defect;
 use crate::model::plan::{Damaged, ImageReport, Stale};
-use crate::model::{Failure, Result};
+use crate::model::{Failure, Result, public};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,21 +31,42 @@ pub struct Notice {
     pub damaged: Option<Damaged>,
 }
 
-/// What is to be said of the releases of an image; nothing if all is well.
-pub fn of(report: &ImageReport) -> BTreeMap<Version, Notice> {
+/// What is to be said of the releases of an image; nothing if all is well. `own` are names of this
+/// host, which are no business of those who read the pages.
+pub fn of(report: &ImageReport, own: &[String]) -> BTreeMap<Version, Notice> {
     let mut notices = BTreeMap::new();
     for lost in &report.lost {
-        let harm: Vec<Defect> = lost.defects.iter().filter(|d| d.harms()).cloned().collect();
+        let harm: Vec<Defect> =
+            lost.defects.iter().filter(|d| d.harms()).map(|defect| in_public(defect, own)).collect();
         if !harm.is_empty() {
             let damaged = Some(Damaged { defects: harm, whole: None });
             notices.insert(lost.version.clone(), Notice { stale: None, damaged });
         }
     }
-    let (stale, damaged) = (report.stale.clone(), report.damaged.clone());
+    let stale = report.stale.as_ref().map(|stale| Stale {
+        because: public::wording(&stale.public, own),
+        public: String::new(),
+        ..stale.clone()
+    });
+    let damaged = report.damaged.as_ref().map(|damaged| Damaged {
+        defects: damaged.defects.iter().map(|defect| in_public(defect, own)).collect(),
+        whole: damaged.whole.clone(),
+    });
     if let Some(version) = report.current.clone().filter(|_| stale.is_some() || damaged.is_some()) {
         notices.insert(version, Notice { stale, damaged });
     }
     notices
+}
+
+/// A defect without anything of this host.
+fn in_public(defect: &Defect, own: &[String]) -> Defect {
+    match defect {
+        Defect::Altered { file, how } => {
+            Defect::Altered { file: file.clone(), how: public::wording(how, own) }
+        }
+        Defect::Registry { how } => Defect::Registry { how: public::wording(how, own) },
+        other => other.clone(),
+    }
 }
 
 /// Reads what is said now; nothing where the file cannot be read.

@@ -1,11 +1,11 @@
 //! What the planner wants to know of the past, and the locks that no lock file holds.
 
 use super::runs::json;
-use super::tables::{check, made_lock};
+use super::tables::{attempt, check, made_lock};
 use super::{State, from_millis, millis};
 use crate::model::lock::LockRequest;
-use crate::model::{ErrorCode, Failure, FailureClass, ImageName, Lock, Result};
-use crate::planner::{Failures, History, request_digest};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Lock, Result};
+use crate::planner::{Failures, History, StoreWork, request_digest};
 use chrono::{DateTime, Utc};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::OnConflict;
@@ -30,6 +30,15 @@ impl State {
             let entry = history.entry(self.image(&row.image)?).or_default();
             entry.lock = lock;
             entry.last_checked_upstream = row.checked.map(from_millis);
+        }
+        let works = attempt::Entity::find().all(&self.db).await.map_err(|e| self.failed("reading", &e))?;
+        for row in works {
+            let Some(work) = StoreWork::ALL.into_iter().find(|work| work.as_str() == row.work) else {
+                continue;
+            };
+            let failed = self.failures(&row.of, row.failures, Some(&row.failure), Some(row.failed_at))?;
+            let entry = history.entry(self.image(&row.image)?).or_default();
+            entry.store.extend(failed.map(|failed| (work, failed)));
         }
         for (image, holder) in self.image_holders(now).await? {
             history.entry(self.image(&image)?).or_default().leased_by = Some(holder.to_string());
@@ -82,6 +91,50 @@ impl State {
         };
         self.put_check(&transaction, row).await?;
         self.commit(transaction).await
+    }
+
+    /// Remembers that work on published releases failed. Failures of the same work, `of`, are
+    /// counted.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn record_work_failure(
+        &self,
+        image: &ImageName,
+        work: StoreWork,
+        of: &Digest,
+        failure: &Failure,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        use attempt::Column::{FailedAt, Failure as Last, Failures as Count, Image, Of, Work};
+        let transaction = self.begin().await?;
+        let key = (image.to_string(), work.as_str().to_owned());
+        let old = attempt::Entity::find_by_id(key.clone()).one(&transaction).await;
+        let old = old.map_err(|e| self.failed("reading", &e))?;
+        let before = old.filter(|row| row.of == of.to_string()).map_or(0, |row| row.failures);
+        let counts = failure.code != ErrorCode::Offline;
+        let row = attempt::ActiveModel {
+            image: Set(key.0),
+            work: Set(key.1),
+            of: Set(of.to_string()),
+            failures: Set(before + i64::from(counts)),
+            failure: Set(json(failure)?),
+            failed_at: Set(millis(now)),
+        };
+        let replace =
+            OnConflict::columns([Image, Work]).update_columns([Of, Count, Last, FailedAt]).to_owned();
+        let done = attempt::Entity::insert(row).on_conflict(replace).exec_without_returning(&transaction);
+        done.await.map_err(|e| self.failed("writing to", &e))?;
+        self.commit(transaction).await
+    }
+
+    /// Forgets failed work of one kind: it was done.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn forget_work_failures(&self, image: &ImageName, work: StoreWork) -> Result<()> {
+        let done = attempt::Entity::delete_by_id((image.to_string(), work.as_str().to_owned()));
+        done.exec(&self.db).await.map(|_| ()).map_err(|e| self.failed("writing to", &e))
     }
 
     /// Keeps a lock that was made because the catalog has none.

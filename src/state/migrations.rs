@@ -4,17 +4,17 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, IntoIden, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-use super::tables::{check, event, lease, look, made_lock, run};
+use super::tables::{attempt, check, event, lease, look, made_lock, run};
 
 /// The number of steps, which is the version of a database.
-pub(super) const COUNT: i32 = 2;
+pub(super) const COUNT: i32 = 3;
 
 pub(super) struct Migrator;
 
 #[sea_orm_migration::async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Looks)]
+        vec![Box::new(First), Box::new(Looks), Box::new(Attempts)]
     }
 }
 
@@ -55,6 +55,30 @@ impl MigrationTrait for Looks {
         table.table(Entity).col(text(Column::Image)).col(text(Column::Version)).col(text(Column::Files));
         table.col(maybe(number(Column::Checked)));
         table.primary_key(Index::create().col(Column::Image).col(Column::Version));
+        manager.create_table(table).await
+    }
+}
+
+/// Work on published releases that failed.
+struct Attempts;
+
+impl MigrationName for Attempts {
+    fn name(&self) -> &'static str {
+        "0003-attempts"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for Attempts {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use attempt::{Column, Entity};
+        let mut table = Table::create();
+        table.table(Entity);
+        for name in [Column::Image, Column::Work, Column::Of, Column::Failure] {
+            table.col(text(name));
+        }
+        table.col(number(Column::Failures)).col(number(Column::FailedAt));
+        table.primary_key(Index::create().col(Column::Image).col(Column::Work));
         manager.create_table(table).await
     }
 }

@@ -102,6 +102,31 @@ pub(super) mod check {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Work on published releases that failed.
+pub(super) mod attempt {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "attempts")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub image: String,
+        /// What kind of work.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub work: String,
+        /// The digest of what was to be done.
+        pub of: String,
+        pub failures: i64,
+        pub failure: String,
+        pub failed_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// A lock that was made because the catalog has none.
 pub(super) mod made_lock {
     use sea_orm::entity::prelude::*;

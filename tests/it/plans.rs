@@ -7,10 +7,12 @@
 mod world;
 
 use bootwright::model::observed::{ObservedImage, ObservedRelease};
+use bootwright::model::plan::{Status, Step};
 use bootwright::model::recipe::Recipe;
-use bootwright::model::{Digest, Version};
-use bootwright::planner::{self, Inputs, Wanted};
-use std::collections::BTreeMap;
+use bootwright::model::{Digest, Failure, Version};
+use bootwright::planner::{self, Failures, Inputs, StoreWork, Wanted, attempt_digest};
+use chrono::TimeDelta;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use world::{World, image_name};
 
@@ -64,8 +66,7 @@ fn scenarios_give_the_stored_plans() {
 fn settled_as_planned(name: &str, inputs: &Inputs, planned: &bootwright::model::plan::Planned) -> usize {
     let mut count = 0;
     let remembered = |desired: &&planner::Desired| {
-        let more_to_say = desired.paused || desired.max_age_days.is_some();
-        desired.lock_pinned && !more_to_say && !inputs.ruling.findings.contains_key(&desired.image)
+        desired.lock_pinned && !desired.paused && !inputs.ruling.findings.contains_key(&desired.image)
     };
     for desired in inputs.images.iter().filter(remembered) {
         let Some(observed) = inputs.observed.images.get(&desired.image) else { continue };
@@ -74,7 +75,10 @@ fn settled_as_planned(name: &str, inputs: &Inputs, planned: &bootwright::model::
             image: &desired.image,
             channel: &desired.channel,
             recipe: &resolved.recipe.digest(),
+            max_age_days: desired.max_age_days,
+            looked: inputs.history.get(&desired.image).and_then(|h| h.last_checked_upstream),
             forced: inputs.forced.contains(&desired.image),
+            now: inputs.now,
         };
         let settled = planner::settled(&remembered, observed);
         if let Some(report) = settled {
@@ -84,6 +88,52 @@ fn settled_as_planned(name: &str, inputs: &Inputs, planned: &bootwright::model::
         }
     }
     count
+}
+
+/// Work on published releases that failed a moment ago waits, and after many failures it needs a
+/// person; something else to do, or somebody's wish, does not wait.
+#[test]
+fn work_on_releases_that_failed_waits() {
+    let mut kinds = BTreeSet::new();
+    for (path, text, _) in scenarios() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let world: World = serde_saphyr::from_str(&text).unwrap();
+        let inputs = world.inputs();
+        let planned = planner::plan(&inputs);
+        for step in &planned.plan.steps {
+            let Some(work) = StoreWork::of(&step.action) else { continue };
+            let with = |of: Digest, count: u32, minutes_ago: i64| {
+                let mut inputs = inputs.clone();
+                let last = Failure::host("moving it").details("mv: /srv/x: Input/output error");
+                let at = inputs.now - TimeDelta::minutes(minutes_ago);
+                let history = inputs.history.entry(step.image.clone()).or_default();
+                history.store.insert(work, Failures { of, count, last, at });
+                let planned = planner::plan(&inputs);
+                assert_eq!(planner::lint(&planned, &inputs), Vec::<String>::new(), "{name}");
+                let same = |s: &&Step| s.image == step.image && StoreWork::of(&s.action) == Some(work);
+                let taken = planned.plan.steps.iter().any(|s| same(&s));
+                let report = planned.report.into_iter().find(|r| r.image == step.image).unwrap();
+                (taken, report.status)
+            };
+            let of = attempt_digest(&step.action, &step.reasons);
+            let forced = inputs.forced.contains(&step.image);
+            let (taken, status) = with(of, 1, 0);
+            assert_eq!(taken, forced && work == StoreWork::Repair, "{name}: {work:?}");
+            let paused = inputs.images.iter().any(|d| d.image == step.image && d.paused);
+            let alone = planned.plan.steps.iter().filter(|s| s.image == step.image).count() == 1;
+            if alone && !forced && !paused {
+                let Status::Waiting { on } = status else { panic!("{name}: {work:?}: {status:?}") };
+                let line = "host failure 1 of 5: moving it: mv: /srv/x: Input/output error";
+                assert!(on.contains(line), "{name}: {on}");
+                let stalled = with(of, 5, 100_000).1;
+                assert!(matches!(stalled, Status::Stalled { failures: 5, .. }), "{name}: {stalled:?}");
+            }
+            assert!(with(of, 1, 2).0, "{name}: {work:?} waits for ever");
+            assert!(with(Digest::of("something else"), 5, 0).0, "{name}: {work:?} was another thing");
+            kinds.insert(work);
+        }
+    }
+    assert_eq!(kinds, BTreeSet::from(StoreWork::ALL), "kinds of work that some scenario has");
 }
 
 fn same_from_any_order(inputs: &Inputs, planned: &bootwright::model::plan::Planned) {

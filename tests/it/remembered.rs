@@ -1,7 +1,9 @@
 //! Rounds that find nothing to do remember what they saw. Nothing that is remembered may hide a
 //! change: everything that a plan depends on is changed here in turn.
 
+mod house;
 mod inputs;
+mod oracle;
 #[path = "../../benches/scale/releases.rs"]
 mod releases;
 
@@ -66,11 +68,20 @@ pub(crate) struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(&[], spec)
+        Self::made(&[], spec, &["bootwright"])
     }
 
     /// A world with more files, and other specs.
     pub(crate) fn with(files: &[(&str, &str)], spec: impl Fn(&str) -> String) -> Self {
+        Self::made(files, spec, &["bootwright"])
+    }
+
+    /// With releases that each of these keys signed.
+    fn signed_by(keys: &[&str]) -> Self {
+        Self::made(&[], spec, keys)
+    }
+
+    fn made(files: &[(&str, &str)], spec: impl Fn(&str) -> String, keys: &[&str]) -> Self {
         let world = Self { repo: Repository::new() };
         for (path, text) in files {
             world.repo.write(path, text);
@@ -89,8 +100,11 @@ impl World {
         for (name, document) in &load().images {
             world.repo.write(&lock_path(name), &lock_text(&lock(&document.spec)));
         }
-        keys::write_key_pair(&world.path("keys/bootwright.key"), None).unwrap();
-        releases::publish_all(&load(), &world.path("releases"), &world.path("keys/bootwright.key")).unwrap();
+        for name in keys {
+            keys::write_key_pair(&world.path(&format!("keys/{name}.key")), None).unwrap();
+        }
+        let keys: Vec<PathBuf> = keys.iter().map(|name| world.path(&format!("keys/{name}.key"))).collect();
+        releases::publish_all(&load(), &world.path("releases"), &keys).unwrap();
         world.repo.commit("sound");
         world
     }

@@ -4,15 +4,14 @@
 //! left out would only look as if it were kept.
 
 use super::{Report, text};
-use crate::model::catalog::ImageDocument;
-use crate::model::name::ImageName;
 use crate::model::policy::document::{MaxSizes, PolicyDocument, RequiredVerification, RuleText};
-use crate::model::policy::{Pattern, Place, Policy, Requirement, Rule, Select, Selection, Verification};
-use crate::model::spec::{Base, OsImage, Output, Size};
-use std::collections::BTreeMap;
+use crate::model::policy::{
+    Pattern, Place, Policy, Requirement, Rule, Select, Selection, Subject, Verification,
+};
+use crate::model::spec::{Base, Output, Size};
 
 /// The images of the catalog, if all of them are known.
-pub type Images<'a> = Option<&'a BTreeMap<ImageName, ImageDocument>>;
+pub type Images<'a> = Option<&'a [Subject<'a>]>;
 
 /// The longest pattern, in bytes.
 const LONGEST: usize = 1024;
@@ -104,32 +103,27 @@ fn empty<T>(report: &mut Report<'_>, field: &str, list: Option<&Vec<T>>) {
 }
 
 /// Everything that a selector names is there to be selected, and together they select something.
-fn selects_something(
-    report: &mut Report<'_>,
-    at: &str,
-    select: &Selection,
-    images: &BTreeMap<ImageName, ImageDocument>,
-) {
-    let any = |fits: &dyn Fn(&OsImage) -> bool| images.values().any(|document| fits(&document.spec));
+fn selects_something(report: &mut Report<'_>, at: &str, select: &Selection, images: &[Subject<'_>]) {
+    let any = |fits: &dyn Fn(&Subject<'_>) -> bool| images.iter().any(fits);
     let mut unused = Vec::new();
     for (index, pattern) in select.images.iter().flatten().enumerate() {
-        if !any(&|i| pattern.matches(i.metadata.name.as_str())) {
+        if !any(&|i| pattern.matches(i.name.as_str())) {
             unused
                 .push((format!("{at}.images[{index}]"), format!("no image is called {}", pattern.as_str())));
         }
     }
     for (index, channel) in select.rest.channels.iter().flatten().enumerate() {
-        if !any(&|i| i.spec.channel == *channel) {
+        if !any(&|i| i.channel == channel) {
             unused.push((format!("{at}.channels[{index}]"), format!("no image is on channel {channel}")));
         }
     }
     for (index, base) in select.rest.bases.iter().flatten().enumerate() {
-        if !any(&|i| i.spec.base == *base) {
+        if !any(&|i| i.base == *base) {
             unused.push((format!("{at}.bases[{index}]"), format!("no image is made from {}", base.as_str())));
         }
     }
     for (index, output) in select.rest.outputs.iter().flatten().enumerate() {
-        if !any(&|i| i.spec.outputs.contains(output)) {
+        if !any(&|i| i.outputs.contains(output)) {
             let message = format!("no image has the output {}", output.as_str());
             unused.push((format!("{at}.outputs[{index}]"), message));
         }
@@ -142,10 +136,10 @@ fn selects_something(
         rest.outputs.as_ref().map(Vec::len),
     ];
     // An empty list was complained about.
-    if unused.is_empty() && !lists.contains(&Some(0)) && !any(&|i| select.takes(i)) {
+    if unused.is_empty() && !lists.contains(&Some(0)) && !any(&|i| select.takes(*i)) {
         unused.push((at.to_owned(), "no image fits all of this".to_owned()));
     }
-    let names: Vec<&str> = images.keys().map(ImageName::as_str).take(20).collect();
+    let names: Vec<&str> = images.iter().map(|i| i.name.as_str()).take(20).collect();
     for (field, message) in unused {
         let hint = format!("A rule that is about nothing checks nothing. Images here: {}.", names.join(", "));
         report.error(&field, message, hint);

@@ -16,7 +16,7 @@ pub use pattern::Pattern;
 
 use super::digest::Digest;
 use super::failure::{ErrorCode, Failure, FailureClass};
-use super::name::{RuleName, UnitName};
+use super::name::{ChannelName, ImageName, RuleName, UnitName};
 use super::spec::{Base, BootMode, OsImage, Output, Size};
 use serde::Serialize;
 use std::num::NonZeroU16;
@@ -57,17 +57,37 @@ pub struct Selection {
     pub rest: Select,
 }
 
+/// What selections look at of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its name.
+    pub name: &'a ImageName,
+    /// Its channel.
+    pub channel: &'a ChannelName,
+    /// What it is made from.
+    pub base: Base,
+    /// What is made of it.
+    pub outputs: &'a [Output],
+}
+
+impl<'a> Subject<'a> {
+    /// The image of a spec.
+    pub fn of(image: &'a OsImage) -> Self {
+        let spec = &image.spec;
+        Self { name: &image.metadata.name, channel: &spec.channel, base: spec.base, outputs: &spec.outputs }
+    }
+}
+
 impl Selection {
     /// Whether an image is one of them.
-    pub fn takes(&self, image: &OsImage) -> bool {
+    pub fn takes(&self, image: Subject<'_>) -> bool {
         fn one_of<T>(list: Option<&Vec<T>>, fits: impl Fn(&T) -> bool) -> bool {
             list.is_none_or(|items| items.iter().any(fits))
         }
-        let spec = &image.spec;
-        one_of(self.images.as_ref(), |p| p.matches(image.metadata.name.as_str()))
-            && one_of(self.rest.channels.as_ref(), |c| *c == spec.channel)
-            && one_of(self.rest.bases.as_ref(), |b| *b == spec.base)
-            && one_of(self.rest.outputs.as_ref(), |o| spec.outputs.contains(o))
+        one_of(self.images.as_ref(), |p| p.matches(image.name.as_str()))
+            && one_of(self.rest.channels.as_ref(), |c| c == image.channel)
+            && one_of(self.rest.bases.as_ref(), |b| *b == image.base)
+            && one_of(self.rest.outputs.as_ref(), |o| image.outputs.contains(o))
     }
 }
 

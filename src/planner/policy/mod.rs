@@ -16,7 +16,9 @@ mod spec;
 
 use crate::model::catalog::ImageDocument;
 use crate::model::lock::LockRequest;
-use crate::model::policy::{ArtifactFacts, Content, Finding, Place, Policy, ReleaseFacts, Rule, Stage};
+use crate::model::policy::{
+    ArtifactFacts, Content, Finding, Place, Policy, ReleaseFacts, Rule, Stage, Subject,
+};
 use crate::model::settings::Mirror;
 use crate::model::{Digest, ImageName, Lock};
 use std::collections::BTreeMap;
@@ -80,11 +82,22 @@ pub fn of_published(policies: &[Policy], image: &ImageDocument, facts: &ReleaseF
 
 /// Whether some rule for this image is of a kind: facts that nobody asks for need not be found out.
 pub fn asks(policies: &[Policy], image: &ImageDocument, kind: impl Fn(&Rule) -> bool) -> bool {
-    rules(policies, image).any(kind)
+    rules(policies, Subject::of(&image.spec)).any(kind)
 }
 
-fn rules<'a>(policies: &'a [Policy], image: &'a ImageDocument) -> impl Iterator<Item = &'a Rule> {
-    policies.iter().flat_map(|p| &p.rules).filter(|rule| rule.select.takes(&image.spec))
+/// The rules that are about an image.
+pub fn rules<'a>(policies: &'a [Policy], image: Subject<'a>) -> impl Iterator<Item = &'a Rule> {
+    policies.iter().flat_map(|p| &p.rules).filter(move |rule| rule.select.takes(image))
+}
+
+/// Whether one of an image's rules has anything against the release that its channel points to.
+pub fn speaks(rules: &[&Rule], image: &ImageName, facts: &ReleaseFacts) -> bool {
+    let mut findings = Vec::new();
+    for rule in rules {
+        let report = &mut Report { rule, name: image, place: "", findings: &mut findings };
+        release::judge(rule, facts, Stage::Published, report);
+    }
+    !findings.is_empty()
 }
 
 fn judge(
@@ -93,8 +106,9 @@ fn judge(
     mut look: impl FnMut(&Rule, &mut Report<'_>),
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for rule in rules(policies, image) {
-        look(rule, &mut Report { rule, image, findings: &mut findings });
+    let name = &image.spec.metadata.name;
+    for rule in rules(policies, Subject::of(&image.spec)) {
+        look(rule, &mut Report { rule, name, place: &image.place, findings: &mut findings });
     }
     findings
 }
@@ -102,7 +116,9 @@ fn judge(
 /// Collects what one rule has against one image.
 struct Report<'a> {
     rule: &'a Rule,
-    image: &'a ImageDocument,
+    name: &'a ImageName,
+    /// Where its spec stands.
+    place: &'a str,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -115,11 +131,11 @@ impl Report<'_> {
         message: impl Into<String>,
         suggestion: impl Into<String>,
     ) -> &mut Finding {
-        let place = Place::parse(&self.image.place);
+        let place = Place::parse(self.place);
         let finding = Finding {
             rule: self.rule.id.clone(),
             severity: self.rule.severity,
-            image: self.image.spec.metadata.name.clone(),
+            image: self.name.clone(),
             stage,
             policy: self.rule.place.clone(),
             place,

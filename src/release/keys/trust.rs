@@ -5,7 +5,7 @@
 //! strangers signed, because the first can be signed again and the second cannot.
 
 use super::PublicKey;
-use crate::model::{Failure, Result};
+use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// No more signatures of one thing are looked at: each costs time, and a store is hostile.
@@ -250,6 +250,16 @@ impl Trust {
         self.threshold > 1
             || self.ahead().is_some()
             || self.keys.iter().any(|k| self.term(k) == Term::Retired)
+    }
+
+    /// Everything that judging depends on. It changes when a key's time begins or ends: until then
+    /// the same signatures stand as they stand now.
+    pub fn identity(&self) -> Digest {
+        let keys = self.keys.iter().map(|k| (k.key.id(), &k.name, k.from, k.until, self.term(k)));
+        let keys: Vec<_> = keys.collect();
+        let own: Vec<Digest> = self.own.iter().map(PublicKey::id).collect();
+        let keyless = self.keyless.as_ref().map(|k| (&k.trusted_root, &k.identity, &k.issuer));
+        Digest::of_json(&(keys, own, self.threshold, &self.openpgp, keyless))
     }
 
     /// Who signed `bytes`. A key counts once, however many signatures it made.

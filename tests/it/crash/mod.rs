@@ -5,6 +5,7 @@
 
 mod clock;
 mod matrix;
+mod power;
 mod reader;
 mod starved;
 mod tiny;

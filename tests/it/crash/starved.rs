@@ -15,7 +15,7 @@ use std::process::Stdio;
 const STEPS: u64 = 12;
 
 /// Runs `work` with mounts that nobody else sees; they end with it.
-fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|threads| {
         let thread = threads.spawn(move || {
             unshare(CloneFlags::CLONE_NEWNS).expect("these tests need root");
@@ -25,6 +25,15 @@ fn with_private_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Waits until something is so.
+pub fn within(seconds: u64, mut is_so: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "this took more than {seconds} s");
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
 }
 
 /// Puts a tmpfs of so many bytes at `place`, with what was there.
@@ -92,6 +101,11 @@ fn a_store_that_is_too_small() {
             assert!(said.words().to_lowercase().contains("free some space"), "{}", said.words());
             let left = temporary(&world.store());
             assert!(left.is_empty(), "left in a full store: {left:?}");
+            // The cache lies on another disk: nothing of it makes room in the store.
+            assert!(!said.words().contains("leftovers are removed"), "{}", said.words());
+            let finished = fs::read_dir(world.cache().join("artifacts")).into_iter().flatten().flatten();
+            let finished = finished.filter(|e| e.path().is_dir() && taken(&e.path()) > 100_000).count();
+            assert_eq!(finished, 1, "what was built is gone: {}", said.words());
             full += 1;
         }
         remount(&world.store(), MsFlags::empty(), Some("size=1G"));
@@ -122,6 +136,8 @@ fn a_cache_that_is_too_small() {
             }
             assert_eq!(failure(&said), ("E5002".to_owned(), "host".to_owned()), "{bytes}: {}", said.words());
             assert_eq!(said.output.status.code(), Some(5), "{}", said.words());
+            let freed = said.words().contains("leftovers are removed");
+            assert!(freed || !said.words().contains("No space left"), "{}", said.words());
             full += 1;
         }
         // Unpacking what is verified wants room to spare.

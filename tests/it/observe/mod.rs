@@ -2,6 +2,7 @@
 //! once. All through the operations that a user calls.
 
 mod pruning;
+mod refusing;
 mod shop;
 
 use bootwright::model::ErrorCode;

@@ -272,7 +272,14 @@ impl World {
             .lock
             .as_ref()
             .map(|f| failures(f, request_digest(&self.resolved(image, &f.of).lock.request)));
-        History { build, lock, leased_by: text.leased_by.clone(), last_checked_upstream: text.last_checked }
+        let store = BTreeMap::new();
+        History {
+            build,
+            lock,
+            store,
+            leased_by: text.leased_by.clone(),
+            last_checked_upstream: text.last_checked,
+        }
     }
 
     fn layers(&self, cached: &CachedText) -> Vec<bootwright::model::recipe::LayerId> {
