@@ -4,6 +4,7 @@ mod architecture;
 mod caches;
 mod catalog;
 mod cli;
+mod containerfiles;
 mod crash;
 mod documents;
 mod double_build;
