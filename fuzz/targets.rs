@@ -170,7 +170,7 @@ fn merged(data: &[u8]) {
     let (catalog, found) = catalog::check(&files);
     diagnostic::render(&found, false);
     for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
-        let _ = bootwright::resolve::check(&document.spec);
+        let _ = bootwright::resolve::check(&document.spec, &catalog.settings.packages);
     }
 }
 
