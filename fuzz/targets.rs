@@ -169,7 +169,7 @@ fn merged(data: &[u8]) {
     }
     let (catalog, found) = catalog::check(&files);
     diagnostic::render(&found, false);
-    for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
+    for (catalog, document) in catalog.iter().flat_map(|c| c.images.values().map(move |d| (c, d))) {
         let _ = bootwright::resolve::check(&document.spec, &catalog.settings.packages);
     }
 }
