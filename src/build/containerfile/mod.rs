@@ -389,10 +389,11 @@ impl Rendered {
         self.line(&format!("RUN --mount=type=bind,source={file},target={at} \\\n    {commands}"));
     }
 
-    /// Runs with the package manager's caches kept between builds.
+    /// Runs with the package manager's caches kept between builds. Not `sharing=locked`: buildah
+    /// 1.28 never lets go of such a lock and stops at the second step; package managers have
+    /// locks of their own.
     fn cached(&mut self, commands: &Commands, run: &[String]) {
-        let mounts =
-            commands.caches.iter().map(|c| format!("--mount=type=cache,target={c},sharing=locked \\\n    "));
+        let mounts = commands.caches.iter().map(|c| format!("--mount=type=cache,target={c} \\\n    "));
         let mounts: String = mounts.collect();
         self.line(&format!("RUN {mounts}{}", run.join(" \\\n && ")));
     }
