@@ -106,8 +106,9 @@ fn check(path: &str, data: &[u8]) {
     }
     let (catalog, found) = catalog::check(&files);
     diagnostic::render(&found, false);
-    for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
-        let _ = bootwright::resolve::check(&document.spec);
+    for (catalog, document) in catalog.iter().flat_map(|c| c.images.values().map(move |d| (c, d))) {
+        let _ = bootwright::resolve::check(&document.spec, &catalog.settings.packages);
+        let _ = bootwright::resolve::packages(&document.spec, &catalog.settings.packages);
     }
 }
 
@@ -168,8 +169,8 @@ fn merged(data: &[u8]) {
     }
     let (catalog, found) = catalog::check(&files);
     diagnostic::render(&found, false);
-    for document in catalog.iter().flat_map(|catalog| catalog.images.values()) {
-        let _ = bootwright::resolve::check(&document.spec);
+    for (catalog, document) in catalog.iter().flat_map(|c| c.images.values().map(move |d| (c, d))) {
+        let _ = bootwright::resolve::check(&document.spec, &catalog.settings.packages);
     }
 }
 

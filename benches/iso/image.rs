@@ -101,8 +101,8 @@ impl Image {
     fn asked(&self) -> Result<Vec<String>> {
         let catalog = self.load()?;
         let document = catalog.images.values().next().ok_or_else(|| Failure::bug("no image"))?;
-        let request =
-            resolve::request(&document.spec).map_err(|problems| problems[0].failure().on(&document.place))?;
+        let request = resolve::request(&document.spec, &catalog.settings.packages)
+            .map_err(|problems| problems[0].failure().on(&document.place))?;
         let layers = request.layers.iter().filter(|layer| layer.name != resolve::ISO_BOOT_FILES);
         Ok(layers.flat_map(|layer| &layer.packages).map(ToString::to_string).collect())
     }

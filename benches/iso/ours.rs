@@ -103,8 +103,8 @@ impl<'a> Ours<'a> {
     fn lock(&self) -> Result<Lock> {
         let catalog = self.image.load()?;
         let document = &catalog.images.values().next().ok_or_else(|| Failure::bug("no image"))?;
-        let request =
-            resolve::request(&document.spec).map_err(|problems| problems[0].failure().on(&document.place))?;
+        let request = resolve::request(&document.spec, &catalog.settings.packages)
+            .map_err(|problems| problems[0].failure().on(&document.place))?;
         self.builder().lock(&document.spec.metadata.name, &request)
     }
 

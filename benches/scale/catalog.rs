@@ -256,7 +256,7 @@ spec:
 
 /// A lock that answers the spec and has as many packages as asked for.
 fn lock(image: &OsImage, packages: usize) -> Result<Lock> {
-    let request = resolve::request(image)
+    let request = resolve::request(image, &bootwright::model::packaging::PackageSettings::default())
         .map_err(|problems| Failure::bug(format!("a synthetic spec was refused: {problems:?}")))?;
     let name = image.metadata.name.as_str();
     let mut all = Vec::new();

@@ -115,6 +115,16 @@ fn check_sshd(sandbox: &Sandbox, cancel: &Cancel) -> Result<()> {
     Err(Failure::spec("sshd refuses its configuration").details(output.tail()))
 }
 
+/// Where [`HOST_KEYS`] lies.
+pub(super) const HOST_KEYS_PATH: &str = "etc/systemd/system/ssh.service.d/10-host-keys.conf";
+
+/// Has sshd make its keys when it starts first. No RSA: those keys take a small machine many
+/// seconds, and clients have not needed one for ten years.
+pub(super) const HOST_KEYS: &str = "# An image has no host keys: each machine makes its own.\n[Service]\nExecStartPre=\n\
+     ExecStartPre=/bin/sh -c 'for t in ed25519 ecdsa; do f=/etc/ssh/ssh_host_$${t}_key; \
+     test -s $$f || ssh-keygen -q -t $$t -N \"\" -f $$f || exit; done'\n\
+     ExecStartPre=/usr/sbin/sshd -t\n";
+
 /// The files that the settings become, sorted by path.
 pub fn files(configuration: &Configuration, has_sshd: bool) -> Vec<Entry> {
     let host = &configuration.hostname;
@@ -143,16 +153,7 @@ pub fn files(configuration: &Configuration, has_sshd: bool) -> Vec<Entry> {
         files.push(Entry::file("etc/ssh/sshd_config.d/10-bootwright.conf", 0o644, sshd(ssh)));
     }
     if has_sshd {
-        files.push(Entry::file(
-            "etc/systemd/system/ssh.service.d/10-host-keys.conf",
-            0o644,
-            // RSA keys take a small machine many seconds, and clients have not needed one for
-            // ten years.
-            "# An image has no host keys: each machine makes its own.\n[Service]\nExecStartPre=\n\
-             ExecStartPre=/bin/sh -c 'for t in ed25519 ecdsa; do f=/etc/ssh/ssh_host_$${t}_key; \
-             test -s $$f || ssh-keygen -q -t $$t -N \"\" -f $$f || exit; done'\n\
-             ExecStartPre=/usr/sbin/sshd -t\n",
-        ));
+        files.push(Entry::file(HOST_KEYS_PATH, 0o644, HOST_KEYS));
     }
     let modules = &configuration.modules;
     if !modules.enable.is_empty() {
@@ -182,7 +183,7 @@ fn locale_gen(locale: &str) -> String {
 
 /// An nftables rule set for incoming traffic (man nft). ICMP and ICMPv6 go by number: a small
 /// root has no `/etc/protocols`.
-fn nftables(firewall: &Firewall) -> String {
+pub(super) fn nftables(firewall: &Firewall) -> String {
     let verdict = |action| match action {
         FirewallAction::Allow => "accept",
         FirewallAction::Deny => "drop",
@@ -210,7 +211,7 @@ fn nftables(firewall: &Firewall) -> String {
 
 /// A drop-in for sshd (man sshd_config); the first value of a setting wins, and drop-ins
 /// are read first.
-fn sshd(ssh: &Ssh) -> String {
+pub(super) fn sshd(ssh: &Ssh) -> String {
     let yes = |b: bool| if b { "yes" } else { "no" };
     let mut text = format!(
         "Port {}\nPermitRootLogin {}\nPasswordAuthentication {}\nKbdInteractiveAuthentication no\n",

@@ -9,6 +9,7 @@ pub mod archive;
 mod boot_files;
 pub mod cache;
 mod configuration;
+pub mod containerfile;
 pub mod content;
 mod derived;
 mod dpkg;

@@ -2,7 +2,7 @@
 
 /// Fails unless the file at `path` (from the repository's root) is `text`; with `UPDATE=1`
 /// in the environment, writes it.
-pub(super) fn assert_current(path: &str, text: &str) {
+pub(crate) fn assert_current(path: &str, text: &str) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     #[allow(clippy::disallowed_methods, reason = "a test")]
     let update = std::env::var_os("UPDATE").is_some_and(|v| v == "1");

@@ -37,6 +37,14 @@ pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
     check_with(files, &BTreeMap::new(), None)
 }
 
+/// As [`check`], for whoever writes recipes for other builders: what Bootwright itself cannot
+/// build yet is no error.
+pub fn check_for_other_builders(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let (catalog, mut found) = read_with(files, &BTreeMap::new(), None);
+    found.retain(|d| !d.message.starts_with(super::rules::UNBUILT));
+    if_sound(catalog, found)
+}
+
 /// The settings of a catalog, by themselves.
 ///
 /// # Errors
@@ -66,6 +74,20 @@ fn check_with(
     others: &BTreeMap<ImageName, Reads>,
     only: Option<&BTreeSet<&str>>,
 ) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let (catalog, found) = read_with(files, others, only);
+    if_sound(catalog, found)
+}
+
+fn if_sound(catalog: Catalog, found: Vec<Diagnostic>) -> (Option<Catalog>, Vec<Diagnostic>) {
+    let sound = found.iter().all(|d| d.severity != Severity::Error);
+    (sound.then_some(catalog), found)
+}
+
+fn read_with(
+    files: &Files,
+    others: &BTreeMap<ImageName, Reads>,
+    only: Option<&BTreeSet<&str>>,
+) -> (Catalog, Vec<Diagnostic>) {
     let mut loader = Loader::new(files, others);
     let settings = loader.settings();
     loader.profiles();
@@ -83,9 +105,8 @@ fn check_with(
     diagnostic::sort(&mut found);
     diagnostic::bound(&mut found);
     diagnostic::sort(&mut found);
-    let sound = found.iter().all(|d| d.severity != Severity::Error);
     let catalog = Catalog { source: files.source.clone(), settings, images: loader.images, policies };
-    (sound.then_some(catalog), found)
+    (catalog, found)
 }
 
 /// An error at a field of an image, for what other rooms find out about it (they set code

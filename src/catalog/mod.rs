@@ -32,13 +32,16 @@ mod worktree;
 mod written;
 mod yaml;
 
+#[cfg(test)]
+pub(crate) use generated::assert_current;
+
 pub use apt::mirrors_from_apt;
 pub use consumed::Reads;
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::Files;
 pub use git::{head, read};
 pub use include::{Resolved, ResolvedValue, ValueOrigin, resolved};
-pub use load::{at_field, at_setting, check, check_some, load, settings};
+pub use load::{at_field, at_setting, check, check_for_other_builders, check_some, load, settings};
 pub use location::Location;
 pub use lockfile::{lock_path, lock_text, parse_lock};
 pub use place::{diagnostic_of, locate};

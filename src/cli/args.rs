@@ -8,6 +8,7 @@ use crate::model::signing::Moment;
 use crate::model::spec::{Base, BootMode, Output, Size};
 use crate::model::{ChannelName, ImageName};
 use crate::ops::{BootTarget, ReleaseRef, Selector, VerifyTarget};
+use crate::tables::CATEGORIES;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::num::NonZeroUsize;
@@ -120,6 +121,10 @@ pub enum Command {
     /// Look at, make, rotate and retire signing keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show what distributions call a package, where it comes from, or why it is not there
+    Packages(PackagesArgs),
+    /// Write an image's spec as a Containerfile, for any of the eight distributions
+    Containerfile(ContainerfileArgs),
     /// Say what this host lacks, and install it when asked
     Doctor(DoctorArgs),
     /// Write shell completions to stdout
@@ -522,6 +527,34 @@ pub struct KeyRetireArgs {
     pub at: Option<Moment>,
 }
 
+/// Arguments of `packages`.
+#[derive(Clone, Debug, Args)]
+pub struct PackagesArgs {
+    /// Names as specs write them; all when left out
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Only this distribution
+    #[arg(long, value_name = "DISTRIBUTION", value_parser = base_parser())]
+    pub base: Option<Base>,
+    /// Only names of this category
+    #[arg(long, value_name = "CATEGORY", value_parser = PossibleValuesParser::new(CATEGORIES))]
+    pub category: Option<String>,
+}
+
+/// Arguments of `containerfile`.
+#[derive(Clone, Debug, Args)]
+pub struct ContainerfileArgs {
+    /// The image
+    #[arg(value_name = "NAME")]
+    pub name: ImageName,
+    /// The base image, best with its digest; the distribution's usual one when left out
+    #[arg(long, value_name = "IMAGE@sha256:DIGEST")]
+    pub from: Option<String>,
+    /// Write the Containerfile and the files beside it into this folder, which must be new or empty
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output_dir: Option<PathBuf>,
+}
+
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -626,6 +659,8 @@ mod tests {
             "bootwright release prune --dry-run",
             "bootwright plan --deep",
             "bootwright doctor --install",
+            "bootwright packages docker nginx --base fedora --category ai_ml",
+            "bootwright containerfile gw --from debian:bookworm --output-dir out",
             "bootwright completions bash",
             "bootwright man release verify",
         ] {
@@ -666,6 +701,8 @@ mod tests {
             "bootwright key new x --from yesterday",
             "bootwright key rotate x --overlap 0",
             "bootwright check -q -v",
+            "bootwright packages --category games",
+            "bootwright packages --base windows",
             "bootwright check --output xml",
             "bootwright check --no-such-option",
         ] {

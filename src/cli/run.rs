@@ -1,9 +1,9 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, CacheCommand, Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, KeyCommand,
-    LockArgs, NewArgs, OutputFormat, PlanArgs, PromptArgs, ReaderChoice, RebuildArgs, ReconcileArgs,
-    ReleaseCommand,
+    BootArgs, CacheCommand, Cli, Command, ContainerfileArgs, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs,
+    KeyCommand, LockArgs, NewArgs, OutputFormat, PackagesArgs, PlanArgs, PromptArgs, ReaderChoice,
+    RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
@@ -16,10 +16,10 @@ use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
-    self, BootRequest, CatalogRef, CheckRequest, Context, ExplainRequest, FetchRequest, InitRequest,
-    KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest, PlanRequest,
-    PromoteRequest, PromptReader, PromptRequest, PruneRequest, RebuildRequest, ReconcileReport,
-    ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
+    self, BootRequest, CatalogRef, CheckRequest, ContainerfileRequest, Context, ExplainRequest, FetchRequest,
+    InitRequest, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest,
+    PackagesRequest, PlanRequest, PromoteRequest, PromptReader, PromptRequest, PruneRequest, RebuildRequest,
+    ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -83,6 +83,8 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Release(command) => release(command, &global, context, answers),
         Command::Cache(command) => cache(command, &global, context, answers),
         Command::Key(command) => key(command, &global, context, answers),
+        Command::Packages(args) => packages(args, answers),
+        Command::Containerfile(args) => containerfile(args, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
         Command::Completions(args) => write(&completions::completions(args.shell)).map(|()| Exit::Ok),
         Command::Man(args) => write(&completions::man_page(&args.command)?).map(|()| Exit::Ok),
@@ -379,6 +381,26 @@ fn key(command: KeyCommand, global: &GlobalArgs, context: &Context, answers: &An
         }
     };
     answers.give(&change, render::keys::change)?;
+    Ok(Exit::Ok)
+}
+
+fn packages(args: PackagesArgs, answers: &Answers) -> Result<Exit> {
+    let request = PackagesRequest { names: args.names, base: args.base, category: args.category };
+    let report = ops::packages(request);
+    answers.give(&report, render::packages::packages)?;
+    Ok(if report.unknown.is_empty() { Exit::Ok } else { Exit::Spec })
+}
+
+fn containerfile(
+    args: ContainerfileArgs,
+    global: &GlobalArgs,
+    context: &Context,
+    answers: &Answers,
+) -> Result<Exit> {
+    let (name, from, output_dir) = (args.name, args.from, args.output_dir);
+    let request = ContainerfileRequest { catalog: catalog(global), name, from, output_dir };
+    let report = ops::containerfile(context, request)?;
+    answers.give(&report, render::packages::containerfile)?;
     Ok(Exit::Ok)
 }
 

@@ -5,6 +5,7 @@ use super::{Clash, Reading};
 use crate::catalog::files::FileKind;
 use crate::catalog::{Diagnostic, Files, Severity, check_some};
 use crate::model::catalog::CatalogSource;
+use crate::model::packaging::PackageSettings;
 use crate::model::spec::OsImage;
 use crate::model::{ErrorCode, Result};
 use crate::resolve;
@@ -47,7 +48,7 @@ pub fn findings(document: &Document, settings: Option<&[u8]>) -> Result<Vec<Find
     let of_prompt = diagnostics.iter().filter(|d| d.file == path);
     let mut found: Vec<Finding> = of_prompt.map(|diagnostic| finding(document, diagnostic)).collect();
     if let Ok(image) = serde_json::from_value::<OsImage>(document.value.clone()) {
-        for problem in resolve::check(&image).1 {
+        for problem in resolve::check(&image, &PackageSettings::default()).1 {
             let severity = if problem.fatal { Severity::Error } else { Severity::Warning };
             let known =
                 found.iter().any(|f| f.field.as_deref() == Some(&problem.field) && f.code == problem.code);

@@ -17,6 +17,7 @@ pub mod failure;
 pub mod lock;
 pub mod name;
 pub mod observed;
+pub mod packaging;
 pub mod plan;
 pub mod policy;
 pub mod probe;

@@ -2,6 +2,7 @@
 
 use super::age::Age;
 use super::name::ChannelName;
+use super::packaging::PackageSettings;
 use super::signing::SigningKey;
 use super::spec::{Base, Size};
 use schemars::JsonSchema;
@@ -26,6 +27,9 @@ pub struct Settings {
     /// The repositories that packages come from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
+    /// Which packages are taken.
+    #[serde(default)]
+    pub packages: PackageSettings,
     /// Who signs releases.
     #[serde(default)]
     pub signing: Signing,
@@ -53,6 +57,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             cache: CacheSettings::default(),
             mirrors: Vec::new(),
+            packages: PackageSettings::default(),
             signing: Signing::default(),
             build: BuildSettings::default(),
             channels: Vec::new(),

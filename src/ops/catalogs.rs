@@ -12,12 +12,14 @@ use crate::effects::files::{parent, write_atomic};
 use crate::model::catalog::ImageDocument;
 use crate::model::failure::IoContext;
 use crate::model::lock::{check_not_older, diff};
+use crate::model::packaging::PackageSettings;
 use crate::model::policy;
 use crate::model::settings::Mirror;
 use crate::model::spec::Base;
 use crate::model::{Failure, ImageName, Lock, Result};
 use crate::release::keys;
 use crate::resolve;
+use crate::tables;
 use std::path::{Path, PathBuf};
 
 /// Where the host's apt says what it uses (man sources.list).
@@ -183,8 +185,9 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     let files = catalog::read(&location, &clones(context))?;
     let (catalog, mut diagnostics) = catalog::check(&files);
     let (mut images, mut findings) = (Vec::new(), Vec::new());
+    let packages = catalog.as_ref().map(|c| c.settings.packages.clone()).unwrap_or_default();
     for (name, document) in catalog.iter().flat_map(|c| &c.images) {
-        let (asked, found) = resolve::check(&document.spec);
+        let (asked, found) = resolve::check(&document.spec, &packages);
         diagnostics.extend(found.into_iter().map(|problem| Diagnostic {
             code: problem.code,
             severity: if problem.fatal { Severity::Error } else { Severity::Warning },
@@ -197,6 +200,7 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
             images.push(checked(name, document, &asked));
         }
     }
+    diagnostics.extend(unknown_repositories(&files, &packages));
     let shown = findings.iter().filter(|f| f.severity != policy::Severity::Info);
     diagnostics.extend(shown.map(|finding| catalog::diagnostic_of(&files, finding)));
     if let Some(catalog) = catalog {
@@ -211,6 +215,20 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
         warnings: warnings.into_iter().map(complaint).collect(),
         findings,
     })
+}
+
+/// Repositories that the settings allow and that the tables do not know.
+fn unknown_repositories(files: &catalog::Files, settings: &PackageSettings) -> Vec<Diagnostic> {
+    let unknown =
+        settings.repositories.iter().enumerate().filter(|(_, r)| !tables::repositories().contains_key(*r));
+    let known: Vec<&str> = tables::repositories().keys().map(String::as_str).collect();
+    unknown
+        .map(|(index, name)| {
+            let field = format!("packages.repositories[{index}]");
+            let message = format!("no table knows a repository {name:?}");
+            catalog::at_setting(files, &field, message, format!("There are: {}.", known.join(", ")))
+        })
+        .collect()
 }
 
 /// What is wrong with the signing keys today.
@@ -292,7 +310,8 @@ pub fn lock(context: &Context, request: LockRequest) -> Result<LockReport> {
     for (name, document) in
         workspace.catalog.images.iter().filter(|(name, _)| only.is_empty() || only.contains(name))
     {
-        images.push(lock_one(name, document, &builder, &request, &dir)?);
+        let packages = &workspace.settings().packages;
+        images.push(lock_one(name, document, packages, &builder, &request, &dir)?);
     }
     Ok(LockReport { images })
 }
@@ -300,11 +319,12 @@ pub fn lock(context: &Context, request: LockRequest) -> Result<LockReport> {
 fn lock_one(
     name: &ImageName,
     document: &ImageDocument,
+    packages: &PackageSettings,
     builder: &Builder<'_>,
     request: &LockRequest,
     dir: &Path,
 ) -> Result<LockedImage> {
-    let asked = resolve::request(&document.spec).map_err(|problems| {
+    let asked = resolve::request(&document.spec, packages).map_err(|problems| {
         problems.first().map_or_else(
             || Failure::bug("a spec was refused without a reason"),
             |p| p.failure().on(&document.place),

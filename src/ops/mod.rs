@@ -7,12 +7,14 @@
 mod booting;
 pub mod caches;
 mod catalogs;
+mod containers;
 mod context;
 mod contract;
 pub mod doctor;
 mod explaining;
 mod judging;
 mod keys;
+mod packages;
 mod prompting;
 mod pruning;
 mod rebuilding;
@@ -25,6 +27,7 @@ mod workspace;
 pub use booting::boot;
 pub use caches::{cache_list, cache_prune, cache_verify};
 pub use catalogs::{check, init, lock, new};
+pub use containers::{ContainerfileReport, ContainerfileRequest, containerfile};
 pub use context::{Context, Identity, Secret};
 pub use contract::{
     BootReport, BootRequest, BootTarget, CatalogRef, CheckReport, CheckRequest, CheckedImage, Complaint,
@@ -42,6 +45,7 @@ pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
 };
+pub use packages::{PackageCell, PackageRow, PackagesReport, PackagesRequest, UnknownPackage, packages};
 pub use prompting::{
     AskedModel, LanguageModel, NotUnderstood, PromptReader, PromptReport, PromptRequest, prompt,
 };

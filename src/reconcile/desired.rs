@@ -78,7 +78,7 @@ fn wanted(
     if let Some(lock) = &document.lock {
         return Ok(Wanted::Recipe(Box::new(resolve::resolve(document, lock.clone(), settings)?)));
     }
-    let request = resolve::request(&document.spec).map_err(|problems| {
+    let request = resolve::request(&document.spec, &settings.packages).map_err(|problems| {
         problems.first().map_or_else(
             || Failure::bug("a spec was refused without a reason"),
             |p| p.failure().on(&document.place),

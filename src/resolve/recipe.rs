@@ -26,7 +26,7 @@ const MENU_SECONDS: u16 = 3;
 pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Result<ResolvedRecipe> {
     let image = &document.spec;
     let name = &image.metadata.name;
-    let asked = request(image).map_err(|problems| all(name, &problems))?;
+    let asked = request(image, &settings.packages).map_err(|problems| all(name, &problems))?;
     check_lock(name, &asked, &lock)?;
     let mut blobs = Blobs::default();
     let mut layers = package_layers(&lock);
@@ -178,12 +178,11 @@ fn units(spec: &OsSpec, asked: &LockRequest) -> Result<(Vec<UnitName>, Vec<UnitN
     if spec.security_features.firewall.is_some() {
         on.insert("nftables.service".to_owned());
     }
-    if let Some(table) = tables::of(spec.base) {
-        let packages = || asked.layers.iter().flat_map(|l| &l.packages);
-        if !table.network.unless.iter().any(|other| packages().any(|p| p == other)) {
-            on.extend(full(&table.network.enable));
-            off.extend(full(&table.network.disable));
-        }
+    let network = &tables::of(spec.base).network;
+    let packages = || asked.layers.iter().flat_map(|l| &l.packages);
+    if !network.unless.iter().any(|other| packages().any(|p| p == other)) {
+        on.extend(full(&network.enable));
+        off.extend(full(&network.disable));
     }
     on.retain(|unit| !said_off.contains(unit));
     off.retain(|unit| !said_on.contains(unit));

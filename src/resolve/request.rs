@@ -1,11 +1,13 @@
 //! What a spec asks of the distribution's package manager, layer by layer.
 
 use super::ISO_BOOT_FILES;
+use super::lookup::{Found, Lookup};
 use crate::model::lock::{LayerRequest, LockRequest};
 use crate::model::name::PackageName;
+use crate::model::packaging::{MissingPackage, PackageSettings};
 use crate::model::spec::{OsImage, Output};
 use crate::model::{ErrorCode, Failure, FailureClass};
-use crate::tables::{self, Named, Table};
+use crate::tables::Distribution;
 use std::collections::BTreeSet;
 
 /// Something about one field that the tables know.
@@ -35,8 +37,8 @@ impl Problem {
 ///
 /// # Errors
 /// With everything that stops it from being asked.
-pub fn request(image: &OsImage) -> Result<LockRequest, Vec<Problem>> {
-    let (request, mut problems) = check(image);
+pub fn request(image: &OsImage, settings: &PackageSettings) -> Result<LockRequest, Vec<Problem>> {
+    let (request, mut problems) = check(image, settings);
     problems.retain(|p| p.fatal);
     match request {
         Some(request) if problems.is_empty() => Ok(request),
@@ -45,9 +47,11 @@ pub fn request(image: &OsImage) -> Result<LockRequest, Vec<Problem>> {
 }
 
 /// What a spec asks for, and everything worth knowing about the names in it.
-pub fn check(image: &OsImage) -> (Option<LockRequest>, Vec<Problem>) {
+pub fn check(image: &OsImage, settings: &PackageSettings) -> (Option<LockRequest>, Vec<Problem>) {
     let spec = &image.spec;
-    let Some(table) = tables::of(spec.base) else {
+    let lookup = Lookup::new(spec, settings);
+    let table = lookup.distribution;
+    if table.builds.is_empty() {
         let problem = Problem {
             field: "spec.base".to_owned(),
             code: ErrorCode::Compat,
@@ -55,13 +59,18 @@ pub fn check(image: &OsImage) -> (Option<LockRequest>, Vec<Problem>) {
             message: format!("images of {} cannot be built yet", spec.base.as_str()),
             hint: "What can be built now: debian.".to_owned(),
         };
-        return (None, vec![problem]);
-    };
-    let mut asked = Asked { table, seen: BTreeSet::new(), layers: Vec::new(), problems: Vec::new() };
-    if !table.suites.iter().any(|suite| suite == spec.suite.as_str()) {
+        let mut problems = super::packages(image, settings).warnings;
+        problems.insert(0, problem);
+        return (None, problems);
+    }
+    let missing = settings.missing;
+    let mut asked =
+        Asked { lookup, missing, table, seen: BTreeSet::new(), layers: Vec::new(), problems: Vec::new() };
+    if asked.lookup.suite.is_none() {
+        let suites: Vec<&str> = table.suites().collect();
         asked.note(
             "spec.suite",
-            format!("the package names were checked against {} only", table.suites.join(", ")),
+            format!("the package names were checked against {} only", suites.join(", ")),
             "A name that this suite does not have is found out by `bootwright lock`.",
         );
     }
@@ -84,8 +93,10 @@ pub fn check(image: &OsImage) -> (Option<LockRequest>, Vec<Problem>) {
     (Some(request), asked.problems)
 }
 
-struct Asked<'t> {
-    table: &'t Table,
+struct Asked<'a> {
+    lookup: Lookup<'a>,
+    missing: MissingPackage,
+    table: &'static Distribution,
     /// What lower layers ask for already.
     seen: BTreeSet<PackageName>,
     layers: Vec<LayerRequest>,
@@ -106,15 +117,16 @@ impl Asked<'_> {
     fn kernel(&mut self, image: &OsImage) {
         let spec = &image.spec;
         let mut packages = self.table.initramfs.clone();
-        match self.table.kernel(spec.architecture, spec.kernel.version) {
-            Named::Package(name) => packages.push(name.clone()),
-            Named::Missing(why) => self.problem(
+        let entry = self.table.kernel(spec.architecture, spec.kernel.version);
+        match entry.filter(|_| self.table.builds.contains(&spec.architecture)).map(|e| self.lookup.offer(e)) {
+            Some(Ok(offer)) => packages.extend(offer.packages.iter().cloned()),
+            Some(Err((why, _))) => self.problem(
                 "spec.kernel.version",
                 ErrorCode::Compat,
                 format!("{} does not have this kernel: {why}", spec.base.as_str()),
                 "Write `version: linux-lts`.",
             ),
-            Named::Unknown => self.problem(
+            None => self.problem(
                 "spec.architecture",
                 ErrorCode::Compat,
                 format!("images for {} are not there yet", spec.architecture.as_str()),
@@ -142,31 +154,52 @@ impl Asked<'_> {
         let mut packages = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let field = format!("spec.packages.{category}[{index}]");
-            // `extra` holds the distribution's own names.
-            let named = if category == "extra" { Named::Unknown } else { self.table.package(name.as_str()) };
-            match named {
-                Named::Package(own) => {
-                    if own != name {
-                        self.note(&field, format!("{name} is called {own} here"), "Nothing needs to be done.");
+            match self.lookup.find(category, name) {
+                Found::Packages(_, offer) => {
+                    if offer.packages != [name.clone()] {
+                        let own: Vec<&str> = offer.packages.iter().map(PackageName::as_str).collect();
+                        let own = own.join(", ");
+                        self.note(
+                            &field,
+                            format!("{name} is called {own} here"),
+                            "Nothing needs to be done.",
+                        );
                     }
-                    packages.push(own.clone());
+                    packages.extend(offer.packages.iter().cloned());
                 }
-                Named::Unknown if is_debian_name(name.as_str()) => packages.push(name.clone()),
-                Named::Unknown => self.problem(
+                Found::Own => {
+                    if let Some(hint) =
+                        super::did_you_mean(name.as_str()).filter(|_| self.slip(category, name))
+                    {
+                        let message = format!("{name} is in no table; it is taken as Debian's own name");
+                        self.note(&field, message, &hint);
+                    }
+                    packages.push(name.clone());
+                }
+                Found::Nothing { why, .. } if self.missing == MissingPackage::Warning => {
+                    self.note(
+                        &field,
+                        format!("{why}; left out"),
+                        "`packages: {missing: error}` refuses this.",
+                    );
+                }
+                Found::Nothing { why, cure } => {
+                    self.problem(&field, ErrorCode::PackageUnavailable, why, &cure);
+                }
+                Found::NoName => self.problem(
                     &field,
                     ErrorCode::PackageUnavailable,
                     format!("{name} cannot be the name of a Debian package"),
-                    "Debian's names have lower-case letters, digits and + - . only; versions and releases do not belong here.",
-                ),
-                Named::Missing(why) => self.problem(
-                    &field,
-                    ErrorCode::PackageUnavailable,
-                    format!("Debian has no {name}: {why}"),
-                    "Take it away, or bring it in a post-install script or an overlay.",
+                    self.lookup.name_rule(),
                 ),
             }
         }
         packages
+    }
+
+    /// Whether a name may be a slip of the pen.
+    fn slip(&self, category: &str, name: &PackageName) -> bool {
+        category != "extra" && self.table.evidence(name).is_none()
     }
 
     /// What other fields of the spec need of this category.
@@ -177,9 +210,9 @@ impl Asked<'_> {
         match category {
             "base" => {
                 if spec.defaults.locale.as_deref().is_some_and(|l| l != "C.UTF-8") {
-                    packages.push(features.locale.clone());
+                    packages.extend(features.locale.clone());
                 }
-                if spec.defaults.timezone.as_deref().is_some_and(|zone| !is_utc(zone)) {
+                if spec.defaults.timezone.as_deref().is_some_and(|zone| !super::is_utc(zone)) {
                     packages.push(features.timezone.clone());
                 }
                 if spec.defaults.users.iter().any(|u| u.sudo) {
@@ -233,21 +266,6 @@ impl Asked<'_> {
     }
 }
 
-fn is_utc(zone: &str) -> bool {
-    matches!(
-        zone,
-        "UTC" | "Etc/UTC" | "Etc/UCT" | "UCT" | "Zulu" | "Etc/Zulu" | "Universal" | "Etc/Universal"
-    )
-}
-
-/// Debian Policy, section 5.6.7. A hyphen at the end would tell apt to *remove* a package.
-fn is_debian_name(name: &str) -> bool {
-    name.len() >= 2
-        && !name.ends_with('-')
-        && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+.-".contains(&b))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +282,7 @@ mod tests {
     }
 
     fn layers(spec: serde_json::Value) -> Vec<(String, Vec<String>)> {
-        let request = request(&image(spec)).unwrap();
+        let request = request(&image(spec), &PackageSettings::default()).unwrap();
         let names = |l: &LayerRequest| l.packages.iter().map(ToString::to_string).collect();
         request.layers.iter().map(|l| (l.name.clone(), names(l))).collect()
     }
@@ -309,7 +327,7 @@ mod tests {
         assert_eq!(layer(spec.clone(), "networking"), ["wireguard-tools"]);
         assert_eq!(layer(spec.clone(), "utils"), Vec::<String>::new());
         assert_eq!(layer(spec.clone(), "extra"), ["docker"]);
-        let (_, notes) = check(&image(spec));
+        let (_, notes) = check(&image(spec), &PackageSettings::default());
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes.iter().all(|n| !n.fatal));
         assert_eq!(notes[0].message, "python is called python3 here");
@@ -342,7 +360,8 @@ mod tests {
             "kernel": {"version": "linux-zen"},
             "packages": {"ai_ml": ["ollama"], "networking": ["tailscale", "curl"], "utils": ["Nano", "nano-", "a/b", "x"]}
         });
-        let problems = request(&image(spec)).unwrap_err();
+        let request = |spec| request(&image(spec), &PackageSettings::default());
+        let problems = request(spec).unwrap_err();
         let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
         assert_eq!(
             fields,
@@ -358,9 +377,38 @@ mod tests {
         );
         assert_eq!(problems[1].code, ErrorCode::PackageUnavailable);
         assert!(problems[1].failure().message.contains("ollama"));
-        let (_, notes) = check(&image(serde_json::json!({"suite": "trixie"})));
+        let (_, notes) = check(&image(serde_json::json!({"suite": "forky"})), &PackageSettings::default());
         assert!(notes.len() == 1 && !notes[0].fatal);
-        assert!(request(&image(serde_json::json!({"base": "arch"}))).is_err());
-        assert!(request(&image(serde_json::json!({"architecture": "aarch64"}))).is_err());
+        assert!(
+            check(&image(serde_json::json!({"suite": "trixie"})), &PackageSettings::default()).1.is_empty()
+        );
+        assert!(request(serde_json::json!({"base": "arch"})).is_err());
+        assert!(request(serde_json::json!({"architecture": "aarch64"})).is_err());
+    }
+
+    /// Requirement 1, section 9.1, if the catalog wants it so: go on without the package.
+    #[test]
+    fn a_catalog_may_go_on_without_what_is_missing() {
+        let spec = serde_json::json!({"packages": {"ai_ml": ["ollama", "numpy"], "utils": ["a/b"]}});
+        let lenient = PackageSettings { missing: MissingPackage::Warning, ..Default::default() };
+        let (request, problems) = check(&image(spec), &lenient);
+        let ai = request.unwrap().layers.into_iter().find(|l| l.name == "ai_ml").unwrap();
+        assert_eq!(ai.packages, ["python3-numpy".parse().unwrap()]);
+        assert!(problems.iter().any(|p| !p.fatal && p.message.ends_with("left out")));
+        // What cannot be a name at all is no missing package.
+        assert_eq!(problems.iter().filter(|p| p.fatal).count(), 1);
+    }
+
+    #[test]
+    fn other_components_are_asked_for_only_where_they_are_allowed() {
+        let cuda = image(serde_json::json!({"packages": {"ai_ml": ["cuda"]}}));
+        let refused = request(&cuda, &PackageSettings::default()).unwrap_err();
+        assert!(
+            refused[0].message.contains("in non-free only")
+                && refused[0].hint.contains("repositories: [non-free]")
+        );
+        let allowed = PackageSettings { repositories: vec!["non-free".to_owned()], ..Default::default() };
+        let layers = request(&cuda, &allowed).unwrap().layers;
+        assert!(layers.iter().any(|l| l.packages.contains(&"nvidia-cuda-toolkit".parse().unwrap())));
     }
 }

@@ -5,6 +5,7 @@ mod buckets;
 mod caches;
 mod catalog;
 mod cli;
+mod containerfiles;
 mod crash;
 mod documents;
 mod double_build;

@@ -31,7 +31,7 @@ pub(crate) fn spec(name: &str) -> String {
 }
 
 fn lock(image: &OsImage) -> Lock {
-    let request = resolve::request(image).unwrap();
+    let request = resolve::request(image, &bootwright::model::packaging::PackageSettings::default()).unwrap();
     let layers = request.layers.clone();
     let packages = layers.iter().flat_map(|layer| {
         layer.packages.iter().map(move |name| LockedPackage {

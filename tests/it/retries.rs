@@ -137,7 +137,9 @@ impl Catalog {
         let (read, diagnostics) = catalog::check(&files);
         let read = read.unwrap_or_else(|| panic!("{diagnostics:?}"));
         let document = &read.images[&image.parse::<ImageName>().unwrap()];
-        let request = resolve::request(&document.spec).unwrap();
+        let request =
+            resolve::request(&document.spec, &bootwright::model::packaging::PackageSettings::default())
+                .unwrap();
         let mut packages = Vec::new();
         for layer in &request.layers {
             for name in &layer.packages {

@@ -28,6 +28,7 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         check_mirror(report, &format!("mirrors[{index}]"), mirror);
     }
+    doubled(report, "packages.repositories", &settings.packages.repositories);
     signing::check(report, &settings.signing);
     if !is_uri(&settings.build.builder_id) {
         report.error(

@@ -17,7 +17,7 @@ mod storage;
 mod unbuilt;
 
 pub use page::page;
-pub use unbuilt::{NOT_YET_BUILT, rows as unbuilt_rows};
+pub use unbuilt::{NOT_YET_BUILT, UNBUILT, rows as unbuilt_rows};
 
 use super::check::Report;
 use super::diagnostic::Severity;

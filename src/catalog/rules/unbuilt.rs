@@ -25,6 +25,9 @@ pub(super) const RULES: &[Rule] = &[Rule {
 /// The rule's name, for who asks what a finding is about.
 pub const NOT_YET_BUILT: &str = "not-yet-built";
 
+/// How its complaints begin.
+pub const UNBUILT: &str = "not yet built: ";
+
 /// One thing that cannot be built yet.
 struct Row {
     field: &'static str,

@@ -3,6 +3,7 @@
 mod git;
 pub(crate) mod recipes;
 mod remotes;
+mod tables;
 mod texts;
 mod values;
 

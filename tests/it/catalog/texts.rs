@@ -182,7 +182,7 @@ fn what_the_tables_know_has_a_place_too() {
     let files = in_memory(&[("specs/a.yaml", &text)]);
     let catalog = catalog::load(&files).unwrap();
     let document = &catalog.images[&"other".parse().unwrap()];
-    let (_, problems) = resolve::check(&document.spec);
+    let (_, problems) = resolve::check(&document.spec, &catalog.settings.packages);
     let fatal = problems.iter().find(|p| p.fatal).unwrap();
     let place = catalog::at_field(&files, document, &fatal.field, &fatal.message, &fatal.hint);
     assert_eq!((place.line, place.column), (Some(17), Some(22)));

@@ -144,7 +144,9 @@ impl Repository {
         };
         let spec = crate::catalog::SPEC;
         let image: OsImage = serde_saphyr::from_str(spec).unwrap();
-        let request: LockRequest = bootwright::resolve::request(&image).unwrap();
+        let request: LockRequest =
+            bootwright::resolve::request(&image, &bootwright::model::packaging::PackageSettings::default())
+                .unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (cache, client) = (Cache::open(cache)?, fetch::client()?);
         let builder = Builder {

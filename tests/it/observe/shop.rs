@@ -95,7 +95,9 @@ impl Shop {
 
     fn lock(&self) -> Lock {
         let document = self.catalog().images.remove(&image()).unwrap();
-        let request = resolve::request(&document.spec).unwrap();
+        let request =
+            resolve::request(&document.spec, &bootwright::model::packaging::PackageSettings::default())
+                .unwrap();
         let digest = |c: &str| format!("sha256:{}", c.repeat(64));
         let asked = request.layers.iter().flat_map(|l| l.packages.iter().map(move |p| (l.name.clone(), p)));
         let packages: Vec<serde_json::Value> = asked

@@ -313,7 +313,11 @@ fn what_a_policy_has_against_a_profile() {
     let catalog =
         bootwright::catalog::load(&files).unwrap_or_else(|d| panic!("{}", diagnostic::render(&d, false)));
     let document = catalog.images.values().next().unwrap();
-    let asked = bootwright::resolve::request(&document.spec).unwrap();
+    let asked = bootwright::resolve::request(
+        &document.spec,
+        &bootwright::model::packaging::PackageSettings::default(),
+    )
+    .unwrap();
     let mut found = policy::of_image(&catalog.policies, document, &[], Packages::Asked(&asked));
     assert_eq!(found.len(), 1, "{found:?}");
     bootwright::catalog::locate(&files, &mut found[0]);

