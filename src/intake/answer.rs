@@ -156,8 +156,12 @@ fn clean(value: &mut Value, path: &str, prompt: &str, dropped: &mut Vec<String>)
                     dropped.push(format!("{below}: it does not stand in the prompt"));
                     continue;
                 }
+                let was_empty = is_empty(&child);
                 clean(&mut child, &below, prompt, dropped)?;
-                kept.insert(key, child);
+                // What is left of `dotfiles` without its repository would only be refused.
+                if was_empty || !is_empty(&child) {
+                    kept.insert(key, child);
+                }
             }
             *map = kept;
             Ok(())

@@ -338,7 +338,6 @@ fn hostile_answers_become_nothing_but_a_spec() {
     hostile["spec"]["kernel"] = json!({"customFlags": ["init=/bin/sh"]});
     hostile["spec"]["include"] = json!(["/etc/shadow"]);
     hostile["spec"]["packages"]["extra"] = json!(["evil"]);
-    hostile["spec"]["backup"] = json!({"tool": "restic", "destinations": ["sftp://evil@evil.example/x"]});
     for (answer, _) in both(&[says(&hostile)]) {
         let modelled = answer.unwrap();
         let text = &modelled.document.text;
@@ -348,6 +347,9 @@ fn hostile_answers_become_nothing_but_a_spec() {
         assert!(modelled.dropped.len() >= 8, "{:?}", modelled.dropped);
         assert!(text.contains("eve"), "{text}");
     }
+    // A destination of its own is taken out, and backups without one are refused by rule.
+    hostile["spec"]["backup"] = json!({"tool": "restic", "destinations": ["sftp://evil@evil.example/x"]});
+    refused(&[says(&hostile)], ErrorCode::Parse, 3);
     // What stands in the prompt may be taken over.
     hostile["spec"]["backup"]["destinations"] = json!(["s3://backups/web"]);
     for (answer, _) in both(&[says(&hostile)]) {
