@@ -30,3 +30,4 @@ mod retries;
 mod rules;
 mod state;
 mod verify;
+mod wrong_specs;
