@@ -28,6 +28,7 @@ mod release;
 mod remembered;
 mod retries;
 mod rules;
+mod spec_leaves;
 mod state;
 mod verify;
 mod wrong_specs;
