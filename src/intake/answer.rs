@@ -13,7 +13,7 @@ const LONGEST: usize = 64 << 10;
 const LONGEST_TEXT: usize = 512;
 
 /// Fields that a model may not set at all: they name files, hold secrets or run something.
-const FORBIDDEN: [&str; 15] = [
+const FORBIDDEN: [&str; 14] = [
     "include",
     "labels",
     "description",
@@ -25,11 +25,12 @@ const FORBIDDEN: [&str; 15] = [
     "slides",
     "folder",
     "supportUrl",
-    "keyFile",
     "revision",
     "extra",
     "sysctl",
 ];
+/// Where the passphrase of backups lies on the installed system: the one place a model may name.
+const BACKUP_KEY: &str = "/etc/backup.key";
 /// Fields that a model may only take over from the prompt, word by word.
 const QUOTED: [&str; 4] = ["repository", "destinations", "customFlags", "source"];
 
@@ -150,6 +151,10 @@ fn clean(value: &mut Value, path: &str, prompt: &str, dropped: &mut Vec<String>)
                     if !is_empty(&child) {
                         dropped.push(format!("{below}: a model may not set it"));
                     }
+                    continue;
+                }
+                if key == "keyFile" && child != BACKUP_KEY {
+                    dropped.push(format!("{below}: a model may name {BACKUP_KEY} only"));
                     continue;
                 }
                 if QUOTED.contains(&key.as_str()) && !is_quoted(&child, prompt) {

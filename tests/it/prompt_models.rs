@@ -352,6 +352,9 @@ fn hostile_answers_become_nothing_but_a_spec() {
     refused(&[says(&hostile)], ErrorCode::Parse, 3);
     // What stands in the prompt may be taken over.
     hostile["spec"]["backup"]["destinations"] = json!(["s3://backups/web"]);
+    hostile["spec"]["backup"]["keyFile"] = json!("/etc/shadow");
+    refused(&[says(&hostile)], ErrorCode::Parse, 3);
+    hostile["spec"]["backup"]["keyFile"] = json!("/etc/backup.key");
     for (answer, _) in both(&[says(&hostile)]) {
         assert!(answer.unwrap().document.text.contains("s3://backups/web"));
     }
