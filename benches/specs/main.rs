@@ -80,7 +80,8 @@ fn work(texts: &[(String, String)]) -> usize {
         eprintln!("{}", catalog::diagnostic::render(&found, false));
         return 0;
     };
-    catalog.images.values().filter(|document| resolve::request(&document.spec).is_ok()).count()
+    let packages = &catalog.settings.packages;
+    catalog.images.values().filter(|document| resolve::request(&document.spec, packages).is_ok()).count()
 }
 
 /// The most memory that this process ever had, in MiB.
