@@ -181,7 +181,7 @@ impl Work<'_> {
             self.warn(
                 field,
                 format!(
-                    "{name} should be {} here, but nobody has seen {unseen} in {}",
+                    "{name} is said to be {} here, but nobody has seen {unseen} in {}",
                     own.join(", "),
                     self.lookup.title()
                 ),
