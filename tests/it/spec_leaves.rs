@@ -86,7 +86,7 @@ fn outcome_of(text: &str) -> (Option<Digest>, Vec<Diagnostic>) {
     let (catalog, found) = catalog::check(&in_memory(&[("specs/edge.yaml", text)]));
     let digest = catalog.and_then(|catalog| {
         let document = catalog.images.values().next()?;
-        resolve::request(&document.spec).ok()?;
+        resolve::request(&document.spec, &catalog.settings.packages).ok()?;
         Some(resolve::resolve(document, answer(&document.spec), &catalog.settings).unwrap().recipe.digest())
     });
     (digest, found)
