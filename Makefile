@@ -19,7 +19,6 @@ setup:
 setup-test: setup
 	@scripts/setup.sh .ci/packages-test.txt
 	@scripts/setup-tools.sh
-	@scripts/setup-python.sh $(TARGET)/python .ci/python-s3.txt
 
 release: setup
 	cargo build --release $(CARGO_FLAGS)

@@ -59,7 +59,7 @@ pub fn settings(files: &Files) -> Outcome<Settings> {
 }
 
 /// As [`check`], for the images of some spec files of a catalog; other files are there to be
-/// included. What needs all images, and what is wrong with policies, is left to [`check_rest`].
+/// included. What needs all images, and what is wrong with policies, is left to `check_rest`.
 pub fn check_some(files: &Files, specs: &BTreeSet<&str>) -> (Option<Catalog>, Vec<Diagnostic>) {
     check_with(files, &BTreeMap::new(), Some(specs))
 }

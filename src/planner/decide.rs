@@ -89,6 +89,10 @@ impl Image<'_> {
             return Err(Status::UpToDate);
         }
         if self.forced {
+            // Signatures that were given up come first: a build would not renew them.
+            let given_up = |c: &Candidate| c.held.is_some() && matches!(c.action, Action::Resign { .. });
+            let by_hand = candidates.iter().position(given_up).unwrap_or(0);
+            candidates.swap(0, by_hand);
             candidates[0].held = None;
             candidates[0].reasons.push(Reason::ByHand);
         }

@@ -52,7 +52,7 @@ impl World<'_> {
         let state = self.state()?;
         let mut open: Vec<Run> = self.runtime.block_on(state.open_runs())?;
         if open.iter().any(may_be_published) {
-            let index = self.store.index(&self.keys)?;
+            let (index, _) = self.store.index_outlived(&self.keys)?;
             let history = self.runtime.block_on(state.history(self.clock.now()))?;
             let published = |run: &Run| {
                 let image = index.images.get(&run.image);

@@ -25,7 +25,7 @@ const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// A Sigstore bundle.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// What [`check`] looks at.
+/// What [`check()`] looks at.
 pub const TYPES: [&str; 5] = [cosign::ARTIFACT_TYPE, RELEASE, SPDX, provenance::PAYLOAD_TYPE, BUNDLE];
 
 /// The files of a release that are attached to its image.

@@ -30,5 +30,6 @@ mod retries;
 mod rules;
 mod spec_leaves;
 mod state;
+mod tools;
 mod verify;
 mod wrong_specs;

@@ -32,7 +32,8 @@ impl Store {
             return Ok(false);
         }
         let _lock = self.place.join(LOCK).lock()?;
-        let index = self.index(trust)?;
+        // Also of a store that waits to be signed again: its pages are not what is signed.
+        let (index, _) = self.index_outlived(trust)?;
         let there = self.notices()?;
         let changed = self.changed(&there, about, said);
         let mut notices = there;

@@ -1,10 +1,11 @@
 //! A service that speaks S3 and is not ours: moto, from Python's package index.
 
 use super::super::crash::command;
+use super::super::tools::tool;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 /// The service. It ends with this process, or when it is dropped.
@@ -13,19 +14,11 @@ pub struct Server {
     pub port: u16,
 }
 
-/// Where `make setup-test` puts what the tests need of Python.
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let place = root.join(option_env!("CARGO_TARGET_DIR").unwrap_or("target")).join("python/bin/python");
-    assert!(place.exists(), "{} is missing: run `make setup-test`", place.display());
-    place
-}
-
 impl Server {
     /// Starts it, with the bucket `images`.
     pub fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/s3/server.py");
-        let mut child = command(python().to_str().unwrap())
+        let mut child = command(tool("s3/bin/python").to_str().unwrap())
             .arg(script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

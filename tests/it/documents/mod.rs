@@ -4,6 +4,7 @@
 
 use super::crash::command;
 use super::crash::world::World;
+use crate::tools::tool;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -13,9 +14,7 @@ use std::path::{Path, PathBuf};
 /// What the validator says of a document.
 fn validate(kind: &str, file: &Path) -> Result<String, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join(".test-tools/python/bin/python");
-    assert!(python.exists(), "`make setup-test` installs the tests' tools");
-    let done = command(python.to_str().unwrap())
+    let done = command(tool("test/bin/python").to_str().unwrap())
         .arg(root.join("tests/it/documents/documents.py"))
         .arg(kind)
         .arg(file)

@@ -6,6 +6,7 @@
 
 use super::crash::command;
 use super::crash::world::{Said, World, spec};
+use crate::tools::tool;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bootwright::model::ErrorCode;
@@ -20,10 +21,6 @@ use std::process::{Child, Stdio};
 const IDENTITY: &str = "https://ci.example/images/.ci/reconcile.yml@refs/heads/main";
 const ISSUER: &str = "https://token.ci.example";
 const BUNDLE: &str = keyless::FILE_NAME;
-
-fn tools() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".test-tools")
-}
 
 /// A local Fulcio and Rekor that answer until this goes.
 struct Sigstore {
@@ -45,12 +42,11 @@ impl Sigstore {
     fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/keyless/sigstore.js");
-        assert!(tools().join("installed").exists(), "`make setup-test` installs the tests' tools");
         let mut running = command("node")
             .arg(script)
             .arg(dir.path())
             .args(args)
-            .env("NODE_TOOLS", tools().join("node"))
+            .env("NODE_TOOLS", tool("node"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -76,7 +72,7 @@ impl Sigstore {
 
     /// What the Python client says of a bundle.
     fn python_takes(&self, file: &Path, bundle: &Path, identity: &str, issuer: &str) -> Result<(), String> {
-        let done = command(tools().join("python/bin/python").to_str().unwrap())
+        let done = command(tool("test/bin/python").to_str().unwrap())
             .args(["-m", "sigstore", "--trust-config"])
             .arg(self.dir.path().join("trust_config.json"))
             .args(["verify", "identity", "--offline", "--cert-identity", identity])
