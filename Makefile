@@ -59,6 +59,8 @@ fmt:
 lint: setup-test
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@# The fuzzers are a package of their own: nothing else would say that its lock is out of date.
+	cargo metadata $(CARGO_FLAGS) --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
 
 doc: setup-test
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --quiet
