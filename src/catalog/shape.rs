@@ -84,7 +84,7 @@ impl<'a> Walker<'a> {
         if let (Some(checked), Some(text)) = (CHECKED.iter().find(|c| c.name == name), value.as_str())
             && let Err(message) = (checked.check)(text)
         {
-            return self.fault(node.mark, path, message, "Change the name.".to_owned());
+            return self.fault(node.mark, path, message, "Write it in that form.".to_owned());
         }
         Some(value)
     }

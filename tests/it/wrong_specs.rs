@@ -31,7 +31,7 @@ spec:
 ",
     ),
     (
-        "Hyprland on X, i3 on nothing",
+        "Hyprland on X",
         "Fields that are right alone and wrong together.",
         "apiVersion: bootwright/v1
 kind: OsImage
