@@ -3,6 +3,8 @@
 //! A rule that cannot be understood in full is an error of the whole catalog: one that is
 //! left out would only look as if it were kept.
 
+use super::super::rules;
+use super::super::shape::nearest;
 use super::{Report, text};
 use crate::model::policy::document::{MaxSizes, PolicyDocument, RequiredVerification, RuleText};
 use crate::model::policy::{
@@ -163,6 +165,7 @@ impl Asked<'_, '_> {
         self.some("allowedMirrors", rule.allowed_mirrors.as_ref(), |asked, field, texts| {
             asked.mirrors(field, texts)
         });
+        self.some("keptRules", rule.kept_rules.as_ref(), |asked, field, texts| asked.rules(field, texts));
         let package = |b: u8| b.is_ascii_alphanumeric() || b".+_@/-*?".contains(&b);
         let (forbidden, required) = (&rule.forbidden_packages, &rule.required_packages);
         let what = "the name of a package";
@@ -251,6 +254,25 @@ impl Asked<'_, '_> {
             let found = patterns(asked.report, field, texts, what, |t| t.bytes().all(letter));
             filled.then(|| make(found))
         });
+    }
+
+    fn rules(&mut self, field: &str, texts: &[String]) -> Option<Requirement> {
+        let filled = self.not_empty(field, texts);
+        super::doubled(self.report, field, texts);
+        let found: Vec<Pattern> = texts.iter().map(|text| Pattern::new(text)).collect();
+        let known: Vec<&str> = rules::all().map(|rule| rule.id).collect();
+        for (index, pattern) in found.iter().enumerate() {
+            if known.iter().any(|id| pattern.matches(id)) {
+                continue;
+            }
+            let hint = match nearest(pattern.as_str(), &known) {
+                Some(near) => format!("Did you mean {near}?"),
+                None => "`bootwright explain rules` lists them.".to_owned(),
+            };
+            let message = format!("no rule between fields is called {}", pattern.as_str());
+            self.report.error(&format!("{field}[{index}]"), message, hint);
+        }
+        filled.then_some(Requirement::KeptRules(found))
     }
 
     fn paths(

@@ -16,8 +16,8 @@ to these {} rules ({} errors, {} warnings) and tells all findings of all documen
 each with its place. `bootwright explain RULE` shows one of them, `bootwright explain FIELD`
 the rules that read a field.
 
-A rule reads the document and nothing else: no mirror, no clock. Policies can forbid more
-([policies](policies.md)).
+A rule reads the document and nothing else: no mirror, no clock. A policy can
+refuse what only warns (`keptRules`), and forbid more ([policies](policies.md)).
 ",
         all().count(),
         count(Severity::Error),

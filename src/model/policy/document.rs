@@ -72,6 +72,10 @@ pub struct RuleText {
     /// Spec: every mirror that serves the image's base has only addresses that begin with one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_mirrors: Option<Vec<String>>,
+    /// Spec: nothing is said against the image by one of these rules between fields, not even a
+    /// warning (`*` and `?` stand for any letters).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_rules: Option<Vec<String>>,
     /// Lock: no package has such a name (`*` and `?` stand for any letters).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forbidden_packages: Option<Vec<String>>,

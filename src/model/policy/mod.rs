@@ -100,6 +100,8 @@ pub enum Requirement {
     Suites(Vec<Pattern>),
     /// Packages come from addresses that begin with one of these.
     Mirrors(Vec<String>),
+    /// None of these rules between fields has anything against the spec.
+    KeptRules(Vec<Pattern>),
     /// No such package.
     ForbiddenPackages(Vec<Pattern>),
     /// Such a package for each.

@@ -1,6 +1,8 @@
 //! Rules on what a spec asks for, and on the mirrors of the settings.
 
 use super::{Report, list};
+use crate::catalog::Severity;
+use crate::catalog::rules::{self, Breach};
 use crate::model::catalog::ImageDocument;
 use crate::model::policy::{Requirement, Rule, Stage, Verification};
 use crate::model::settings::Mirror;
@@ -26,6 +28,15 @@ pub(super) fn judge(rule: &Rule, image: &ImageDocument, mirrors: &[Mirror], repo
                 format!("suite {} is not allowed", spec.suite),
                 format!("Use one of: {}.", list(allowed, |p| p.as_str().to_owned())),
             );
+        }
+        Requirement::KeptRules(ids) => {
+            // Errors refuse the image whatever a policy says.
+            let warns = |breach: &Breach| breach.severity == Severity::Warning;
+            let breaches = rules::breaches(&image.spec).into_iter().filter(warns);
+            for breach in breaches.filter(|b| ids.iter().any(|id| id.matches(b.rule))) {
+                let message = format!("{} ({})", breach.message, breach.rule);
+                report.add(Stage::Spec, &breach.field, message, breach.suggestion);
+            }
         }
         Requirement::Mirrors(allowed) => mirrors_are_allowed(spec, mirrors, allowed, report),
         Requirement::MaxSizes(sizes) => declared_limits(spec, sizes, report),

@@ -5,7 +5,7 @@ use bootwright::catalog::{self, Kind, diagnostic};
 use bootwright::model::policy::{Requirement, Severity};
 
 /// Fields of a rule, the line that the complaint is about, and words of it.
-const REFUSED: [(&str, u32, &str); 37] = [
+const REFUSED: [(&str, u32, &str); 40] = [
     ("allowedBase: [debian]", 7, "unknown field `allowedBase`"),
     ("allowed_bases: [debian]", 7, "unknown field"),
     ("forbidPackages: [telnetd]", 7, "unknown field"),
@@ -20,6 +20,9 @@ const REFUSED: [(&str, u32, &str); 37] = [
         7,
         "not the beginning of a repository's address",
     ),
+    ("keptRules: []", 7, "is empty"),
+    ("keptRules: [Mac One]", 7, "no rule between fields is called Mac One"),
+    ("keptRules: [mac-one-off]", 7, "no rule between fields is called mac-one-off"),
     ("forbiddenPackages: []", 7, "is empty"),
     ("forbiddenPackages: ['telnetd, ftpd']", 7, "not the name of a package"),
     ("forbiddenPackages: ['']", 7, "not the name of a package"),

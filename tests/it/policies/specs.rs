@@ -79,6 +79,37 @@ fn rules_on_specs_and_locks_refuse() {
     }
 }
 
+/// A warning between fields that a policy turns into a refusal, and only where it asks for that.
+#[test]
+fn a_policy_makes_warnings_between_fields_stricter() {
+    let spec = format!("{SPEC}{RICH}  defaults: {{users: [{{name: ann}}]}}\n");
+    let judged = |fields: &str| {
+        let report = checked(&[("specs/edge.yaml", &spec), ("policies/house.yaml", &rule(fields))]);
+        report
+            .findings
+            .into_iter()
+            .map(|f| (f.field.clone(), f.place.line, f.refuses(), f.message))
+            .collect::<Vec<_>>()
+    };
+    for fields in ["keptRules: [user-locked-out]", "keptRules: ['user-*', mac-one-of]"] {
+        let found = judged(fields);
+        let [(Some(field), Some(13), true, message)] = found.as_slice() else {
+            panic!("{fields}: {found:?}")
+        };
+        assert_eq!(field, "spec.defaults.users[0].name");
+        assert!(
+            message.contains("ann can never log in") && message.ends_with("(user-locked-out)"),
+            "{message}"
+        );
+    }
+    assert!(matches!(
+        judged("severity: warning\nkeptRules: [user-locked-out]").as_slice(),
+        [(_, _, false, _)]
+    ));
+    assert_eq!(judged("keptRules: [mac-one-of]"), []);
+    assert_eq!(judged("select: {images: ['e*']}\nallowedBases: [debian]"), []);
+}
+
 const KEPT: [&str; 16] = [
     "allowedBases: [arch, debian]",
     "allowedSuites: ['book*']",
