@@ -227,7 +227,6 @@ spec:
     hostname: {name}
     users:
       - name: admin
-        sudo: true
         sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAxjweeCU3cN1JeEc92uw8BYH/IEhaqAaZL5BvZC0ESS site {n}"]
   services:
     enable: [nginx.service]

@@ -38,10 +38,13 @@ pub fn bound(found: &mut Vec<Diagnostic>) {
     if more > 0 {
         // Errors are not cut away in favour of warnings.
         found.sort_by_key(|diagnostic| diagnostic.severity);
+        // Warnings that are not told must not stop anybody.
+        let severity = found[MOST].severity;
         found.truncate(MOST);
         let file = found[0].file.clone();
         let hint = "Mend these first; then the others are told.";
-        found.push(Diagnostic::of_file(file, format!("there are {more} more problems"), hint));
+        let rest = Diagnostic::of_file(file, format!("there are {more} more problems"), hint);
+        found.push(Diagnostic { severity, ..rest });
     }
 }
 
@@ -222,6 +225,22 @@ mod tests {
             field: Some("spec.bsae".to_owned()),
             ..Diagnostic::of_file("specs/a.yaml", "unknown field `bsae`", "Write `base`.")
         }
+    }
+
+    #[test]
+    fn many_warnings_stay_warnings() {
+        let warning = || Diagnostic { severity: Severity::Warning, ..sample() };
+        let rest = |errors: usize, warnings: usize| {
+            let mut found: Vec<Diagnostic> = (0..warnings).map(|_| warning()).collect();
+            found.extend((0..errors).map(|_| sample()));
+            bound(&mut found);
+            let told = found.iter().filter(|d| d.severity == Severity::Error).count();
+            (told, found.len(), found[found.len() - 1].severity)
+        };
+        assert_eq!(rest(0, 10_000), (0, MOST + 1, Severity::Warning));
+        assert_eq!(rest(3, 10_000), (3, MOST + 1, Severity::Warning));
+        assert_eq!(rest(MOST + 1, 0), (MOST + 1, MOST + 1, Severity::Error));
+        assert_eq!(rest(2, 2).1, 4);
     }
 
     #[test]
