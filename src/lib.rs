@@ -7,14 +7,14 @@
 //! # Codemap, in reading order
 //!
 //! - [`model`]: values without effects: ids, spec, lock, recipe, plan, run states, artifact, release, failure, event
-//! - [`catalog`]: text of a catalog → validated specs, policies and settings, with spans for every complaint
-//! - [`tables`]: data the project curates: package names per distribution, kernels
+//! - [`catalog`]: text of a catalog → validated specs, profiles, policies and settings, with spans for every complaint
+//! - [`tables`]: data the project curates: package names per distribution, kernels, keywords of prompts
 //! - [`resolve`]: spec + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
-//! - [`effects`]: the only doors out: process, sandbox, fetch, files, clock
+//! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), clock
 //! - [`state`]: the database: runs, events, leases
 //! - [`intake`]: plain words → spec: the deterministic reader, and language models
-//! - [`build`]: lock, layers, configuration, ISO, OCI, root filesystem archive
+//! - [`build`]: lock, layers, configuration, ISO, OCI and registry, root filesystem archive, Containerfiles
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
