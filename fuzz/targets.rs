@@ -4,8 +4,8 @@
 //! The same table is used by the fuzzers of this folder and by the test suite, which runs all
 //! cases that were ever found (`tests/data/fuzz/NAME/`).
 
-use bootwright::build::apt;
 use bootwright::build::index::{Chosen, Release, Stanzas};
+use bootwright::build::managers::apt;
 use bootwright::build::registry::answers;
 use bootwright::catalog::{self, Files, Location, diagnostic, files::FileKind};
 use bootwright::intake;

@@ -9,6 +9,7 @@
 //! - [`model`]: values without effects: ids, spec, lock, recipe, plan, run states, artifact, release, failure, event
 //! - [`catalog`]: text of a catalog → validated specs, profiles, policies and settings, with spans for every complaint
 //! - [`tables`]: data the project curates: package names per distribution, kernels, keywords of prompts
+//! - [`configure`]: settings of a spec → files, accounts, services, programs and checks; pure
 //! - [`resolve`]: spec + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
 //! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), clock
@@ -31,6 +32,7 @@
 pub mod build;
 pub mod catalog;
 pub mod cli;
+pub mod configure;
 pub mod effects;
 pub mod intake;
 pub mod model;

@@ -1,7 +1,7 @@
 //! Files for the ISO's boot loaders: locked packages, extracted and never installed.
 
 use super::cache::{Cache, Found, lock_of, seal};
-use super::dpkg;
+use super::managers;
 use super::packages::Packages;
 use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Point, Task, point};
@@ -50,8 +50,9 @@ pub fn ensure(
     let kept = work.path().join("kept");
     let root = kept.join("root");
     std::fs::create_dir_all(&root).during(|| format!("making {}", root.display()))?;
+    let manager = managers::of(packages.base)?;
     for package in wanted {
-        dpkg::extract(&cache.package(&package.sha256), &root)?;
+        manager.extract(&cache.package(&package.sha256), &root, cancel)?;
     }
     seal::seal_tree(&kept)?;
     point(Point::BootFilesExtracted)?;

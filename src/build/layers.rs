@@ -2,9 +2,10 @@
 //! of everything that shaped it.
 
 use super::cache::{Cache, Found, lock_of, seal};
+use super::managers::{self, Installation};
 use super::packages::Packages;
 use super::stack::StackedLayer;
-use super::{boot_files, configuration, dpkg, normalise, root_files};
+use super::{boot_files, configuration, normalise, root_files};
 use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
@@ -140,7 +141,8 @@ impl LayerBuilder<'_> {
             .env("SOURCE_DATE_EPOCH", self.resolved.recipe.epoch.to_string());
         step(&sandbox, work.path()).map_err(|f| f.on(format!("layer {name}")))?;
         point(Point::LayerInstalled)?;
-        let size = normalise::normalise(sandbox.upper(), self.resolved.recipe.epoch)?;
+        let traces = managers::of(self.resolved.recipe.base)?.traces();
+        let size = normalise::normalise(sandbox.upper(), self.resolved.recipe.epoch, &traces)?;
         point(Point::LayerNormalised)?;
         self.keep(name, &folder, sandbox.upper(), size, work.path())?;
         let _ = std::fs::remove_file(&lock);
@@ -185,19 +187,22 @@ impl LayerBuilder<'_> {
     }
 
     fn step(&self, layer: &LayerRecipe, sandbox: &Sandbox, work: &Path) -> Result<()> {
-        let debs = |packages: &[_]| -> Result<PathBuf> {
-            let folder = work.join("debs");
-            std::fs::create_dir(&folder).during(|| format!("making {}", folder.display()))?;
-            self.packages.lay_out(packages, &folder)?;
-            Ok(folder)
-        };
+        let manager = managers::of(self.resolved.recipe.base)?;
+        let with_files =
+            |packages: &[LockedPackage], act: &dyn Fn(&Installation<'_>) -> Result<()>| -> Result<()> {
+                let make = |name: &str| -> Result<PathBuf> {
+                    let folder = work.join(name);
+                    std::fs::create_dir(&folder).during(|| format!("making {}", folder.display()))?;
+                    Ok(folder)
+                };
+                let (files, own) = (make("packages")?, make("manager")?);
+                self.packages.lay_out(packages, &files)?;
+                let (events, cancel) = (self.events, self.cancel);
+                act(&Installation { sandbox, packages, files: &files, work: &own, events, cancel })
+            };
         match &layer.step {
-            LayerStep::Bootstrap { packages } => {
-                dpkg::bootstrap(sandbox, packages, &debs(packages)?, self.events, self.cancel)
-            }
-            LayerStep::Packages { packages } => {
-                dpkg::install(sandbox, packages, &debs(packages)?, self.events, self.cancel)
-            }
+            LayerStep::Bootstrap { packages } => with_files(packages, &|it| manager.bootstrap(it)),
+            LayerStep::Packages { packages } => with_files(packages, &|it| manager.install(it)),
             LayerStep::Configuration(configuration) => {
                 configuration::apply(configuration, &self.resolved.recipe, sandbox, self.events, self.cancel)
             }

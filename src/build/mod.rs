@@ -4,7 +4,6 @@
 //! is kept in the [`cache::Cache`] under the identity of what shaped it, so that a build
 //! that was killed goes on where it stopped, and a changed line costs what it touches.
 
-pub mod apt;
 pub mod archive;
 mod boot_files;
 pub mod cache;
@@ -12,16 +11,15 @@ mod configuration;
 pub mod containerfile;
 pub mod content;
 mod derived;
-mod dpkg;
 pub mod entry;
 pub mod index;
 pub mod initramfs;
 pub mod iso;
 pub mod layers;
+pub mod managers;
 mod normalise;
 pub mod oci;
 pub mod packages;
-mod pins;
 pub mod registry;
 pub mod root_files;
 pub mod rootfs;
@@ -70,13 +68,13 @@ impl Builder<'_> {
     /// Resolves the packages that `request` asks for.
     ///
     /// # Errors
-    /// As [`apt::lock`].
+    /// As [`managers::lock`].
     pub fn lock(&self, image: &ImageName, request: &LockRequest) -> Result<Lock> {
         let state = self.cache.apt(&cache::needs::index_key(request, self.mirrors));
         let _held = crate::effects::files::FileLock::take(&cache::lock_of(&state))?;
         std::fs::create_dir_all(&state).during(|| format!("making {}", state.display()))?;
         cache::stamp(&state)?;
-        apt::lock(image, request, self.mirrors, &state, self.offline, (self.events, self.cancel))
+        managers::lock(image, request, self.mirrors, &state, self.offline, (self.events, self.cancel))
     }
 
     /// Builds all outputs of a recipe into the folder `out`.
@@ -241,17 +239,12 @@ fn every_pin_is_needed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<()> {
     let of_packages = |layer: &&StackedLayer| layers.iter().any(|l| l.name == layer.name);
     let installed =
         Stack { layers: stack.layers.iter().filter(of_packages).cloned().collect(), ..stack.clone() };
-    match union::read(&installed, "var/lib/dpkg/status", 64 << 20)? {
-        Some(status) => pins::all_needed(&resolved.lock, &String::from_utf8_lossy(&status)),
-        None => Ok(()),
-    }
+    managers::every_pin_is_needed(&resolved.lock, &installed)
 }
 
 /// The package database of the finished root, with the digests that the lock knows.
 fn installed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<Vec<InstalledPackage>> {
-    let status = union::read(stack, "var/lib/dpkg/status", 64 << 20)?
-        .ok_or_else(|| Failure::bug("the image has no package database"))?;
-    let mut packages = apt::installed(&String::from_utf8_lossy(&status))?;
+    let mut packages = managers::of(resolved.recipe.base)?.installed(stack)?;
     for package in &mut packages {
         package.sha256 = resolved
             .recipe

@@ -1,6 +1,7 @@
 //! Makes a layer the same wherever and whenever it is built: times, caches, logs and
 //! machine identities go.
 
+use super::managers::Traces;
 use crate::effects::files::remove_tree;
 use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
@@ -10,39 +11,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Folders whose content belongs to a running system or to the host.
-const EMPTIED: [&str; 9] = [
-    "dev",
-    "proc",
-    "sys",
-    "run",
-    "tmp",
-    "var/tmp",
-    "var/cache/apt/archives",
-    "var/lib/apt/lists",
-    "var/log/apt",
-];
+const EMPTIED: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "var/tmp"];
 
 /// Files that say when, where or by whom something was built, or that are caches.
-const REMOVED: [&str; 22] = [
-    "var/cache/apt/pkgcache.bin",
-    "var/cache/apt/srcpkgcache.bin",
+const REMOVED: [&str; 7] = [
     "var/cache/ldconfig/aux-cache",
-    "var/cache/debconf/config.dat-old",
-    "var/cache/debconf/templates.dat-old",
-    "var/cache/debconf/passwords.dat-old",
-    "var/lib/dpkg/status-old",
-    "var/lib/dpkg/available-old",
-    "var/lib/dpkg/diversions-old",
-    "var/lib/dpkg/statoverride-old",
-    "var/lib/dpkg/lock",
-    "var/lib/dpkg/lock-frontend",
-    "var/lib/dpkg/triggers/Lock",
     "var/lib/dbus/machine-id",
     "var/lib/systemd/random-seed",
     "var/lib/systemd/credential.secret",
-    "var/log/dpkg.log",
-    "var/log/alternatives.log",
-    "var/log/bootstrap.log",
     "var/log/fontconfig.log",
     "var/log/faillog",
     "var/log/lastlog",
@@ -52,16 +28,16 @@ const REMOVED: [&str; 22] = [
 const BACKUPS: [&str; 6] =
     ["etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/subuid-", "etc/subgid-"];
 
-/// Normalises the upper folder of a finished step; `epoch` is in seconds. Returns the
-/// size of its regular files in bytes.
+/// Normalises the upper folder of a finished step; `epoch` is in seconds, `traces` are those of
+/// the package manager. Returns the size of its regular files in bytes.
 ///
 /// # Errors
 /// If something in it cannot be changed.
-pub fn normalise(upper: &Path, epoch: i64) -> Result<u64> {
-    for folder in EMPTIED {
+pub fn normalise(upper: &Path, epoch: i64, traces: &Traces) -> Result<u64> {
+    for folder in EMPTIED.iter().chain(traces.emptied) {
         empty(&upper.join(folder))?;
     }
-    for file in REMOVED.iter().chain(&BACKUPS) {
+    for file in REMOVED.iter().chain(&BACKUPS).chain(traces.removed) {
         remove(&upper.join(file))?;
     }
     remove_host_keys(&upper.join("etc/ssh"))?;
@@ -193,7 +169,8 @@ mod tests {
         write("etc/shadow", "root:*:20000:0:99999:7:::\nx:!:::::::\n");
         write("var/log/dpkg.log", "now");
         write("tmp/x", "x");
-        let size = normalise(dir.path(), 86_400 * 100).unwrap();
+        let traces = Traces { emptied: &[], removed: &["var/log/dpkg.log"] };
+        let size = normalise(dir.path(), 86_400 * 100, &traces).unwrap();
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(read("etc/machine-id"), "");
         assert_eq!(read("etc/shadow"), "root:*:100:0:99999:7:::\nx:!:::::::\n");

@@ -1,6 +1,7 @@
 //! Package files: fetched once, kept by digest, checked before every use.
 
 use super::cache::{Cache, stamp};
+use super::managers;
 use crate::effects::fetch::{Download, fetch_all};
 use crate::effects::files::{digest_file, link_or_copy};
 use crate::effects::{Cancel, Task};
@@ -98,13 +99,14 @@ impl Packages<'_> {
         Ok(urls)
     }
 
-    /// Links the files of `packages` into `folder` as `0000.deb`, `0001.deb`, … in their order.
+    /// Links the files of `packages` into `folder`, named as their manager wants them.
     ///
     /// # Errors
     /// Class *host* if a link cannot be made.
     pub fn lay_out(&self, packages: &[LockedPackage], folder: &Path) -> Result<()> {
+        let manager = managers::of(self.base)?;
         for (i, package) in packages.iter().enumerate() {
-            link_or_copy(&self.cache.package(&package.sha256), &folder.join(deb_name(i)))?;
+            link_or_copy(&self.cache.package(&package.sha256), &folder.join(manager.file_name(i, package)))?;
         }
         Ok(())
     }
@@ -126,9 +128,4 @@ fn not_here(packages: &[&LockedPackage]) -> Failure {
     ))
     .details(lines.join("\n"))
     .hint("Build once with network, or copy each file into the cache as packages/SHA256.deb; its bytes are checked before use.")
-}
-
-/// The name of the `i`th package file in a folder made by [`Packages::lay_out`].
-pub fn deb_name(i: usize) -> String {
-    format!("{i:04}.deb")
 }

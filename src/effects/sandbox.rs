@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// The host name that build steps see: the same everywhere, so that no image learns ours.
 const HOST_NAME: &str = "bootwright";
 
+/// Where [`Sandbox::tool`] shows the root.
+pub const TOOL_ROOT: &str = "/run/root";
+
 /// A root made of layers.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
@@ -104,17 +107,28 @@ impl Sandbox {
     /// # Errors
     /// Class *host* if a path has a character that overlayfs cannot take.
     pub fn process(&self, program: &str) -> Result<Process> {
+        let outer = self
+            .bwrap()?
+            .arg("--bind")
+            .arg(&self.target)
+            .args(["/", "--dev", "/dev", "--proc", "/proc"])
+            .args(["--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run"]);
+        Ok(self.inner(outer, program))
+    }
+
+    /// The layers, mounted anew.
+    fn bwrap(&self) -> Result<Process> {
         // overlayfs refuses a work folder that a `volatile` mount has used: it cannot know
         // that nothing was lost. We do: the process that used it has ended.
         super::files::remove_tree(&self.work)?;
         std::fs::create_dir(&self.work)
             .map_err(|e| Failure::io(format!("making {}", self.work.display()), &e))?;
-        let mut process = Process::new("bwrap")
-            .overlay(self.mount()?)
-            .arg("--bind")
-            .arg(&self.target)
-            .args(["/", "--dev", "/dev", "--proc", "/proc"])
-            .args(["--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/run"])
+        Ok(Process::new("bwrap").overlay(self.mount()?))
+    }
+
+    /// Adds namespaces, what is bound, and the environment.
+    fn inner(&self, outer: Process, program: &str) -> Process {
+        let mut process = outer
             .args(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", HOST_NAME])
             .args(["--die-with-parent", "--new-session", "--cap-add", "ALL", "--chdir", "/"]);
         if !self.network {
@@ -130,7 +144,35 @@ impl Sandbox {
         for (name, value) in &self.env {
             process = process.arg("--setenv").arg(name).arg(value);
         }
-        Ok(process.arg("--").arg(program))
+        process.arg("--").arg(program)
+    }
+
+    /// A program of the host, with the root at [`TOOL_ROOT`], writable: package managers that
+    /// are not in the root themselves. Of the host it sees programs and libraries (`/usr`)
+    /// and nothing else: no configuration, no state, no home. What is bound goes to the paths
+    /// as the program sees them.
+    ///
+    /// # Errors
+    /// As [`Sandbox::process`].
+    pub fn tool(&self, program: &str) -> Result<Process> {
+        let mut outer = self.bwrap()?.args(["--ro-bind", "/usr", "/usr"]);
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            outer = outer.args(["--symlink".to_owned(), format!("usr/{name}"), format!("/{name}")]);
+        }
+        let outer = outer
+            .args(["--dir", "/etc", "--dir", "/var", "--dir", "/root"])
+            .args(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"])
+            .args(["--tmpfs", "/run", "--bind"])
+            .arg(&self.target)
+            .arg(TOOL_ROOT)
+            // For package scripts, which the program runs in the root.
+            .arg("--dev")
+            .arg(format!("{TOOL_ROOT}/dev"))
+            .arg("--proc")
+            .arg(format!("{TOOL_ROOT}/proc"))
+            .args(["--perms", "1777", "--tmpfs", &format!("{TOOL_ROOT}/tmp")])
+            .args(["--tmpfs", &format!("{TOOL_ROOT}/run")]);
+        Ok(self.inner(outer, program))
     }
 
     fn mount(&self) -> Result<OverlayMount> {

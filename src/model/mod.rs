@@ -9,6 +9,7 @@ pub mod artifact;
 pub mod attachment;
 pub mod bucket;
 pub mod catalog;
+pub mod check;
 pub mod deciding;
 pub mod digest;
 pub mod event;

@@ -8,14 +8,18 @@ use super::digest::Digest;
 use super::lock::{Lock, LockedPackage};
 use super::name::{HostName, ImageName, SuiteName, UnitName};
 use super::settings::Compression;
-use super::spec::{Architecture, Base, Firewall, Limits, Modules, Output, Ssh, User, Verify};
+use super::spec::{
+    AiService, Architecture, Backup, Base, Customization, DatabaseService, Display, Filesystem, Init,
+    Installer, Keyboard, Limits, Modules, MonitoringService, Network, Output, SecurityFeatures, SystemTuning,
+    User, Verify,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
 /// recipes get new digests then.
-pub const BUILD_FORMAT: u32 = 2;
+pub const BUILD_FORMAT: u32 = 3;
 
 /// A spec with everything resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,28 +93,64 @@ pub enum LayerStep {
     },
 }
 
-/// The settings that become configuration files and accounts.
+/// The settings that become configuration files, accounts and services: what the spec says,
+/// with its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
+    /// SHA-256 of the [plan](crate::configure::Plan) that these settings become: another way
+    /// of writing the same settings is another image.
+    pub written: Digest,
+    /// The init system.
+    pub init: Init,
     /// The host name.
     pub hostname: HostName,
     /// The locale, such as `en_US.UTF-8`.
     pub locale: String,
     /// The IANA time zone.
     pub timezone: String,
+    /// The keyboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyboard: Option<Keyboard>,
     /// The accounts.
     pub users: Vec<User>,
     /// Units started at boot.
     pub enable: Vec<UnitName>,
     /// Units not started at boot.
     pub disable: Vec<UnitName>,
-    /// The packet filter.
-    pub firewall: Option<Firewall>,
-    /// The OpenSSH server.
-    pub ssh: Option<Ssh>,
+    /// Databases that are set up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseService>,
+    /// Monitoring that is set up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitoring: Vec<MonitoringService>,
+    /// Language models and what serves them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ai: Vec<AiService>,
+    /// Access control, packet filter, remote access, updates, kernel hardening.
+    pub security_features: SecurityFeatures,
+    /// How the network is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Kernel modules.
     pub modules: Modules,
+    /// How disks are laid out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    /// The graphical session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<Display>,
+    /// Backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// Shells and dotfiles; the boot menu stands elsewhere.
+    pub customization: Customization,
+    /// How the running system is tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<SystemTuning>,
+    /// The installer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<Installer>,
 }
 
 /// One overlay entry, its bytes by digest.
@@ -216,6 +256,14 @@ impl Recipe {
             _ => Vec::new(),
         });
         of_layers.chain(self.boot_menu.splash).collect()
+    }
+
+    /// The settings of the configuration layer.
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.layers.iter().find_map(|layer| match &layer.step {
+            LayerStep::Configuration(configuration) => Some(&**configuration),
+            _ => None,
+        })
     }
 
     /// All packages of all layers.

@@ -6,7 +6,7 @@
 use super::values::{Differences, compare, published_form, short_pair};
 use crate::model::lock::{self, LockRequest, LockedPackage, PackageChange};
 use crate::model::plan::Reason;
-use crate::model::recipe::{LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe};
+use crate::model::recipe::{Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe};
 use crate::model::{Digest, Lock};
 use chrono::DateTime;
 use serde_json::Value;
@@ -119,7 +119,21 @@ fn of_step(
     }
     match (old, new) {
         (Some(LayerStep::Configuration(old)), Some(LayerStep::Configuration(new))) => {
-            compare(name, &published_form(old), &published_form(new), found);
+            let form = |configuration: &Configuration| {
+                let mut value = published_form(configuration);
+                if let Value::Object(fields) = &mut value {
+                    fields.remove("written");
+                }
+                value
+            };
+            match (form(old), form(new)) {
+                // The same settings, written otherwise: by another version, or for other packages.
+                (before, after) if before == after => {
+                    let (before, after) = (digest_text(&old.written), digest_text(&new.written));
+                    found.add(&format!("{name}.written"), &before, &after);
+                }
+                (before, after) => compare(name, &before, &after, found),
+            }
         }
         (Some(LayerStep::Overlay { .. }), _) | (_, Some(LayerStep::Overlay { .. })) => {
             by_path(name, &overlay(old), &overlay(new), found);

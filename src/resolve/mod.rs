@@ -19,13 +19,6 @@ pub use request::{Problem, check, request};
 /// The layer whose packages are never installed: their files make an ISO start.
 pub const ISO_BOOT_FILES: &str = "iso-boot-files";
 
-fn is_utc(zone: &str) -> bool {
-    matches!(
-        zone,
-        "UTC" | "Etc/UTC" | "Etc/UCT" | "UCT" | "Zulu" | "Etc/Zulu" | "Universal" | "Etc/Universal"
-    )
-}
-
 /// The name of the tables that this one looks like a slip of, as a sentence.
 fn did_you_mean(name: &str) -> Option<String> {
     let near = crate::tables::near(name);

@@ -6,10 +6,11 @@
 
 use super::Problem;
 use super::lookup::{Found, Lookup};
+use crate::configure::{self, Need};
 use crate::model::ErrorCode;
 use crate::model::name::PackageName;
 use crate::model::packaging::PackageSettings;
-use crate::model::spec::{NetworkManager, OsImage};
+use crate::model::spec::OsImage;
 use crate::tables;
 use std::collections::BTreeSet;
 
@@ -161,9 +162,13 @@ impl Work<'_> {
         }
         found.packages.sort();
         found.groups.sort();
-        found.extend_implied(self.implied(category), &mut self.seen);
-        for (field, name) in self.set_up(category) {
-            self.feature(&mut found, &field, name);
+        if category == "base" {
+            found.extend_implied(self.shells(), &mut self.seen);
+        }
+        for need in configure::needs(&self.image.spec).packages {
+            if need.category == category {
+                self.feature(&mut found, &need);
+            }
         }
         if !(found.packages.is_empty() && found.groups.is_empty() && found.recipes.is_empty()) {
             self.resolved.categories.push(found);
@@ -212,88 +217,22 @@ impl Work<'_> {
         }
     }
 
-    /// What other fields of the spec need of this category.
-    fn implied(&self, category: &str) -> Vec<PackageName> {
-        let spec = &self.image.spec;
-        let features = &self.lookup.distribution.features;
-        match category {
-            "base" => {
-                let defaults = &spec.defaults;
-                let mut packages: Vec<PackageName> = Vec::new();
-                if defaults.locale.as_deref().is_some_and(|l| l != "C.UTF-8") {
-                    packages.extend(features.locale.clone());
-                }
-                if defaults.timezone.as_deref().is_some_and(|zone| !super::is_utc(zone)) {
-                    packages.push(features.timezone.clone());
-                }
-                if defaults.users.iter().any(|u| u.sudo) {
-                    packages.push(features.sudo.clone());
-                }
-                let shells = defaults.users.iter().filter_map(|u| u.shell.as_deref());
-                packages.extend(shells.filter_map(|s| self.lookup.distribution.shell(s)?.cloned()));
-                packages
-            }
-            "networking" if spec.security_features.ssh.is_some() => vec![features.ssh.clone()],
-            _ => Vec::new(),
-        }
+    /// The shells of users, beside what the features need.
+    fn shells(&self) -> Vec<PackageName> {
+        let shells = self.image.spec.defaults.users.iter().filter_map(|u| u.shell.as_deref());
+        shells.filter_map(|s| self.lookup.distribution.shell(s)?.cloned()).collect()
     }
 
-    /// The rows behind what the spec has set up, each with the field that asks for it.
-    fn set_up(&self, category: &str) -> Vec<(String, &'static str)> {
-        let spec = &self.image.spec;
-        let security = &spec.security_features;
-        let field = |name: &str| format!("spec.{name}");
-        let mut rows: Vec<(String, &'static str)> = Vec::new();
-        match category {
-            "base" => {
-                let shell = spec.customization.shell.map(|s| (field("customization.shell"), s.as_str()));
-                rows.extend(shell);
-            }
-            "security" => {
-                let firewall = security.firewall.as_ref();
-                rows.extend(firewall.map(|f| (field("securityFeatures.firewall"), f.backend.as_str())));
-                rows.extend(security.mac.iter().map(|m| (field("securityFeatures.mac"), m.as_str())));
-                if security.ssh.as_ref().is_some_and(|s| s.fail2ban) {
-                    rows.push((field("securityFeatures.ssh.fail2ban"), "fail2ban"));
-                }
-            }
-            "networking" => {
-                let manager = spec.network.as_ref().and_then(|n| n.manager);
-                // The others are part of the system, or have no row.
-                let manager = manager.filter(|m| *m == NetworkManager::Networkmanager);
-                rows.extend(manager.map(|m| (field("network.manager"), m.as_str())));
-            }
-            "databases" => {
-                rows.extend(
-                    spec.services.databases.iter().map(|d| (field("services.databases"), d.name.as_str())),
-                );
-            }
-            "servers" => {
-                rows.extend(
-                    spec.services.monitoring.iter().map(|m| (field("services.monitoring"), m.name.as_str())),
-                );
-            }
-            "ai_ml" => rows.extend(spec.services.ai.iter().map(|a| (field("services.ai"), a.name.as_str()))),
-            "utils" => rows.extend(spec.backup.iter().map(|b| (field("backup.tool"), b.tool.as_str()))),
-            _ => {}
-        }
-        rows
-    }
-
-    /// Adds what a feature needs. A feature without a row is nobody's own name: it is told.
-    fn feature(&mut self, found: &mut ResolvedCategory, field: &str, row: &'static str) {
-        let name: Option<PackageName> = row.parse().ok();
-        let Some(name) = name.filter(|_| tables::row(row).is_some()) else {
-            let message = format!("no table knows which package brings {row}; left out");
-            return self.warn(field, message, "Name its package in `packages.extra`.");
-        };
-        match self.lookup.find("base", &name) {
+    /// Adds what a feature needs.
+    fn feature(&mut self, found: &mut ResolvedCategory, need: &Need) {
+        match self.lookup.find(need.category, &need.name) {
             Found::Packages(_, offer) => {
                 self.resolved.repositories.extend(offer.from.clone());
                 found.extend_implied(offer.packages.clone(), &mut self.seen);
             }
-            Found::Nothing { why, cure } => self.warn(field, format!("{why}; left out"), &cure),
-            Found::Own | Found::NoName => {}
+            Found::Own => found.extend_implied(vec![need.name.clone()], &mut self.seen),
+            Found::Nothing { why, cure } => self.warn(&need.field, format!("{why}; left out"), &cure),
+            Found::NoName => {}
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::ISO_BOOT_FILES;
 use super::request::request;
+use crate::configure::{self, System};
 use crate::model::catalog::{ImageDocument, OverlayContent};
 use crate::model::lock::{LayerRequest, Lock, LockRequest, LockedPackage};
-use crate::model::name::{HostName, ImageName, PackageName, UnitName};
+use crate::model::name::{ImageName, PackageName, UnitName};
 use crate::model::recipe::{
     BUILD_FORMAT, BootMenu, Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe,
     ScriptRecipe,
@@ -12,7 +13,6 @@ use crate::model::recipe::{
 use crate::model::settings::Settings;
 use crate::model::spec::{OsSpec, Verify};
 use crate::model::{Digest, ErrorCode, Failure, Result};
-use crate::tables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     check_lock(name, &asked, &lock)?;
     let mut blobs = Blobs::default();
     let mut layers = package_layers(&lock);
-    let configuration = configuration(name, &image.spec, &asked)?;
+    let configuration = configuration(name, &image.spec, &lock)?;
     layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
     if !document.overlay.is_empty() {
         layers.push(layer("overlay", overlay(document, &mut blobs)));
@@ -146,52 +146,19 @@ fn package_layers(lock: &Lock) -> Vec<LayerRecipe> {
         .collect()
 }
 
-fn configuration(name: &ImageName, spec: &OsSpec, asked: &LockRequest) -> Result<Configuration> {
-    let defaults = &spec.defaults;
-    let hostname = match &defaults.hostname {
-        Some(hostname) => hostname.clone(),
-        None => name.as_str().parse::<HostName>().map_err(|e| Failure::bug(e.to_string()))?,
+fn configuration(name: &ImageName, spec: &OsSpec, lock: &Lock) -> Result<Configuration> {
+    let mut configuration = configure::configuration(name, spec)?;
+    let installed = lock.packages.iter().filter(|p| p.layer != ISO_BOOT_FILES).map(|p| p.name.as_str());
+    let system = System {
+        configuration: &configuration,
+        base: spec.base,
+        suite: spec.suite.as_str(),
+        architecture: spec.architecture,
+        packages: installed.collect(),
+        outputs: &spec.outputs,
     };
-    let (enable, disable) = units(spec, asked)?;
-    Ok(Configuration {
-        hostname,
-        locale: defaults.locale.clone().unwrap_or_else(|| "C.UTF-8".to_owned()),
-        timezone: defaults.timezone.clone().unwrap_or_else(|| "Etc/UTC".to_owned()),
-        users: defaults.users.clone(),
-        enable,
-        disable,
-        firewall: spec.security_features.firewall.clone(),
-        ssh: spec.security_features.ssh.clone(),
-        modules: spec.kernel.modules.clone(),
-    })
-}
-
-/// Units switched on and off, with full names, sorted. What the spec itself says wins
-/// over what its features imply.
-fn units(spec: &OsSpec, asked: &LockRequest) -> Result<(Vec<UnitName>, Vec<UnitName>)> {
-    let full = |units: &[UnitName]| -> BTreeSet<String> { units.iter().map(UnitName::full).collect() };
-    let (said_on, said_off) = (full(&spec.services.enable), full(&spec.services.disable));
-    let (mut on, mut off) = (BTreeSet::new(), BTreeSet::new());
-    if spec.security_features.ssh.is_some() {
-        on.insert("ssh.service".to_owned());
-    }
-    if spec.security_features.firewall.is_some() {
-        on.insert("nftables.service".to_owned());
-    }
-    let network = &tables::of(spec.base).network;
-    let packages = || asked.layers.iter().flat_map(|l| &l.packages);
-    if !network.unless.iter().any(|other| packages().any(|p| p == other)) {
-        on.extend(full(&network.enable));
-        off.extend(full(&network.disable));
-    }
-    on.retain(|unit| !said_off.contains(unit));
-    off.retain(|unit| !said_on.contains(unit));
-    on.extend(said_on);
-    off.extend(said_off);
-    let names = |units: BTreeSet<String>| -> Result<Vec<UnitName>> {
-        units.into_iter().map(|u| u.parse().map_err(|e| Failure::bug(format!("{e}")))).collect()
-    };
-    Ok((names(on)?, names(off)?))
+    configuration.written = configure::plan(&system).digest();
+    Ok(configuration)
 }
 
 #[derive(Default)]
@@ -254,8 +221,17 @@ fn boot_menu(document: &ImageDocument, blobs: &mut Blobs) -> Result<BootMenu> {
         title: bootloader.title.clone().unwrap_or_else(|| document.spec.metadata.name.to_string()),
         timeout: bootloader.timeout.unwrap_or(MENU_SECONDS),
         splash: splash.transpose()?,
-        kernel_flags: spec.kernel.custom_flags.clone(),
+        kernel_flags: kernel_flags(spec),
     })
+}
+
+/// The words of the kernel command line: those of the features, then the spec's own, so that
+/// the last word is the spec's.
+fn kernel_flags(spec: &OsSpec) -> Vec<String> {
+    let mut flags = configure::needs(spec).kernel_flags;
+    flags.retain(|flag| !spec.kernel.custom_flags.contains(flag));
+    flags.extend(spec.kernel.custom_flags.iter().cloned());
+    flags
 }
 
 /// The same demands in one order: listing them otherwise is no change.

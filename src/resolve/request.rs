@@ -2,6 +2,7 @@
 
 use super::ISO_BOOT_FILES;
 use super::lookup::{Found, Lookup};
+use crate::configure;
 use crate::model::lock::{LayerRequest, LockRequest};
 use crate::model::name::PackageName;
 use crate::model::packaging::{MissingPackage, PackageSettings};
@@ -204,27 +205,24 @@ impl Asked<'_> {
 
     /// What other fields of the spec need of this category.
     fn implied(&mut self, category: &str, image: &OsImage) -> Vec<PackageName> {
-        let spec = &image.spec;
-        let features = &self.table.features;
-        let mut packages = Vec::new();
-        match category {
-            "base" => {
-                if spec.defaults.locale.as_deref().is_some_and(|l| l != "C.UTF-8") {
-                    packages.extend(features.locale.clone());
+        let mut packages = if category == "base" { self.shells(image) } else { Vec::new() };
+        for need in configure::needs(&image.spec).packages.iter().filter(|n| n.category == category) {
+            match self.lookup.find(category, &need.name) {
+                Found::Packages(_, offer) => packages.extend(offer.packages.iter().cloned()),
+                Found::Own => packages.push(need.name.clone()),
+                Found::Nothing { why, cure } => {
+                    self.problem(&need.field, ErrorCode::PackageUnavailable, why, &cure);
                 }
-                if spec.defaults.timezone.as_deref().is_some_and(|zone| !super::is_utc(zone)) {
-                    packages.push(features.timezone.clone());
+                Found::NoName => {
+                    let message = format!("{} cannot be the name of a package", need.name);
+                    self.problem(
+                        &need.field,
+                        ErrorCode::PackageUnavailable,
+                        message,
+                        self.lookup.name_rule(),
+                    );
                 }
-                if spec.defaults.users.iter().any(|u| u.sudo) {
-                    packages.push(features.sudo.clone());
-                }
-                packages.extend(self.shells(image));
             }
-            "security" if spec.security_features.firewall.is_some() => {
-                packages.push(features.firewall.clone())
-            }
-            "networking" if spec.security_features.ssh.is_some() => packages.push(features.ssh.clone()),
-            _ => {}
         }
         packages
     }

@@ -1,4 +1,4 @@
-//! What every system of one distribution needs, and how its kernels and features are called.
+//! What every system of one distribution needs, and how its kernels are called.
 
 use super::entry::Entry;
 use super::evidence::Evidence;
@@ -30,8 +30,6 @@ pub struct Distribution {
     pub live: Vec<PackageName>,
     #[serde(default)]
     iso_boot_files: BTreeMap<String, Vec<PackageName>>,
-    /// What the spec's own features need.
-    pub features: Features,
     shells: BTreeMap<String, Option<PackageName>>,
     /// Who takes care of the network.
     #[serde(default)]
@@ -55,23 +53,6 @@ pub enum Manager {
     Zypper,
     Xbps,
     Emerge,
-}
-
-/// The packages behind the features of a spec.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Features {
-    /// `securityFeatures.firewall` with nftables.
-    pub firewall: PackageName,
-    /// A locale other than `C.UTF-8`, where the C library does not bring them all.
-    #[serde(default)]
-    pub locale: Option<PackageName>,
-    /// `securityFeatures.ssh`.
-    pub ssh: PackageName,
-    /// A user with `sudo: true`.
-    pub sudo: PackageName,
-    /// A time zone other than UTC.
-    pub timezone: PackageName,
 }
 
 /// What a Containerfile starts from.
@@ -163,7 +144,6 @@ impl Distribution {
 
     /// Every name that is not in a row: what the system itself needs.
     pub fn own_packages(&self) -> Vec<&PackageName> {
-        let features = &self.features;
         let kernels = self.kernels.values().flat_map(BTreeMap::values).flat_map(Entry::all_packages);
         kernels
             .chain(&self.bootstrap)
@@ -171,9 +151,7 @@ impl Distribution {
             .chain(&self.live)
             .chain(self.iso_boot_files.values().flatten())
             .chain(self.shells.values().flatten())
-            .chain(&features.locale)
             .chain(self.container.init.values())
-            .chain([&features.firewall, &features.ssh, &features.sudo, &features.timezone])
             .collect()
     }
 }

@@ -13,7 +13,7 @@ mod page;
 mod repositories;
 mod tools;
 
-pub use distribution::{Container, Distribution, Features, Manager, Network};
+pub use distribution::{Container, Distribution, Manager, Network};
 pub use entry::{Entry, Offer};
 pub use evidence::Evidence;
 pub use packages::{CATEGORIES, Row, all_packages, near, row, rows};

@@ -10,6 +10,7 @@ mod commands;
 mod settings;
 
 use crate::build::root_files::{Content, Entry};
+use crate::configure::{self, Plan, System};
 use crate::model::catalog::{ImageDocument, OverlayContent};
 use crate::model::lock::Lock;
 use crate::model::name::PackageName;
@@ -63,7 +64,7 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
         harden.push(": > /etc/machine-id".to_owned());
     }
     out.run(&harden);
-    settings::files(spec, &mut out);
+    settings::files(spec, &plan(document, resolved)?, &mut out);
     out.stage("Configuration files");
     overlay(document, &mut out);
     out.copy_placed();
@@ -71,6 +72,20 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
     out.stage("Start");
     entrypoint(spec, starts, &mut out);
     Ok(out)
+}
+
+/// What the settings become.
+fn plan(document: &ImageDocument, resolved: &Resolved) -> Result<Plan> {
+    let spec = &document.spec.spec;
+    let configuration = configure::configuration(&document.spec.metadata.name, spec)?;
+    Ok(configure::plan(&System {
+        configuration: &configuration,
+        base: spec.base,
+        suite: spec.suite.as_str(),
+        architecture: spec.architecture,
+        packages: resolved.categories.iter().flat_map(|c| &c.packages).map(PackageName::as_str).collect(),
+        outputs: &spec.outputs,
+    }))
 }
 
 /// What a container has no use for, and where the text comes from.
@@ -372,8 +387,8 @@ impl Rendered {
     }
 
     /// A file of the build context that is copied to the same place in the image.
-    fn place(&mut self, path: &str, mode: u32, text: String) {
-        self.file(&format!("root/{path}"), mode, text);
+    fn place(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.file(&format!("root/{path}"), mode, bytes);
         self.placed.push((path.to_owned(), mode));
     }
 

@@ -1,8 +1,8 @@
 //! Accounts, services and settings of a spec as commands and files of a Containerfile.
 
 use super::{Rendered, word};
-use crate::build::configuration::{HOST_KEYS, HOST_KEYS_PATH, nftables, sshd};
-use crate::model::spec::{Base, FirewallBackend, Init, KernelHardening, OsSpec, User};
+use crate::configure::{FileContent, Plan};
+use crate::model::spec::{Base, Init, KernelHardening, OsSpec, User};
 use crate::model::{Failure, Result};
 use crate::resolve::ResolvedService;
 use crate::tables;
@@ -120,46 +120,41 @@ fn switch(init: Init, service: &str, on: bool) -> String {
     }
 }
 
-/// What makes the system harder, and the files of settings.
-pub(super) fn files(spec: &OsSpec, out: &mut Rendered) {
-    let security = &spec.security_features;
-    if let Some(firewall) = &security.firewall {
-        if firewall.backend == FirewallBackend::Nftables {
-            out.place(firewall_path(spec.base), 0o755, nftables(firewall));
-        } else {
-            let backend = firewall.backend.as_str();
-            out.warn(format!(
-                "rules of {backend} are not written yet: its package is installed, the rules are not"
-            ));
+/// Files that a container's engine writes, that other lines of a Containerfile make, or that
+/// only a machine of its own has a use for.
+const NOT_IN_CONTAINERS: [&str; 9] = [
+    "etc/hostname",
+    "etc/hosts",
+    "etc/localtime",
+    "etc/timezone",
+    "etc/default/locale",
+    "etc/locale.conf",
+    "etc/locale.gen",
+    "etc/machine-id",
+    "etc/systemd/network/80-dhcp.network",
+];
+
+/// The files of settings, and what makes the system harder.
+pub(super) fn files(spec: &OsSpec, plan: &Plan, out: &mut Rendered) {
+    for file in plan.files.iter().filter(|f| f.owner.is_none()) {
+        if let FileContent::Bytes { mode, bytes } = &file.content
+            && !NOT_IN_CONTAINERS.contains(&file.path.as_str())
+        {
+            out.place(&file.path, *mode, bytes.clone());
         }
     }
-    if let Some(ssh) = &security.ssh {
-        out.place("etc/ssh/sshd_config.d/10-bootwright.conf", 0o644, sshd(ssh));
-        if matches!(spec.base, Base::Debian | Base::Ubuntu) {
-            out.place(HOST_KEYS_PATH, 0o644, HOST_KEYS.to_owned());
-        }
-        if ssh.fail2ban {
-            let tries = ssh.max_retries.unwrap_or(5);
-            let jail = format!("[sshd]\nenabled = true\nport = {}\nmaxretry = {tries}\n", ssh.port);
-            out.place("etc/fail2ban/jail.d/10-bootwright.conf", 0o644, jail);
-        }
+    let security = &spec.security_features;
+    if let Some(ssh) = &security.ssh
+        && ssh.fail2ban
+    {
+        let tries = ssh.max_retries.unwrap_or(5);
+        let jail = format!("[sshd]\nenabled = true\nport = {}\nmaxretry = {tries}\n", ssh.port);
+        out.place("etc/fail2ban/jail.d/10-bootwright.conf", 0o644, jail);
     }
     let keys: String =
         security.kernel_hardening.iter().flat_map(|h| sysctl(*h)).map(|l| format!("{l}\n")).collect();
     if !keys.is_empty() {
         out.place("etc/sysctl.d/90-bootwright.conf", 0o644, keys);
-    }
-    if spec.defaults.users.iter().any(|u| u.sudo) && !matches!(spec.base, Base::Debian | Base::Ubuntu) {
-        out.place("etc/sudoers.d/10-wheel", 0o440, "%wheel ALL=(ALL:ALL) ALL\n".to_owned());
-    }
-}
-
-fn firewall_path(base: Base) -> &'static str {
-    match base {
-        Base::Alpine => "etc/nftables.nft",
-        Base::Fedora => "etc/sysconfig/nftables.conf",
-        Base::Gentoo => "var/lib/nftables/rules-save",
-        _ => "etc/nftables.conf",
     }
 }
 

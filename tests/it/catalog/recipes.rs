@@ -2,7 +2,7 @@
 
 use super::{Repository, SPEC, at, read, root};
 use bootwright::catalog::{self, Location, diagnostic};
-use bootwright::model::recipe::LayerStep;
+use bootwright::configure;
 use bootwright::model::spec::Base;
 use bootwright::model::{Lock, OsImage};
 use bootwright::resolve;
@@ -59,8 +59,9 @@ fn this_repository_is_a_catalog() {
     );
     assert_eq!(resolved.recipe.boot_files.len(), 5);
     assert!(resolved.recipe.packages().all(|p| p.layer != resolve::ISO_BOOT_FILES));
-    let LayerStep::Configuration(configuration) = &resolved.recipe.layers[7].step else { panic!() };
-    let enabled: Vec<&str> = configuration.enable.iter().map(|u| u.as_str()).collect();
+    let plan = configure::plan_of(&resolved.recipe).unwrap();
+    assert_eq!(plan.digest(), resolved.recipe.configuration().unwrap().written);
+    let enabled: Vec<&str> = plan.on.iter().map(String::as_str).collect();
     assert_eq!(
         enabled,
         [

@@ -8,7 +8,9 @@ use bootwright::model::recipe::{
     ScriptRecipe,
 };
 use bootwright::model::settings::Compression;
-use bootwright::model::spec::{Architecture, Base, Limits, Modules, Output, Verify};
+use bootwright::model::spec::{
+    Architecture, Base, Customization, Init, Limits, Modules, Output, SecurityFeatures, Verify,
+};
 use bootwright::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Version};
 use bootwright::planner::policy::Ruling;
 use bootwright::planner::{Desired, Failures, History, Inputs, Schedule, Wanted, request_digest};
@@ -406,9 +408,21 @@ impl RecipeText {
             users: Vec::new(),
             enable: Vec::new(),
             disable: Vec::new(),
-            firewall: None,
-            ssh: None,
+            written: Digest::of(""),
+            init: Init::Systemd,
+            keyboard: None,
+            databases: Vec::new(),
+            monitoring: Vec::new(),
+            ai: Vec::new(),
+            security_features: SecurityFeatures::default(),
+            network: None,
             modules: Modules::default(),
+            filesystem: None,
+            display: None,
+            backup: None,
+            customization: Customization::default(),
+            tuning: None,
+            installer: None,
         };
         let configuration = Box::new(laid_over(configuration, self.configure.as_ref()));
         let mut push = |name: &str, step| layers.push(LayerRecipe { name: name.to_owned(), step });

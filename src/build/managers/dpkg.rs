@@ -4,11 +4,14 @@
 //! packages are extracted without their scripts, then dpkg from inside installs them
 //! properly over themselves.
 
-use super::packages::deb_name;
+use super::{Installation, Manager, Question, Traces, apt, pins};
+use crate::build::stack::Stack;
+use crate::build::union;
 use crate::effects::{Cancel, Output, Point, Process, Sandbox, point};
+use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Result, deciding};
+use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result, deciding};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
@@ -22,13 +25,77 @@ const POLICY_FILE: &str = "policy-rc.d";
 /// One call of dpkg.
 const TIME_LIMIT: Duration = Duration::from_hours(1);
 
-/// Turns an empty upper folder into a root with all of `packages` installed.
-///
-/// `debs` is a folder made by [`super::packages::Packages::lay_out`] for these packages.
-///
-/// # Errors
-/// The first package script or extraction that fails, with dpkg's words.
-pub fn bootstrap(
+/// apt and dpkg: Debian and Ubuntu.
+pub(super) struct Apt;
+
+/// Where dpkg keeps what is installed.
+const STATUS: &str = "var/lib/dpkg/status";
+
+impl Manager for Apt {
+    fn lock(&self, question: &Question<'_>) -> Result<Lock> {
+        apt::lock(question)
+    }
+
+    fn file_name(&self, i: usize, _: &LockedPackage) -> String {
+        deb_name(i)
+    }
+
+    fn bootstrap(&self, it: &Installation<'_>) -> Result<()> {
+        bootstrap(it.sandbox, it.packages, it.files, it.events, it.cancel)
+    }
+
+    fn install(&self, it: &Installation<'_>) -> Result<()> {
+        with_policy(it.sandbox, it.files, || {
+            install_waves(it.sandbox, it.packages, it.files, it.events, it.cancel)
+        })
+    }
+
+    fn extract(&self, file: &Path, root: &Path, _: &Cancel) -> Result<()> {
+        extract(file, root)
+    }
+
+    fn installed(&self, stack: &Stack) -> Result<Vec<InstalledPackage>> {
+        apt::installed(&status(stack)?.ok_or_else(|| Failure::bug("the image has no package database"))?)
+    }
+
+    fn unneeded(&self, lock: &Lock, stack: &Stack) -> Result<Vec<String>> {
+        status(stack)?.map_or_else(|| Ok(Vec::new()), |status| pins::unneeded(lock, &status))
+    }
+
+    fn traces(&self) -> Traces {
+        Traces {
+            emptied: &["var/cache/apt/archives", "var/lib/apt/lists", "var/log/apt"],
+            removed: &[
+                "var/cache/apt/pkgcache.bin",
+                "var/cache/apt/srcpkgcache.bin",
+                "var/cache/debconf/config.dat-old",
+                "var/cache/debconf/templates.dat-old",
+                "var/cache/debconf/passwords.dat-old",
+                "var/lib/dpkg/status-old",
+                "var/lib/dpkg/available-old",
+                "var/lib/dpkg/diversions-old",
+                "var/lib/dpkg/statoverride-old",
+                "var/lib/dpkg/lock",
+                "var/lib/dpkg/lock-frontend",
+                "var/lib/dpkg/triggers/Lock",
+                "var/log/dpkg.log",
+                "var/log/alternatives.log",
+                "var/log/bootstrap.log",
+            ],
+        }
+    }
+}
+
+fn status(stack: &Stack) -> Result<Option<String>> {
+    let status = union::read(stack, STATUS, 64 << 20)?;
+    Ok(status.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn deb_name(i: usize) -> String {
+    format!("{i:04}.deb")
+}
+
+fn bootstrap(
     sandbox: &Sandbox,
     packages: &[LockedPackage],
     debs: &Path,
@@ -63,20 +130,6 @@ pub fn bootstrap(
         }
         install_waves(sandbox, packages, debs, events, cancel)
     })
-}
-
-/// Installs `packages` over the layers of the sandbox.
-///
-/// # Errors
-/// As [`bootstrap`].
-pub fn install(
-    sandbox: &Sandbox,
-    packages: &[LockedPackage],
-    debs: &Path,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<()> {
-    with_policy(sandbox, debs, || install_waves(sandbox, packages, debs, events, cancel))
 }
 
 fn install_waves(
@@ -202,10 +255,7 @@ fn extract_essential(root: &Path, packages: &[LockedPackage], debs: &Path, cance
 }
 
 /// Extracts a package's files over `root`.
-///
-/// # Errors
-/// If the file is no package, or an entry leads outside of `root`.
-pub fn extract(deb: &Path, root: &Path) -> Result<()> {
+fn extract(deb: &Path, root: &Path) -> Result<()> {
     // `dpkg-deb --extract` would replace the links that make /usr merged with folders.
     let mut unpacker = Process::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).spawn()?;
     let pipe = unpacker.stdout().ok_or_else(|| Failure::bug("dpkg-deb has no stdout"))?;

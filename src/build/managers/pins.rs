@@ -4,45 +4,14 @@
 //! installed: from what the lock was asked for and what the distribution always installs,
 //! along their dependencies. What is not met on the way is a pin that nothing reads.
 
+use super::BOOT_FILES;
 use crate::model::lock::Lock;
-use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Failure, Result};
 use deb822_fast::Deb822;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The layer whose packages are unpacked for the boot loaders and never installed.
-const BOOT_FILES: &str = super::apt::BOOT_FILES;
-/// So many packages are named.
-const NAMED: usize = 20;
-
-/// Refuses a lock with packages that nothing needs. `status` is the package database as the
-/// package layers left it (`/var/lib/dpkg/status`): scripts that come later may take
-/// packages out and leave what those needed.
-///
-/// # Errors
-/// Class *spec*, naming them.
-pub fn all_needed(lock: &Lock, status: &str) -> Result<()> {
-    let stale = unneeded(lock, status)?;
-    if stale.is_empty() {
-        return Ok(());
-    }
-    let more = match stale.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    let names: Vec<&str> = stale.iter().take(NAMED).map(String::as_str).collect();
-    Err(Failure::new(
-        ErrorCode::Compat,
-        FailureClass::Spec,
-        format!("nothing reads these pins of the lock: {}{more}", names.join(", ")),
-    )
-    .hint(format!(
-        "No package that the spec asks for needs them. Run `bootwright lock --update {}` and review the change.",
-        lock.image
-    )))
-}
-
 /// The names of the lock's packages that nothing needs, sorted.
-fn unneeded(lock: &Lock, status: &str) -> Result<Vec<String>> {
+pub(super) fn unneeded(lock: &Lock, status: &str) -> Result<Vec<String>> {
     let stanzas: Deb822 =
         status.parse().map_err(|e| Failure::bug(format!("the package database cannot be read: {e}")))?;
     let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -130,22 +99,21 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_and_what_that_needs_may_stay() {
+        let none = Vec::<String>::new();
         let all = ["dpkg", "libc6", "zlib1g", "usr-is-merged", "nginx", "net-tools", "nginx-core"];
-        assert_eq!(unneeded(&lock(&["nginx"], &all), &status()).unwrap(), Vec::<String>::new());
+        assert_eq!(unneeded(&lock(&["nginx"], &all), &status()).unwrap(), none);
         // Asked for by a name that another package provides.
         let virtual_name = lock(&["httpd-modules"], &["nginx-core", "libc6"]);
-        all_needed(&virtual_name, &status()).unwrap();
+        assert_eq!(unneeded(&virtual_name, &status()).unwrap(), none);
         // What is not installed at all is not this check's business.
-        all_needed(&lock(&["nginx"], &["elsewhere"]), &status()).unwrap();
+        assert_eq!(unneeded(&lock(&["nginx"], &["elsewhere"]), &status()).unwrap(), none);
     }
 
     #[test]
     fn a_pin_that_nothing_needs_is_named() {
         let stale = lock(&["nginx"], &["nginx", "htop", "libncurses6"]);
-        let failure = all_needed(&stale, &status()).unwrap_err();
-        assert_eq!((failure.class, failure.code), (FailureClass::Spec, ErrorCode::Compat));
-        assert!(failure.message.ends_with("of the lock: htop, libncurses6"), "{failure}");
-        assert!(failure.hint.unwrap().contains("bootwright lock --update edge"));
-        assert!(all_needed(&lock(&["nginx", "htop"], &["htop", "libncurses6"]), &status()).is_ok());
+        assert_eq!(unneeded(&stale, &status()).unwrap(), ["htop", "libncurses6"]);
+        let asked = lock(&["nginx", "htop"], &["htop", "libncurses6"]);
+        assert_eq!(unneeded(&asked, &status()).unwrap(), Vec::<String>::new());
     }
 }

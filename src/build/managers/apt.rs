@@ -6,21 +6,19 @@
 //! there). Layers are resolved one after the other, each on top of a status file that
 //! says the layers below are installed, so that every package has exactly one layer.
 
-use super::index::{Chosen, Release, Stanzas};
+use super::{BOOT_FILES, Question};
+use crate::build::index::{Chosen, Release, Stanzas};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::{LOCK_VERSION, LayerRequest, LockRequest, LockedIndex, LockedPackage};
-use crate::model::name::{ImageName, PackageName};
+use crate::model::name::PackageName;
 use crate::model::settings::Mirror;
-use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
 use deb822_fast::Deb822;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The layer whose packages are taken alone and only unpacked for their files.
-pub const BOOT_FILES: &str = "iso-boot-files";
 
 /// The packages that make `/usr` merged without `usrmerge`'s Perl, and apt's pattern for
 /// the packages that the distribution marks essential.
@@ -29,37 +27,22 @@ const ESSENTIAL: [&str; 2] = ["?essential", "usr-is-merged"];
 /// apt itself gets this long for one call.
 const TIME_LIMIT: Duration = Duration::from_mins(15);
 
-/// Resolves `request` against the mirrors.
-///
-/// `state` is a folder that keeps the downloaded indexes between calls; only one process
-/// may use it at a time. With `offline` those of the last call answer.
+/// Resolves a request against the mirrors.
 ///
 /// # Errors
 /// Class *upstream* when an index cannot be had or its signature is not by the mirror's
 /// keyring; class *spec* when a package does not exist or cannot be installed.
-pub fn lock(
-    image: &ImageName,
-    request: &LockRequest,
-    mirrors: &[Mirror],
-    state: &Path,
-    offline: bool,
-    (events, cancel): (&Emitter, &Cancel),
-) -> Result<Lock> {
-    let mirrors: Vec<&Mirror> = mirrors.iter().filter(|m| m.base == request.base).collect();
-    if mirrors.is_empty() {
-        return Err(Failure::spec(format!("no mirror for {} is set", request.base.as_str())).hint(
-            "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
-        ));
-    }
+pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
+    let Question { image, request, mirrors, state, offline, events, cancel } = *question;
     let task = Task::start(events, format!("lock {image}"));
-    let mut apt = Apt::prepare(request, &mirrors, state, cancel.clone())?;
+    let mut apt = Apt::prepare(request, mirrors, state, cancel.clone())?;
     if offline {
-        apt.use_indexes(&mirrors)?;
+        apt.use_indexes(mirrors)?;
     } else {
-        apt.update(&mirrors)?;
+        apt.update(mirrors)?;
     }
     point(Point::IndexesFetched)?;
-    let indexes = apt.indexes(&mirrors)?;
+    let indexes = apt.indexes(mirrors)?;
     let stanzas = Stanzas::read(&apt.lists())?;
     let mut packages: Vec<LockedPackage> = Vec::new();
     let mut installed = String::new();

@@ -1,0 +1,201 @@
+//! The distributions' own package managers: they resolve and they install.
+//!
+//! A manager answers a request with a lock (with network, against signed indexes), and
+//! installs the locked files into a root (without network, from the cache, whose bytes were
+//! checked). Nothing of the host's configuration is read; whom to trust is said by a mirror's
+//! keyring. [`of`] is the one place where a distribution gets its manager.
+
+pub mod apt;
+mod dpkg;
+mod pins;
+
+use super::stack::Stack;
+use crate::effects::{Cancel, Sandbox};
+use crate::model::artifact::InstalledPackage;
+use crate::model::lock::{LockRequest, LockedPackage};
+use crate::model::name::ImageName;
+use crate::model::settings::Mirror;
+use crate::model::spec::Base;
+use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use std::path::Path;
+
+/// The layer whose packages are taken alone and only unpacked for their files.
+pub const BOOT_FILES: &str = "iso-boot-files";
+
+/// A question to a package manager.
+pub struct Question<'a> {
+    /// Whose lock it is.
+    pub image: &'a ImageName,
+    /// What is asked.
+    pub request: &'a LockRequest,
+    /// The mirrors of the distribution, in the order of the settings; at least one.
+    pub mirrors: &'a [&'a Mirror],
+    /// A folder that keeps indexes between calls; nobody else uses it meanwhile.
+    pub state: &'a Path,
+    /// The indexes of the last call answer; only folders of this host are asked.
+    pub offline: bool,
+    /// Where progress goes.
+    pub events: &'a Emitter,
+    /// A wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// Packages that are to be installed.
+pub struct Installation<'a> {
+    /// The root: layers below, changes on top.
+    pub sandbox: &'a Sandbox,
+    /// What is installed, in this order where the order counts.
+    pub packages: &'a [LockedPackage],
+    /// A folder with their files, named by [`Manager::file_name`].
+    pub files: &'a Path,
+    /// A folder for the manager's own use, on no overlay; gone after the step.
+    pub work: &'a Path,
+    /// Where progress goes.
+    pub events: &'a Emitter,
+    /// A wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// What a package manager leaves in a root that belongs to the build, not to the image.
+/// Paths without the leading slash.
+pub struct Traces {
+    /// Folders that are emptied.
+    pub emptied: &'static [&'static str],
+    /// Files that are removed.
+    pub removed: &'static [&'static str],
+}
+
+/// A package manager.
+pub trait Manager: Sync {
+    /// Resolves a request.
+    ///
+    /// # Errors
+    /// Class *upstream* when an index cannot be had or its signature is not by the mirror's
+    /// keyring; class *spec* when a package does not exist or cannot be installed.
+    fn lock(&self, question: &Question<'_>) -> Result<Lock>;
+
+    /// The name of the `i`th package's file when it is laid out to be installed.
+    fn file_name(&self, i: usize, package: &LockedPackage) -> String;
+
+    /// Turns an empty root into one with all packages installed.
+    ///
+    /// # Errors
+    /// The first package that fails, with the manager's words.
+    fn bootstrap(&self, installation: &Installation<'_>) -> Result<()>;
+
+    /// Installs packages over the layers below.
+    ///
+    /// # Errors
+    /// As [`Manager::bootstrap`].
+    fn install(&self, installation: &Installation<'_>) -> Result<()>;
+
+    /// Extracts a package's files into a folder, without running anything of it.
+    ///
+    /// # Errors
+    /// If the file is no package, or an entry leads outside of the folder.
+    fn extract(&self, file: &Path, root: &Path, cancel: &Cancel) -> Result<()>;
+
+    /// The packages that are installed, sorted; their digests are filled in from the lock.
+    ///
+    /// # Errors
+    /// If the package database cannot be read or a package is only half installed.
+    fn installed(&self, stack: &Stack) -> Result<Vec<InstalledPackage>>;
+
+    /// The locked packages that nothing needs, sorted, by the package database of `stack`.
+    ///
+    /// # Errors
+    /// If the package database cannot be read.
+    fn unneeded(&self, lock: &Lock, stack: &Stack) -> Result<Vec<String>>;
+
+    /// What it leaves behind.
+    fn traces(&self) -> Traces;
+}
+
+/// The package manager of a distribution.
+///
+/// # Errors
+/// Class *spec*, for a distribution that cannot be built yet.
+pub fn of(base: Base) -> Result<&'static dyn Manager> {
+    match base {
+        Base::Debian | Base::Ubuntu => Ok(&dpkg::Apt),
+        _ => Err(Failure::new(
+            ErrorCode::Compat,
+            FailureClass::Spec,
+            format!("images of {} cannot be built yet", base.as_str()),
+        )),
+    }
+}
+
+/// Resolves a request.
+///
+/// # Errors
+/// As [`Manager::lock`], and if no mirror serves the distribution.
+pub fn lock(
+    image: &ImageName,
+    request: &LockRequest,
+    mirrors: &[Mirror],
+    state: &Path,
+    offline: bool,
+    (events, cancel): (&Emitter, &Cancel),
+) -> Result<Lock> {
+    let mirrors: Vec<&Mirror> = mirrors.iter().filter(|m| m.base == request.base).collect();
+    if mirrors.is_empty() {
+        return Err(Failure::spec(format!("no mirror for {} is set", request.base.as_str())).hint(
+            "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
+        ));
+    }
+    let question = Question { image, request, mirrors: &mirrors, state, offline, events, cancel };
+    of(request.base)?.lock(&question)
+}
+
+/// So many packages are named.
+const NAMED: usize = 20;
+
+/// Refuses a lock with packages that nothing needs. `stack` is the root as the package layers
+/// left it: scripts that come later may take packages out and leave what those needed.
+///
+/// # Errors
+/// Class *spec*, naming them.
+pub fn every_pin_is_needed(lock: &Lock, stack: &Stack) -> Result<()> {
+    match of(lock.request.base)?.unneeded(lock, stack)?.as_slice() {
+        [] => Ok(()),
+        stale => Err(stale_pins(lock, stale)),
+    }
+}
+
+fn stale_pins(lock: &Lock, stale: &[String]) -> Failure {
+    let more = match stale.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let names: Vec<&str> = stale.iter().take(NAMED).map(String::as_str).collect();
+    Failure::new(
+        ErrorCode::Compat,
+        FailureClass::Spec,
+        format!("nothing reads these pins of the lock: {}{more}", names.join(", ")),
+    )
+    .hint(format!(
+        "No package that the spec asks for needs them. Run `bootwright lock --update {}` and review the change.",
+        lock.image
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stale_pins_are_named_with_a_way_out() {
+        let lock: Lock = serde_json::from_value(serde_json::json!({
+            "lockVersion": 1, "image": "edge", "indexes": [], "packages": [],
+            "request": {"base": "debian", "suite": "bookworm", "architecture": "x86_64", "layers": []}
+        }))
+        .unwrap();
+        let failure = stale_pins(&lock, &["htop".to_owned(), "libncurses6".to_owned()]);
+        assert_eq!((failure.class, failure.code), (FailureClass::Spec, ErrorCode::Compat));
+        assert!(failure.message.ends_with("of the lock: htop, libncurses6"), "{failure}");
+        assert!(failure.hint.unwrap().contains("bootwright lock --update edge"));
+        let many: Vec<String> = (0..30).map(|n| format!("p{n}")).collect();
+        assert!(stale_pins(&lock, &many).message.ends_with("p19 and 10 more"));
+    }
+}

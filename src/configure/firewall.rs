@@ -1,0 +1,70 @@
+//! The packet filter.
+
+use super::{Needs, Plan, Program, System};
+use crate::model::check::Expect;
+use crate::model::spec::{Base, Firewall, FirewallAction, OsSpec};
+
+pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
+    if let Some(firewall) = &spec.security_features.firewall {
+        needs.package("spec.securityFeatures.firewall", "security", firewall.backend.as_str());
+    }
+}
+
+pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
+    let Some(firewall) = &system.configuration.security_features.firewall else { return };
+    let path = nftables_path(system.base);
+    plan.file(path, 0o755, nftables(firewall));
+    plan.test(Program::new(
+        "checking the firewall rules",
+        "/usr/sbin/nft",
+        &["--check", "--file", &format!("/{path}")],
+    ));
+    plan.check(
+        "spec.securityFeatures.firewall.policy",
+        Expect::Output {
+            argv: ["/usr/sbin/nft", "list", "chain", "inet", "filter", "input"].map(str::to_owned).to_vec(),
+            contains: format!("policy {};", verdict(firewall.policy)),
+        },
+    );
+}
+
+/// Where the distribution's own service looks for rules.
+fn nftables_path(base: Base) -> &'static str {
+    match base {
+        Base::Alpine => "etc/nftables.nft",
+        Base::Fedora => "etc/sysconfig/nftables.conf",
+        Base::Gentoo => "var/lib/nftables/rules-save",
+        _ => "etc/nftables.conf",
+    }
+}
+
+fn verdict(action: FirewallAction) -> &'static str {
+    match action {
+        FirewallAction::Allow => "accept",
+        FirewallAction::Deny => "drop",
+    }
+}
+
+/// An nftables rule set for incoming traffic (man nft). ICMP and ICMPv6 go by number: a small
+/// root has no `/etc/protocols`.
+fn nftables(firewall: &Firewall) -> String {
+    let rules: String = firewall
+        .rules
+        .iter()
+        .map(|rule| {
+            let source = match &rule.source {
+                Some(net) if net.contains(':') => format!("ip6 saddr {net} "),
+                Some(net) => format!("ip saddr {net} "),
+                None => String::new(),
+            };
+            format!("\t\t{source}{} dport {} {}\n", rule.protocol.as_str(), rule.port, verdict(rule.action))
+        })
+        .collect();
+    format!(
+        "#!/usr/sbin/nft -f\nflush ruleset\n\ntable inet filter {{\n\tchain input {{\n\
+         \t\ttype filter hook input priority filter; policy {};\n\
+         \t\tct state established,related accept\n\t\tct state invalid drop\n\t\tiif lo accept\n\
+         \t\tmeta l4proto {{ 1, 58 }} accept\n{rules}\t}}\n}}\n",
+        verdict(firewall.policy)
+    )
+}

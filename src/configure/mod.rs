@@ -1,0 +1,130 @@
+//! Settings of a spec → what they need, and the files, services, programs and checks that
+//! they become. Pure.
+//!
+//! One file tells the whole story of one area: the packages and words of the kernel command
+//! line that it needs ([`needs`]), and what it puts into the system ([`plan`]). Who builds
+//! (`build`) carries plans out, in a root or as a Containerfile; who verifies asks the booted
+//! system for the plan's [checks](crate::model::check::Check).
+
+mod accounts;
+mod firewall;
+mod host;
+mod modules;
+mod needs;
+mod network;
+mod plan;
+mod services;
+mod ssh;
+
+pub use needs::{Need, Needs, needs};
+pub use plan::{Account, File, FileContent, Plan, Program};
+
+use crate::model::name::{ImageName, UnitName};
+use crate::model::recipe::{Configuration, Recipe};
+use crate::model::spec::{Architecture, Base, Bootloader, Customization, Init, OsSpec, Output};
+use crate::model::{Digest, Failure, Result};
+use std::collections::BTreeSet;
+
+/// A system that is to be set up.
+#[derive(Clone, Debug)]
+pub struct System<'a> {
+    /// What is set.
+    pub configuration: &'a Configuration,
+    /// The distribution.
+    pub base: Base,
+    /// Its suite.
+    pub suite: &'a str,
+    /// The processor architecture.
+    pub architecture: Architecture,
+    /// The distribution's own names of all packages that are installed.
+    pub packages: BTreeSet<&'a str>,
+    /// What is made of it.
+    pub outputs: &'a [Output],
+}
+
+impl System<'_> {
+    /// Whether a package is installed, by the distribution's own name.
+    pub fn has(&self, package: &str) -> bool {
+        self.packages.contains(package)
+    }
+
+    /// The init system.
+    pub fn init(&self) -> Init {
+        self.configuration.init
+    }
+
+    /// Whether it is Debian or one of its children.
+    pub fn is_debian(&self) -> bool {
+        matches!(self.base, Base::Debian | Base::Ubuntu)
+    }
+}
+
+/// The settings of a spec, with defaults filled in. [`Configuration::written`] is still to be set.
+///
+/// # Errors
+/// Class *bug* if an image's name is no host name.
+pub fn configuration(name: &ImageName, spec: &OsSpec) -> Result<Configuration> {
+    let defaults = &spec.defaults;
+    let hostname = match &defaults.hostname {
+        Some(hostname) => hostname.clone(),
+        None => name.as_str().parse().map_err(|e| Failure::bug(format!("{e}")))?,
+    };
+    let services = &spec.services;
+    Ok(Configuration {
+        written: Digest::of(""),
+        init: spec.init_system(),
+        hostname,
+        locale: defaults.locale.clone().unwrap_or_else(|| host::PLAIN_LOCALE.to_owned()),
+        timezone: defaults.timezone.clone().unwrap_or_else(|| "Etc/UTC".to_owned()),
+        keyboard: defaults.keyboard.clone(),
+        users: defaults.users.clone(),
+        enable: sorted(services.enable.iter().chain(&spec.post_install.services))?,
+        disable: sorted(services.disable.iter())?,
+        databases: services.databases.clone(),
+        monitoring: services.monitoring.clone(),
+        ai: services.ai.clone(),
+        security_features: spec.security_features.clone(),
+        network: spec.network.clone(),
+        modules: spec.kernel.modules.clone(),
+        filesystem: spec.filesystem.clone(),
+        display: spec.display.clone(),
+        backup: spec.backup.clone(),
+        customization: Customization { bootloader: Bootloader::default(), ..spec.customization.clone() },
+        tuning: spec.post_install.system_tuning.clone(),
+        installer: spec.installer.clone(),
+    })
+}
+
+/// Units by their full names in one order: listing them otherwise is no change.
+fn sorted<'a>(units: impl Iterator<Item = &'a UnitName>) -> Result<Vec<UnitName>> {
+    let full: BTreeSet<String> = units.map(UnitName::full).collect();
+    full.into_iter().map(|unit| unit.parse().map_err(|e| Failure::bug(format!("{e}")))).collect()
+}
+
+/// What a recipe's configuration layer is made of; `None` if it has none.
+pub fn plan_of(recipe: &Recipe) -> Option<Plan> {
+    let configuration = recipe.configuration()?;
+    let system = System {
+        configuration,
+        base: recipe.base,
+        suite: recipe.suite.as_str(),
+        architecture: recipe.architecture,
+        packages: recipe.packages().map(|p| p.name.as_str()).collect(),
+        outputs: &recipe.outputs,
+    };
+    Some(plan(&system))
+}
+
+/// Everything that the settings become, area by area in a fixed order.
+pub fn plan(system: &System<'_>) -> Plan {
+    let mut plan = Plan::default();
+    host::plan(system, &mut plan);
+    accounts::plan(system, &mut plan);
+    network::plan(system, &mut plan);
+    modules::plan(system, &mut plan);
+    firewall::plan(system, &mut plan);
+    ssh::plan(system, &mut plan);
+    // Last: what the spec says itself wins over what its features imply.
+    services::plan(system, &mut plan);
+    plan.in_order()
+}

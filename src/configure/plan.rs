@@ -1,0 +1,171 @@
+//! What settings become: values that say what is to be done in a root.
+
+use crate::model::Digest;
+use crate::model::check::{Check, Expect};
+use crate::model::name::UserName;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What settings become. Carried out in this order: files of root, accounts, files of users,
+/// programs, services on, services off, tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Files and links; one path stands there once.
+    pub files: Vec<File>,
+    /// Accounts that are made.
+    pub accounts: Vec<Account>,
+    /// Programs of the root that are run, in this order.
+    pub programs: Vec<Program>,
+    /// Services that are started at boot, by the init system's own names.
+    pub on: BTreeSet<String>,
+    /// Services that are not.
+    pub off: BTreeSet<String>,
+    /// Programs of the root that judge what was written: a failure is the spec's.
+    pub tests: Vec<Program>,
+    /// What the booted system has to show.
+    pub checks: Vec<Check>,
+}
+
+/// A file or link of the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// Path in the root, without the leading slash.
+    pub path: String,
+    /// Its owner and its group; root when absent.
+    pub owner: Option<UserName>,
+    /// What it is.
+    pub content: FileContent,
+}
+
+/// What a [`File`] is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum FileContent {
+    /// A regular file.
+    Bytes {
+        /// Permission bits.
+        mode: u32,
+        /// Its bytes.
+        #[serde(serialize_with = "by_digest")]
+        bytes: Vec<u8>,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it points.
+        target: String,
+    },
+}
+
+/// An account that is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Its name, which is the name of its own group too.
+    pub name: UserName,
+    /// Its login shell, by its path.
+    pub shell: String,
+    /// Groups that it is put into; those that are missing are made.
+    pub groups: Vec<String>,
+    /// The hash of its password (man 5 crypt).
+    pub password_hash: Option<String>,
+}
+
+/// A program of the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// What for: `making the locale`.
+    pub what: String,
+    /// Its absolute path.
+    pub path: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Folders below `/run` or `/tmp` that it needs.
+    pub folders: Vec<String>,
+}
+
+impl Program {
+    /// A program of the root.
+    pub fn new(what: &str, path: &str, args: &[&str]) -> Self {
+        Self {
+            what: what.to_owned(),
+            path: path.to_owned(),
+            args: args.iter().map(|a| (*a).to_owned()).collect(),
+            folders: Vec::new(),
+        }
+    }
+
+    /// Gives it an empty folder below `/run` or `/tmp`.
+    #[must_use]
+    pub fn folder(mut self, at: &str) -> Self {
+        self.folders.push(at.to_owned());
+        self
+    }
+}
+
+/// Only the plan's digest is made from its JSON: large files need not stand in it.
+fn by_digest<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    Digest::of(bytes).serialize(serializer)
+}
+
+impl Plan {
+    /// A file of root.
+    pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.put(path, None, FileContent::Bytes { mode, bytes: bytes.into() });
+    }
+
+    /// A file of a user.
+    pub fn file_of(&mut self, owner: &UserName, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.put(path, Some(owner.clone()), FileContent::Bytes { mode, bytes: bytes.into() });
+    }
+
+    /// A symbolic link.
+    pub fn link(&mut self, path: &str, target: &str) {
+        self.put(path, None, FileContent::Link { target: target.to_owned() });
+    }
+
+    /// The later of two files of one path is written.
+    fn put(&mut self, path: &str, owner: Option<UserName>, content: FileContent) {
+        self.files.retain(|file| file.path != path);
+        self.files.push(File { path: path.to_owned(), owner, content });
+    }
+
+    /// A program that is run.
+    pub fn run(&mut self, program: Program) {
+        self.programs.push(program);
+    }
+
+    /// A program that judges what was written.
+    pub fn test(&mut self, program: Program) {
+        self.tests.push(program);
+    }
+
+    /// A service that is started at boot.
+    pub fn start(&mut self, service: &str) {
+        self.on.insert(service.to_owned());
+    }
+
+    /// What the booted system has to show for a field.
+    pub fn check(&mut self, field: &str, expect: Expect) {
+        self.checks.push(Check { field: field.to_owned(), expect });
+    }
+
+    /// The text of a file that was put, for who adds to it and for tests.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        let file = self.files.iter().find(|file| file.path == path)?;
+        match &file.content {
+            FileContent::Bytes { bytes, .. } => std::str::from_utf8(bytes).ok(),
+            FileContent::Link { target } => Some(target),
+        }
+    }
+
+    /// SHA-256 of everything in it.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+
+    /// The same, files by path and checks by field.
+    pub(super) fn in_order(mut self) -> Self {
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        // Stable: the checks of one field stay as its area wrote them.
+        self.checks.sort_by(|a, b| a.field.cmp(&b.field));
+        self
+    }
+}
