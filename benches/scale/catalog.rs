@@ -289,6 +289,7 @@ fn lock(image: &OsImage, packages: usize) -> Result<Lock> {
         keyring: Digest::of("keyring"),
     };
     Ok(Lock {
+        dates: Vec::new(),
         lock_version: LOCK_VERSION,
         image: image.metadata.name.clone(),
         request,

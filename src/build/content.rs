@@ -21,6 +21,7 @@ pub fn of_layers(folders: &[&Path], cancel: &Cancel) -> Result<Content> {
     let layers = folders.iter().enumerate().map(|(number, folder)| StackedLayer {
         name: number.to_string(),
         id: crate::model::recipe::LayerId(crate::model::Digest::of(number.to_string())),
+        epoch: i64::MAX,
         folder: (*folder).to_owned(),
         cached: true,
         size: 0,

@@ -85,7 +85,7 @@ impl LayerBuilder<'_> {
         self.packages.ensure(needed.chain(later), self.events, self.cancel)?;
         let mut stack: Vec<StackedLayer> = Vec::new();
         for ((layer, id), fetched) in recipe.layers.iter().zip(ids).zip(missing) {
-            let done = self.layer(&layer.name, id, &stack, |sandbox, work| {
+            let done = self.layer((&layer.name, id, layer.epoch), &stack, |sandbox, work| {
                 if !fetched {
                     // It was there and turned out to be damaged.
                     self.packages.ensure(packages_of(layer).iter(), self.events, self.cancel)?;
@@ -105,7 +105,7 @@ impl LayerBuilder<'_> {
         let recipe = &self.resolved.recipe;
         let files = probe::files(&recipe.digest(), &recipe.image);
         let id = identity_id(recipe, below.last().map(|l| l.id));
-        self.layer("identity", id, below, |sandbox, _| {
+        self.layer(("identity", id, recipe.epoch), below, |sandbox, _| {
             let entries: Vec<root_files::Entry> = files.iter().map(root_files::Entry::of_probe).collect();
             root_files::write(sandbox, &entries, recipe.epoch, self.cancel)
         })
@@ -113,19 +113,18 @@ impl LayerBuilder<'_> {
 
     fn layer(
         &self,
-        name: &str,
-        id: LayerId,
+        (name, id, epoch): (&str, LayerId, i64),
         below: &[StackedLayer],
         step: impl FnOnce(&Sandbox, &Path) -> Result<()>,
     ) -> Result<StackedLayer> {
         let folder = self.cache.layer(&id);
-        if let Sought::Found(found) = self.find(name, id, &folder)? {
+        if let Sought::Found(found) = self.find((name, id, epoch), &folder)? {
             return Ok(found);
         }
         // Two builds that need the same layer make it once.
         let lock = lock_of(&folder);
         let _making = FileLock::take(&lock)?;
-        match self.find(name, id, &folder)? {
+        match self.find((name, id, epoch), &folder)? {
             Sought::Found(found) => return Ok(found),
             Sought::Absent => {}
             Sought::Damaged(why) => {
@@ -137,20 +136,26 @@ impl LayerBuilder<'_> {
         let task = Task::start(self.events, format!("layer {name}"));
         let work = WorkFolder::new(&self.cache.work(), name)?;
         let lowers: Vec<PathBuf> = below.iter().map(|l| l.folder.clone()).collect();
-        let sandbox = Sandbox::new(&lowers, work.path())?
-            .env("SOURCE_DATE_EPOCH", self.resolved.recipe.epoch.to_string());
+        let sandbox = Sandbox::new(&lowers, work.path())?.env("SOURCE_DATE_EPOCH", epoch.to_string());
         step(&sandbox, work.path()).map_err(|f| f.on(format!("layer {name}")))?;
         point(Point::LayerInstalled)?;
         let traces = managers::of(self.resolved.recipe.base)?.traces();
-        let size = normalise::normalise(sandbox.upper(), self.resolved.recipe.epoch, &traces)?;
+        let size = normalise::normalise(sandbox.upper(), epoch, &traces)?;
         point(Point::LayerNormalised)?;
         self.keep(name, &folder, sandbox.upper(), size, work.path())?;
         let _ = std::fs::remove_file(&lock);
         task.finish(format!("built, {}", Size::from_bytes(size)));
-        Ok(StackedLayer { name: name.to_owned(), id, folder: folder.join("root"), cached: false, size })
+        Ok(StackedLayer {
+            name: name.to_owned(),
+            id,
+            epoch,
+            folder: folder.join("root"),
+            cached: false,
+            size,
+        })
     }
 
-    fn find(&self, name: &str, id: LayerId, folder: &Path) -> Result<Sought> {
+    fn find(&self, (name, id, epoch): (&str, LayerId, i64), folder: &Path) -> Result<Sought> {
         match self.cache.find_tree(folder)? {
             Found::Absent => return Ok(Sought::Absent),
             Found::Damaged(why) => return Ok(Sought::Damaged(why)),
@@ -164,6 +169,7 @@ impl LayerBuilder<'_> {
         Ok(Sought::Found(StackedLayer {
             name: name.to_owned(),
             id,
+            epoch,
             folder: folder.join("root"),
             cached: true,
             size: record.size,

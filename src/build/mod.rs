@@ -154,14 +154,12 @@ impl Builder<'_> {
         packages: &Packages<'_>,
         wants_kernel: bool,
     ) -> Result<(Vec<StackedLayer>, Option<Kernel>)> {
-        let epoch = resolved.recipe.epoch;
         let builder =
             LayerBuilder { cache: self.cache, packages, resolved, events: self.events, cancel: self.cancel };
         if !wants_kernel {
             return Ok((builder.build(|_| Ok(()))?, None));
         }
-        let make =
-            |layers: &[StackedLayer]| initramfs::make(layers, epoch, self.cache, self.events, self.cancel);
+        let make = |layers: &[StackedLayer]| initramfs::make(layers, self.cache, self.events, self.cancel);
         std::thread::scope(|scope| {
             let mut early = None;
             let layers = builder.build(|stack| {

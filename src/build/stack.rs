@@ -19,6 +19,8 @@ pub struct StackedLayer {
     pub name: String,
     /// Its identity: what it does and everything below it.
     pub id: LayerId,
+    /// No file in it is later than this, in seconds since 1970.
+    pub epoch: i64,
     /// The overlayfs upper directory.
     pub folder: PathBuf,
     /// Whether it came from the cache.
@@ -47,6 +49,11 @@ pub struct Kernel {
     pub vmlinuz: PathBuf,
     /// Its initramfs, on the host.
     pub initrd: PathBuf,
+}
+
+/// The time that files made from `layers` alone carry, in seconds since 1970.
+pub(super) fn newest(layers: &[StackedLayer]) -> i64 {
+    layers.iter().map(|layer| layer.epoch).max().unwrap_or(0)
 }
 
 impl Stack {

@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::source::Source;
 use super::yaml::Mark;
 use crate::model::ErrorCode;
-use crate::model::lock::{LOCK_VERSION, Lock};
+use crate::model::lock::{LOCK_VERSION, LayerDate, Lock};
 use crate::model::name::ImageName;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -31,6 +31,9 @@ pub fn lock_text(lock: &Lock) -> String {
     let _ = writeln!(text, "  architecture: {}", scalar(&request.architecture));
     lines(&mut text, "  ", "layers", &request.layers);
     lines(&mut text, "", "indexes", &lock.indexes);
+    if !lock.dates.is_empty() {
+        lines(&mut text, "", "dates", &lock.dates);
+    }
     lines(&mut text, "", "packages", &lock.packages);
     text
 }
@@ -152,6 +155,18 @@ fn check(lock: &Lock, image: &ImageName) -> Vec<String> {
     if suites.is_empty() {
         faults.push("the lock names no index".to_owned());
     }
+    let newest = lock.indexes.iter().map(|index| index.date).max();
+    for (index, LayerDate { layer, date }) in lock.dates.iter().enumerate() {
+        if !layers.contains(&layer.as_str()) {
+            faults.push(format!("dates: layer {layer:?} is not in the request"));
+        }
+        if lock.dates[..index].iter().any(|before| before.layer == *layer) {
+            faults.push(format!("dates: layer {layer} is there twice"));
+        }
+        if newest.is_some_and(|newest| *date > newest) || date.timestamp() < 0 {
+            faults.push(format!("dates: layer {layer} is of {date}, which the indexes do not allow"));
+        }
+    }
     let mut seen = std::collections::BTreeSet::new();
     for package in &lock.packages {
         let name = &package.name;
@@ -208,6 +223,7 @@ mod tests {
                 {"name": "bootstrap", "packages": ["apt", "systemd-sysv"]},
                 {"name": "utils", "packages": ["nano"]}
             ]},
+            "dates": [{"layer": "bootstrap", "date": "2026-09-01T10:00:00Z"}],
             "indexes": [{"suite": "bookworm", "date": "2026-09-05T10:00:00Z",
                 "digest": format!("sha256:{}", "a".repeat(64)), "keyring": format!("sha256:{}", "b".repeat(64))}],
             "packages": [
@@ -283,6 +299,14 @@ mod tests {
         assert!(change(&|l| l.image = "other".parse().unwrap()).contains("not of edge"));
         assert!(change(&|l| l.lock_version = 2).contains("lock version 2"));
         assert!(change(&|l| l.indexes.clear()).contains("no index"));
+        let dated =
+            |layer: &str, date: &str| LayerDate { layer: layer.to_owned(), date: date.parse().unwrap() };
+        let day = "2026-09-01T00:00:00Z";
+        assert!(change(&|l| l.dates = vec![dated("servers", day)]).contains("not in the request"));
+        assert!(change(&|l| l.dates = vec![dated("utils", day); 2]).contains("twice"));
+        for day in ["2026-09-06T00:00:00Z", "1969-12-31T00:00:00Z"] {
+            assert!(change(&|l| l.dates = vec![dated("utils", day)]).contains("do not allow"), "{day}");
+        }
     }
 
     /// A desktop has about 2,000 packages.
@@ -300,7 +324,7 @@ mod tests {
     fn broken_locks_have_a_place() {
         let text = lock_text(&sample()).replace("size: 690000", "size: many");
         let found = parse_lock("specs/edge.lock.yaml", &text, &name()).unwrap_err();
-        assert_eq!(found[0].line, Some(15), "{found:?}");
+        assert_eq!(found[0].line, Some(17), "{found:?}");
         assert!(found[0].hint.as_ref().unwrap().contains("bootwright lock --update edge"));
         assert!(parse_lock("x", "a: 1\na: 2\n", &name()).is_err());
         assert!(parse_lock("x", "", &name()).is_err());

@@ -50,8 +50,22 @@ pub struct Lock {
     pub request: LockRequest,
     /// The signed indexes that answered.
     pub indexes: Vec<LockedIndex>,
+    /// When layers last changed whose packages are older than these indexes; the others are
+    /// of the newest index's date.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dates: Vec<LayerDate>,
     /// The packages, layer by layer, in the order in which they are installed.
     pub packages: Vec<LockedPackage>,
+}
+
+/// When the packages of a layer last changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LayerDate {
+    /// The layer.
+    pub layer: String,
+    /// The date of the newest index at that time.
+    pub date: DateTime<Utc>,
 }
 
 /// One signed index of a repository (Debian: one `InRelease`).
@@ -106,9 +120,41 @@ impl Lock {
         Digest::of_json(&(&self.request, &self.packages))
     }
 
-    /// The date that everything built from this lock carries: the newest index's.
+    /// The date that everything built from this lock carries: that of the layer that changed
+    /// last.
     pub fn date(&self) -> DateTime<Utc> {
+        let layers = self.request.layers.iter().map(|layer| self.date_of(&layer.name));
+        layers.max().unwrap_or_else(|| self.newest_index())
+    }
+
+    /// The date that a layer's files carry.
+    pub fn date_of(&self, layer: &str) -> DateTime<Utc> {
+        let kept = self.dates.iter().find(|date| date.layer == layer);
+        kept.map_or_else(|| self.newest_index(), |kept| kept.date)
+    }
+
+    fn newest_index(&self) -> DateTime<Utc> {
         self.indexes.iter().map(|i| i.date).max().unwrap_or_default()
+    }
+
+    /// This lock as the one that follows `old`: a layer whose packages are the same keeps its
+    /// date, so that a newer index alone builds no layer anew.
+    ///
+    /// # Errors
+    /// *Untrusted*, with the suite and both dates, if an index is older than it was in `old`: a
+    /// mirror that shows an old index again, still signed and not yet expired, would bring back
+    /// packages whose faults are mended since.
+    pub fn following(mut self, old: &Self) -> Result<Self> {
+        check_not_older(old, &self)?;
+        let same = |layer: &&LayerRequest| {
+            old.request.layers.iter().any(|l| l.name == layer.name)
+                && old.of_layer(&layer.name).eq(self.of_layer(&layer.name))
+        };
+        let newest = self.newest_index();
+        let kept = self.request.layers.iter().filter(same);
+        let kept = kept.map(|l| LayerDate { layer: l.name.clone(), date: old.date_of(&l.name) });
+        self.dates = kept.filter(|kept| kept.date < newest).collect();
+        Ok(self)
     }
 
     /// The packages of one layer, in the order in which they are installed.
@@ -117,13 +163,7 @@ impl Lock {
     }
 }
 
-/// Refuses a lock whose indexes are older than those of the lock before: a mirror that shows
-/// an old index again, still signed and not yet expired, would bring back packages whose
-/// faults are mended since.
-///
-/// # Errors
-/// *Untrusted*, with the suite and both dates.
-pub fn check_not_older(old: &Lock, new: &Lock) -> Result<()> {
+fn check_not_older(old: &Lock, new: &Lock) -> Result<()> {
     for index in &new.indexes {
         let before = old.indexes.iter().find(|before| before.suite == index.suite);
         if let Some(before) = before.filter(|before| before.date > index.date) {
@@ -255,6 +295,7 @@ mod tests {
                 layers: Vec::new(),
             },
             indexes,
+            dates: Vec::new(),
             packages: Vec::new(),
         };
         let old = lock(vec![index("bookworm", 10), index("bookworm-security", 12)]);
@@ -264,5 +305,41 @@ mod tests {
         let back = lock(vec![index("bookworm", 11), index("bookworm-security", 11)]);
         let failure = check_not_older(&old, &back).unwrap_err();
         assert!(failure.message.contains("bookworm-security") && failure.hint.is_some(), "{failure}");
+    }
+    #[test]
+    fn a_layer_that_stays_the_same_keeps_its_date() {
+        let lock = |day: u32, nginx: &str| -> Lock {
+            let package = |name: &str, version: &str, layer: &str| {
+                serde_json::json!({"name": name, "version": version, "architecture": "amd64", "layer": layer,
+                    "suite": "bookworm", "size": 1, "path": "pool/x.deb", "sha256": Digest::of(version)})
+            };
+            serde_json::from_value(serde_json::json!({
+                "lockVersion": 1, "image": "edge",
+                "request": {"base": "debian", "suite": "bookworm", "architecture": "x86_64", "layers": [
+                    {"name": "bootstrap", "packages": ["apt"]}, {"name": "servers", "packages": ["nginx"]}]},
+                "indexes": [{"suite": "bookworm", "date": format!("2026-11-{day:02}T00:00:00Z"),
+                    "digest": Digest::of("index"), "keyring": Digest::of("keyring")}],
+                "packages": [package("apt", "2.6", "bootstrap"), package("nginx", nginx, "servers")]
+            }))
+            .unwrap()
+        };
+        let day = |date: DateTime<Utc>| date.format("%d").to_string();
+        let first = lock(1, "1.22");
+        let second = lock(2, "1.23").following(&first).unwrap();
+        assert_eq!(
+            (day(second.date_of("bootstrap")), day(second.date_of("servers"))),
+            ("01".into(), "02".into())
+        );
+        assert_eq!(day(second.date()), "02");
+        // Dates are kept over more than one lock, and nothing new leaves the whole date alone.
+        let third = lock(3, "1.23").following(&second).unwrap();
+        assert_eq!((day(third.date_of("bootstrap")), day(third.date())), ("01".into(), "02".into()));
+        let back = lock(4, "1.22").following(&third).unwrap();
+        assert_eq!(
+            (day(back.date_of("bootstrap")), day(back.date_of("servers"))),
+            ("01".into(), "04".into())
+        );
+        assert!(lock(1, "1.22").following(&back).is_err(), "an old index");
+        assert_eq!(lock(1, "1.22").following(&first).unwrap(), first);
     }
 }

@@ -35,7 +35,7 @@ pub struct Recipe {
     pub suite: SuiteName,
     /// The processor architecture.
     pub architecture: Architecture,
-    /// `SOURCE_DATE_EPOCH` of everything made from this recipe, in seconds: the lock's date.
+    /// `SOURCE_DATE_EPOCH` of what is made from the layers, in seconds: the lock's date.
     pub epoch: i64,
     /// The layers from bottom to top.
     pub layers: Vec<LayerRecipe>,
@@ -61,6 +61,9 @@ pub struct Recipe {
 pub struct LayerRecipe {
     /// `bootstrap`, `kernel`, a package category, `configuration`, `overlay`, `post-install`.
     pub name: String,
+    /// `SOURCE_DATE_EPOCH` of its step, in seconds: when its packages last changed. No file in
+    /// it is later.
+    pub epoch: i64,
     /// What it does.
     pub step: LayerStep,
 }
@@ -230,8 +233,7 @@ impl Recipe {
     /// The identity of every layer, from bottom to top. A change in one layer changes
     /// its own id and those above, none below.
     pub fn layer_ids(&self) -> Vec<LayerId> {
-        let root =
-            Digest::of_json(&(self.build_format, self.base, &self.suite, self.architecture, self.epoch));
+        let root = Digest::of_json(&(self.build_format, self.base, &self.suite, self.architecture));
         let mut below = root;
         self.layers
             .iter()

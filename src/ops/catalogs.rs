@@ -11,7 +11,7 @@ use crate::catalog::{self, Diagnostic, Location, Severity, commit, diagnostic, s
 use crate::effects::files::{parent, write_atomic};
 use crate::model::catalog::ImageDocument;
 use crate::model::failure::IoContext;
-use crate::model::lock::{check_not_older, diff};
+use crate::model::lock::diff;
 use crate::model::packaging::PackageSettings;
 use crate::model::policy;
 use crate::model::settings::Mirror;
@@ -345,9 +345,10 @@ fn lock_one(
         return Ok(report(old, LockOutcome::Kept));
     }
     let new = builder.lock(name, &asked)?;
-    if let Some(old) = old {
-        check_not_older(old, &new)?;
-    }
+    let new = match old {
+        Some(old) => new.following(old)?,
+        None => new,
+    };
     if let Some(old) = old.filter(|l| l.request == new.request && l.packages == new.packages) {
         return Ok(report(old, LockOutcome::Unchanged));
     }

@@ -57,9 +57,18 @@ fn of_recipes(old: &Recipe, old_lock: Option<&Lock>, new: &ResolvedRecipe) -> Ve
     }
     if old.epoch != new.recipe.epoch {
         reasons.push(field("lock date", &date(old.epoch), &date(new.recipe.epoch)));
+    } else {
+        reasons.extend(of_dates(&old.layers, &new.recipe.layers));
     }
     reasons.extend(packages.into_iter().map(|change| Reason::ChangedPackage { change }));
     reasons
+}
+
+/// Layers with the same content and another date: their lock was made without the one before.
+fn of_dates(old: &[LayerRecipe], new: &[LayerRecipe]) -> Vec<Reason> {
+    let pairs = new.iter().filter_map(|n| Some((old.iter().find(|o| o.name == n.name)?, n)));
+    let moved = pairs.filter(|(o, n)| o.step == n.step && o.epoch != n.epoch);
+    moved.map(|(o, n)| field(&format!("{} date", n.name), &date(o.epoch), &date(n.epoch))).collect()
 }
 
 /// What the spec asks of the package manager now, and did when `old` was made.

@@ -31,7 +31,6 @@ use crate::build::cache::Cache;
 use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
 use crate::model::catalog::{Catalog, ImageDocument};
-use crate::model::lock::check_not_older;
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::{Mend, StoreFinding};
 use crate::model::plan::{Action, Planned, Status, Step};
@@ -240,7 +239,10 @@ impl World<'_> {
         let locked = rescue::with_room(self, &self.events, || {
             self.with_builder(&self.events, |builder| builder.lock(image, &request))
         })
-        .and_then(|new| old.as_ref().map_or(Ok(()), |old| check_not_older(old, &new)).map(|()| new));
+        .and_then(|new| match &old {
+            Some(old) => new.following(old),
+            None => Ok(new),
+        });
         match locked {
             // What is here says nothing about what is new upstream.
             Ok(new) if self.offline => self.runtime.block_on(state.put_made_lock(image, &new)),

@@ -31,6 +31,8 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     let mut blobs = Blobs::default();
     let mut layers = package_layers(&lock);
     let configuration = configuration(name, &image.spec, &lock)?;
+    let epoch = lock.date().timestamp();
+    let layer = |name, step| layer(name, epoch, step);
     layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
     if !document.overlay.is_empty() {
         layers.push(layer("overlay", overlay(document, &mut blobs)));
@@ -44,7 +46,7 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
         base: image.spec.base,
         suite: image.spec.suite.clone(),
         architecture: image.spec.architecture,
-        epoch: lock.date().timestamp(),
+        epoch,
         layers,
         outputs: sorted(&image.spec.outputs),
         compression: settings.build.compression,
@@ -128,8 +130,8 @@ fn unanswered(lock: &Lock) -> Option<String> {
     None
 }
 
-fn layer(name: &str, step: LayerStep) -> LayerRecipe {
-    LayerRecipe { name: name.to_owned(), step }
+fn layer(name: &str, epoch: i64, step: LayerStep) -> LayerRecipe {
+    LayerRecipe { name: name.to_owned(), epoch, step }
 }
 
 fn package_layers(lock: &Lock) -> Vec<LayerRecipe> {
@@ -141,7 +143,7 @@ fn package_layers(lock: &Lock) -> Vec<LayerRecipe> {
                 "bootstrap" => LayerStep::Bootstrap { packages },
                 _ => LayerStep::Packages { packages },
             };
-            layer(&l.name, step)
+            layer(&l.name, lock.date_of(&l.name).timestamp(), step)
         })
         .collect()
 }

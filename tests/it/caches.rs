@@ -64,6 +64,7 @@ impl World {
         let layer = StackedLayer {
             name: "bootstrap".to_owned(),
             id: LayerId(Digest::of("layer")),
+            epoch: 0,
             folder: layer.join("root"),
             cached: true,
             size: 1,

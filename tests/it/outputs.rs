@@ -101,6 +101,7 @@ fn named(names: &[&str], folders: &[PathBuf]) -> Vec<StackedLayer> {
     let layer = |(name, folder): (&&str, &PathBuf)| StackedLayer {
         name: (*name).to_owned(),
         id: LayerId(Digest::of(name)),
+        epoch: EPOCH,
         folder: folder.clone(),
         cached: false,
         // Large enough to be a squashfs module of its own.

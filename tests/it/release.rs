@@ -77,6 +77,7 @@ fn lock(nginx: &str) -> Lock {
             layers: vec![LayerRequest { name: "bootstrap".into(), packages: vec!["nginx".parse().unwrap()] }],
         },
         indexes: Vec::new(),
+        dates: Vec::new(),
         packages: names
             .map(|(name, version)| LockedPackage {
                 name: name.parse().unwrap(),
@@ -104,10 +105,12 @@ fn recipe(lock: &Lock) -> Recipe {
         layers: vec![
             LayerRecipe {
                 name: "bootstrap".into(),
+                epoch: 1_700_000_000,
                 step: LayerStep::Bootstrap { packages: lock.packages.clone() },
             },
             LayerRecipe {
                 name: "overlay".into(),
+                epoch: 1_700_000_000,
                 step: LayerStep::Overlay {
                     entries: vec![OverlayRecipe::Symlink { path: "etc/x".into(), target: "y".into() }],
                 },

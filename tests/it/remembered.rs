@@ -58,6 +58,7 @@ fn lock(image: &OsImage) -> Lock {
         image: image.metadata.name.clone(),
         request,
         indexes: vec![index],
+        dates: Vec::new(),
         packages,
     }
 }

@@ -165,6 +165,7 @@ impl Catalog {
             lock_version: LOCK_VERSION,
             image: image.parse().unwrap(),
             request,
+            dates: Vec::new(),
             indexes: vec![LockedIndex {
                 suite: "bookworm".to_owned(),
                 date: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),

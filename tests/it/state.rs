@@ -242,7 +242,14 @@ fn lock(package: &str) -> Lock {
         architecture: Architecture::X86_64,
         layers: vec![layer],
     };
-    Lock { lock_version: LOCK_VERSION, image: image("edge"), request, indexes: vec![], packages: vec![] }
+    Lock {
+        lock_version: LOCK_VERSION,
+        image: image("edge"),
+        request,
+        indexes: vec![],
+        dates: vec![],
+        packages: vec![],
+    }
 }
 
 #[test]

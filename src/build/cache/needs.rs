@@ -23,7 +23,7 @@ impl Needs {
             for kind in [Kind::Layers, Kind::Modules, Kind::Blobs] {
                 self.insert(kind, id.to_string());
             }
-            self.insert(Kind::Initramfs, initramfs::id(Some(id), recipe.epoch).hex());
+            self.insert(Kind::Initramfs, initramfs::id(Some(id)).hex());
         }
         for package in recipe.packages().chain(&recipe.boot_files) {
             self.insert(Kind::Packages, package.sha256.hex());

@@ -12,7 +12,7 @@ mod cpio;
 mod modules;
 
 use super::cache::{Cache, Found, lock_of, seal};
-use super::stack::{Kernel, Stack, StackedLayer};
+use super::stack::{Kernel, Stack, StackedLayer, newest};
 use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
@@ -40,8 +40,8 @@ const READ: [&str; 6] = [
 ];
 
 /// The identity of the initramfs of a root whose top layer is `top`.
-pub(super) fn id(top: Option<LayerId>, epoch: i64) -> Digest {
-    Digest::of_json(&(FORMAT, top, epoch))
+pub(super) fn id(top: Option<LayerId>) -> Digest {
+    Digest::of_json(&(FORMAT, top))
 }
 
 /// How many layers, from the bottom, shape the initramfs.
@@ -57,16 +57,10 @@ pub fn depth(layers: &[StackedLayer]) -> usize {
 ///
 /// # Errors
 /// Class *spec* if the root has no kernel or more than one.
-pub fn make(
-    layers: &[StackedLayer],
-    epoch: i64,
-    cache: &Cache,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<Kernel> {
+pub fn make(layers: &[StackedLayer], cache: &Cache, events: &Emitter, cancel: &Cancel) -> Result<Kernel> {
     let (version, vmlinuz) = find_kernel(layers)?;
     let top: Option<LayerId> = layers.last().map(|l| l.id);
-    let folder = cache.initramfs(&id(top, epoch));
+    let folder = cache.initramfs(&id(top));
     let kernel = Kernel { version: version.clone(), vmlinuz, initrd: folder.join("root/initrd") };
     let _making = FileLock::take(&lock_of(&folder))?;
     match cache.find_tree(&folder)? {
@@ -82,7 +76,7 @@ pub fn make(
     let kept = work.path().join("kept");
     let out = kept.join("root");
     std::fs::create_dir_all(&out).during(|| format!("making {}", out.display()))?;
-    let stack = Stack { layers: layers.to_vec(), epoch, cache: cache.root().to_owned() };
+    let stack = Stack { layers: layers.to_vec(), epoch: newest(layers), cache: cache.root().to_owned() };
     let functions = modules::functions(&stack)?;
     run(&stack, &version, functions.as_deref(), work.path(), &out, (events, cancel))?;
     if functions.is_some() {

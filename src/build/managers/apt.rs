@@ -69,6 +69,7 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
         image: image.clone(),
         request: request.clone(),
         indexes,
+        dates: Vec::new(),
         packages,
     };
     task.finish(format!("{} packages", lock.packages.len()));

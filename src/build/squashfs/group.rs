@@ -6,7 +6,7 @@
 //! packages and what comes from the spec's own lines stay apart for the same reason.
 
 use crate::build::entry::{Entry, Kind};
-use crate::build::stack::StackedLayer;
+use crate::build::stack::{self, StackedLayer};
 use crate::build::union;
 use crate::model::failure::IoContext;
 use crate::model::{Digest, Failure, Result};
@@ -78,15 +78,20 @@ impl Group<'_> {
         self.layers.iter().map(|l| l.size).sum()
     }
 
+    /// The time that its module carries, in seconds since 1970.
+    pub fn epoch(&self) -> i64 {
+        stack::newest(self.layers).max(0)
+    }
+
     /// The folder that mksquashfs reads: the one layer's own, or a tree of hard links below
     /// `scratch` with the effect of all layers.
     ///
     /// # Errors
     /// If it cannot be made; class *bug* for traces of overlayfs that name this host's
     /// inodes: mksquashfs 4.5 cannot leave single attributes out.
-    pub fn tree(&self, scratch: &Path, epoch: i64) -> Result<PathBuf> {
+    pub fn tree(&self, scratch: &Path) -> Result<PathBuf> {
         let folders: Vec<&Path> = self.layers.iter().map(|l| l.folder.as_path()).collect();
-        let mut walk = union::walk_layers(&folders, epoch);
+        let mut walk = union::walk_layers(&folders, self.epoch());
         if let [only] = folders.as_slice() {
             walk.try_for_each(|found| found.map(drop))?;
             return Ok((*only).to_owned());
@@ -138,7 +143,14 @@ mod tests {
 
     fn layer(name: &str, size: u64, folder: &Path) -> StackedLayer {
         let id = LayerId(Digest::of(name));
-        StackedLayer { name: name.to_owned(), id, folder: folder.to_owned(), cached: false, size }
+        StackedLayer {
+            name: name.to_owned(),
+            id,
+            epoch: 86_400,
+            folder: folder.to_owned(),
+            cached: false,
+            size,
+        }
     }
 
     fn names(layers: &[(&str, u64)]) -> Vec<String> {
@@ -204,7 +216,7 @@ mod tests {
         seal(low.join("sealed"));
         let layers = [layer("a", 1, &low), layer("b", 1, &high)];
         let group = groups(&layers).unwrap().remove(0);
-        let tree = group.tree(dir.path(), 86_400).unwrap();
+        let tree = group.tree(dir.path()).unwrap();
         let text = |path: &str| std::fs::read_to_string(tree.join(path)).unwrap();
         assert_eq!((text("etc/kept"), text("etc/changed")), ("low".to_owned(), "high".to_owned()));
         assert_eq!(tree.join("etc/link").read_link().unwrap(), Path::new("kept"));

@@ -70,7 +70,7 @@ pub fn modules(
     missing.sort_by_key(|group| std::cmp::Reverse(group.size()));
     if !missing.is_empty() {
         let scratch = WorkFolder::new(&work, "squashfs")?;
-        let how = How { folder: &folder, scratch: scratch.path(), epoch: stack.epoch, compression };
+        let how = How { folder: &folder, scratch: scratch.path(), compression };
         let made = Mutex::new(Vec::new());
         derived::in_parallel(&missing, |group| {
             let new = make(group, &how, events, cancel)?;
@@ -101,15 +101,14 @@ fn path_of(folder: &Path, group: &Group<'_>, compression: Compression) -> PathBu
 struct How<'a> {
     folder: &'a Path,
     scratch: &'a Path,
-    epoch: i64,
     compression: Compression,
 }
 
 fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> Result<Held> {
     let task = Task::start(events, format!("squashfs {}", group.name()));
-    let tree = group.tree(how.scratch, how.epoch)?;
+    let tree = group.tree(how.scratch)?;
     let made = how.scratch.join(format!("{}.squashfs", group.id()));
-    let output = command(&tree, &made, how)?.run(cancel)?;
+    let output = command(&tree, &made, group.epoch(), how)?.run(cancel)?;
     if !output.status.success() {
         return Err(output.failure().on(format!("module {}", group.name())));
     }
@@ -120,13 +119,13 @@ fn make(group: &Group<'_>, how: &How<'_>, events: &Emitter, cancel: &Cancel) -> 
     Ok(held)
 }
 
-fn command(tree: &Path, to: &Path, how: &How<'_>) -> Result<Process> {
+fn command(tree: &Path, to: &Path, epoch: i64, how: &How<'_>) -> Result<Process> {
     let block = if how.compression == Compression::Small { LARGE_BLOCK } else { USUAL_BLOCK };
     let mut process = Process::new("mksquashfs")
         .args([tree, to])
         .args(["-noappend", "-no-progress", "-quiet", "-no-exports", "-xattrs"])
         .args(["-comp", "zstd", "-Xcompression-level", &how.compression.level().to_string(), "-b", block])
-        .env("SOURCE_DATE_EPOCH", how.epoch.max(0).to_string());
+        .env("SOURCE_DATE_EPOCH", epoch.to_string());
     let beside = beside_the_modules(tree)?;
     if !beside.is_empty() {
         // Takes everything that follows, as names and not as patterns.

@@ -342,7 +342,7 @@ impl RecipeText {
             .into_iter()
             .map(|(layer, list)| (layer.clone(), list.iter().map(|p| package(p, &layer)).collect()))
             .collect();
-        let date = midnight(self.lock_date.unwrap_or(NaiveDate::from_ymd_opt(2026, 11, 1).unwrap()));
+        let date = self.date();
         let asked = layers(self.asked.as_ref().unwrap_or(&packages)).into_iter().map(|(name, list)| {
             let packages = list.iter().map(|p| p.split('=').next().unwrap().parse().unwrap()).collect();
             LayerRequest { name, packages }
@@ -356,6 +356,7 @@ impl RecipeText {
                 architecture: Architecture::X86_64,
                 layers: asked.collect(),
             },
+            dates: Vec::new(),
             indexes: vec![LockedIndex {
                 suite: "suite".to_owned(),
                 date,
@@ -389,6 +390,15 @@ impl RecipeText {
         ResolvedRecipe { recipe, blobs: BTreeMap::new(), lock }
     }
 
+    /// The date of the lock's index.
+    fn date(&self) -> DateTime<Utc> {
+        midnight(self.lock_date.unwrap_or(NaiveDate::from_ymd_opt(2026, 11, 1).unwrap()))
+    }
+
+    fn epoch(&self) -> i64 {
+        self.date().timestamp()
+    }
+
     fn layers(&self, locked: &[(String, Vec<LockedPackage>)]) -> Vec<LayerRecipe> {
         let mut layers: Vec<LayerRecipe> = locked
             .iter()
@@ -398,7 +408,7 @@ impl RecipeText {
                     "bootstrap" => LayerStep::Bootstrap { packages },
                     _ => LayerStep::Packages { packages },
                 };
-                LayerRecipe { name: name.clone(), step }
+                LayerRecipe { name: name.clone(), epoch: self.epoch(), step }
             })
             .collect();
         let configuration = Configuration {
@@ -425,7 +435,8 @@ impl RecipeText {
             installer: None,
         };
         let configuration = Box::new(laid_over(configuration, self.configure.as_ref()));
-        let mut push = |name: &str, step| layers.push(LayerRecipe { name: name.to_owned(), step });
+        let epoch = self.epoch();
+        let mut push = |name: &str, step| layers.push(LayerRecipe { name: name.to_owned(), epoch, step });
         push("configuration", LayerStep::Configuration(configuration));
         if let Some(overlay) = &self.overlay {
             push("overlay", LayerStep::Overlay { entries: overlay.iter().map(overlay_entry).collect() });

@@ -14,7 +14,7 @@ fn stack(root: &Path, layers: &[&[(&str, &str)]]) -> Stack {
             std::fs::write(folder.join(path), content).unwrap();
         }
         let id = LayerId(Digest::of(i.to_string()));
-        StackedLayer { name: i.to_string(), id, folder, cached: false, size: 0 }
+        StackedLayer { name: i.to_string(), id, epoch: 86_400, folder, cached: false, size: 0 }
     };
     Stack { layers: layers.iter().enumerate().map(layer).collect(), epoch: 0, cache: root.join("cache") }
 }
