@@ -239,12 +239,14 @@ Acquire::Retries "3";
             return Ok(Vec::new());
         }
         write_atomic(&self.folder.join("status"), installed.as_bytes(), 0o644)?;
-        let output = self
-            .run(Process::new("apt-get").args(["-s", "-qq", "install", "--no-remove", "--"]).args(names))?;
+        // Half the work of `--simulate`, which would order the installation too: dpkg does.
+        let question = ["--print-uris", "-qq", "install", "--no-remove", "--"];
+        let output = self.run(Process::new("apt-get").args(question).args(names))?;
         if !output.status.success() {
             return Err(classify_solve(&output, layer));
         }
-        let chosen = parse_simulation(&output.text());
+        let mut chosen = parse_uris(&output.text())?;
+        chosen.sort_by(|a, b| a.name.cmp(&b.name));
         for package in &chosen {
             let stanza = stanzas.get(package)?;
             installed.push_str(&format!("Package: {}\nStatus: install ok installed\n", package.name));
@@ -343,25 +345,6 @@ fn list_prefix(source: &Source) -> String {
     let address = source.base_url.split_once("://").map_or(source.base_url.as_str(), |(_, rest)| rest);
     let address = address.split_once('@').map_or(address, |(_, rest)| rest);
     format!("{}_dists_{}_", address.replace('_', "%5f").replace('/', "_"), source.suite)
-}
-
-/// `Inst NAME (VERSION SOURCES [ARCH]) …` lines of `apt-get -s`, in their order.
-fn parse_simulation(text: &str) -> Vec<Chosen> {
-    text.lines()
-        .filter_map(|line| {
-            let rest = line.strip_prefix("Inst ")?;
-            let (name, rest) = rest.split_once(' ')?;
-            let inner = rest.split_once('(')?.1.split_once("])")?.0;
-            let version = inner.split(' ').next()?;
-            let architecture = inner.rsplit_once('[')?.1;
-            let name = name.split_once(':').map_or(name, |(name, _)| name);
-            Some(Chosen {
-                name: name.to_owned(),
-                version: version.to_owned(),
-                architecture: architecture.to_owned(),
-            })
-        })
-        .collect()
 }
 
 /// `'URL' NAME_VERSION_ARCH.deb SIZE HASH` lines of `apt-get --print-uris`.
@@ -570,16 +553,11 @@ mod tests {
 
     #[test]
     fn reads_what_apt_prints() {
-        // `apt-get -s -qq install ?essential` and an upgrade line, bookworm.
-        let text = "Inst gcc-12-base (12.2.0-14+deb12u1 Debian:12.12/oldstable [amd64])\n\
-                    Inst libc6 [2.36-9] (2.36-9+deb12u14 Debian:12.12/oldstable, Debian-Security:12/oldstable-security [amd64]) []\n\
-                    Conf libc6 (2.36-9+deb12u14 Debian:12.12/oldstable [amd64])\n";
-        let chosen = parse_simulation(text);
-        assert_eq!(chosen.len(), 2);
-        assert_eq!(chosen[1].version, "2.36-9+deb12u14");
-        assert_eq!(chosen[1].architecture, "amd64");
         let text = "'http://m.example/pool/main/s/shim/shim-signed_1.51%7e1_amd64.deb' shim-signed_1%3a1.51~1_amd64.deb 350384 SHA256:c2ac\n";
-        assert_eq!(parse_uris(text).unwrap()[0].version, "1:1.51~1");
+        let chosen = parse_uris(text).unwrap();
+        assert_eq!(chosen.len(), 1);
+        assert_eq!((chosen[0].name.as_str(), chosen[0].version.as_str()), ("shim-signed", "1:1.51~1"));
+        assert!(parse_uris("'http://m.example/x' x.deb 1 SHA256:c2ac\n").is_err());
     }
 
     #[test]
