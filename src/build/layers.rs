@@ -6,6 +6,7 @@ use super::managers::{self, Installation};
 use super::packages::Packages;
 use super::stack::StackedLayer;
 use super::{boot_files, configuration, normalise, root_files};
+use crate::configure;
 use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
@@ -43,9 +44,14 @@ enum Sought {
     Damaged(String),
 }
 
+/// The probe, and what the settings have to show.
+fn probe_files(recipe: &Recipe) -> Vec<probe::ProbeFile> {
+    probe::files(&recipe.digest(), &recipe.image, &configure::checks_of(recipe))
+}
+
 /// The identity of the identity layer of `recipe` over the layer `below`.
 pub(super) fn identity_id(recipe: &Recipe, below: Option<LayerId>) -> LayerId {
-    let files = probe::files(&recipe.digest(), &recipe.image);
+    let files = probe_files(recipe);
     let contents: Vec<_> = files.iter().map(|f| (f.path, f.mode, Digest::of(&f.bytes))).collect();
     LayerId(Digest::of_json(&(below, recipe.digest(), contents)))
 }
@@ -103,7 +109,7 @@ impl LayerBuilder<'_> {
     /// on the recipe digest, so it cannot be part of the recipe.
     fn identity(&self, below: &[StackedLayer]) -> Result<StackedLayer> {
         let recipe = &self.resolved.recipe;
-        let files = probe::files(&recipe.digest(), &recipe.image);
+        let files = probe_files(recipe);
         let id = identity_id(recipe, below.last().map(|l| l.id));
         self.layer(("identity", id, recipe.epoch), below, |sandbox, _| {
             let entries: Vec<root_files::Entry> = files.iter().map(root_files::Entry::of_probe).collect();

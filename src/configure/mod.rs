@@ -19,6 +19,7 @@ mod ssh;
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Plan, Program};
 
+use crate::model::check::Check;
 use crate::model::name::{ImageName, UnitName};
 use crate::model::recipe::{Configuration, Recipe};
 use crate::model::spec::{Architecture, Base, Bootloader, Customization, Init, OsSpec, Output};
@@ -113,6 +114,12 @@ pub fn plan_of(recipe: &Recipe) -> Option<Plan> {
         outputs: &recipe.outputs,
     };
     Some(plan(&system))
+}
+
+/// What the booted system has to show for a recipe's settings, in the order in which its
+/// image carries them.
+pub fn checks_of(recipe: &Recipe) -> Vec<Check> {
+    plan_of(recipe).map(|plan| plan.checks).unwrap_or_default()
 }
 
 /// Everything that the settings become, area by area in a fixed order.

@@ -13,8 +13,13 @@
 //! guest  end hello 5f…c2 <build id>
 //! ```
 
+mod checks;
+
+use super::check::Check;
 use super::digest::Digest;
 use super::name::{ImageName, UnitName};
+use super::spec::Protocol;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The name of the port: `/dev/virtio-ports/` + this in the guest.
@@ -39,11 +44,14 @@ pub struct ProbeFile {
 /// The files that let an image prove that it is build `build_id` of `image`, sorted by path.
 ///
 /// udev starts the probe when the port appears, however late; in a machine without the
-/// port nothing of this ever runs, and no boot waits for it.
-pub fn files(build_id: &Digest, image: &ImageName) -> Vec<ProbeFile> {
+/// port nothing of this ever runs, and no boot waits for it. The image carries the
+/// questions of `checks`; the expected answers stay with the verifier where they can.
+pub fn files(build_id: &Digest, image: &ImageName, checks: &[Check]) -> Vec<ProbeFile> {
     let file = |path, mode, bytes: &[u8]| ProbeFile { path, mode, bytes: bytes.to_vec() };
     vec![
         file(BUILD_ID_PATH, 0o644, format!("{}\n", build_id.hex()).as_bytes()),
+        file("usr/lib/bootwright/checker", 0o755, include_bytes!("probe/checker.sh")),
+        file("usr/lib/bootwright/checks", 0o644, checks::lines(checks).as_bytes()),
         file("usr/lib/bootwright/image", 0o644, format!("{image}\n").as_bytes()),
         file("usr/lib/bootwright/probe", 0o755, include_bytes!("probe/probe.sh")),
         file(
@@ -169,7 +177,9 @@ pub struct Facts {
     pub journal: Vec<(String, String)>,
     /// The units that were asked for.
     pub units: Vec<Unit>,
-    /// Listening TCP sockets.
+    /// What the checker found, by the number of the check; the first word on it counts.
+    pub results: BTreeMap<usize, String>,
+    /// Sockets that wait for others.
     pub listening: Vec<Listening>,
     /// Seconds since the kernel started, as `/proc/uptime` has them.
     pub uptime: Option<String>,
@@ -194,9 +204,11 @@ pub struct Unit {
     pub result: String,
 }
 
-/// A listening TCP socket.
+/// A socket that waits for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {
+    /// Its protocol.
+    pub protocol: Protocol,
     /// The port.
     pub port: u16,
     /// Whether only the machine itself can reach it.
@@ -219,6 +231,12 @@ impl Facts {
             "unit" => self.units.extend(parse_unit(value)),
             "journal" => {
                 self.journal.extend(value.split_once(' ').map(|(u, l)| (u.to_owned(), l.to_owned())));
+            }
+            "result" => {
+                let (number, found) = value.split_once(' ').unwrap_or((value, ""));
+                if let Ok(number) = number.parse() {
+                    self.results.entry(number).or_insert_with(|| found.trim().to_owned());
+                }
             }
             "listen" => self.listening.extend(parse_listening(value)),
             "uptime" => self.uptime = value.split_whitespace().next().map(str::to_owned),
@@ -249,22 +267,23 @@ fn parse_unit(value: &str) -> Option<Unit> {
     words.next().is_none().then_some(unit)
 }
 
-/// `tcp 0100007F:0016`: addresses as in `/proc/net/tcp` and `tcp6` (proc(5)): words of
+/// `tcp 0100007F:0016`: addresses as in `/proc/net/tcp`, `udp6` and so on (proc(5)): words of
 /// 32 bits in the host's byte order, which is little endian on everything we boot.
 fn parse_listening(value: &str) -> Option<Listening> {
     let (family, socket) = value.trim().split_once(' ')?;
     let (address, port) = socket.split_once(':')?;
     let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_hexdigit());
     let loopback = match family {
-        "tcp" if digits(address, 8) => address.ends_with("7F"),
-        "tcp6" if digits(address, 32) => {
+        "tcp" | "udp" if digits(address, 8) => address.ends_with("7F"),
+        "tcp6" | "udp6" if digits(address, 32) => {
             address == "00000000000000000000000001000000"
                 || (address.starts_with("0000000000000000FFFF0000") && address.ends_with("7F"))
         }
         _ => return None,
     };
     let port = digits(port, 4).then(|| u16::from_str_radix(port, 16).ok())??;
-    Some(Listening { port, loopback })
+    let protocol = if family.starts_with("udp") { Protocol::Udp } else { Protocol::Tcp };
+    Some(Listening { protocol, port, loopback })
 }
 
 /// Puts answers together from the bytes that come out of the port.
@@ -370,7 +389,8 @@ mod tests {
         let facts = facts(
             "state degraded\nfailed ssh.service loaded failed failed exit-code\njournal ssh.service no host keys\n\
              unit nginx.service loaded active running success\nlisten tcp 0100007F:0016\nlisten tcp 00000000:0050\n\
-             listen tcp6 00000000000000000000000001000000:0277\nuptime 34.12 60.00\ntaint 0\n\
+             listen tcp6 00000000000000000000000001000000:0277\nlisten udp 00000000:0035\n\
+             result 1 0 yes policy drop;\nresult 1 later words\nresult 2\nresult x 3\nuptime 34.12 60.00\ntaint 0\n\
              time Startup finished in 3.2s (kernel)",
         );
         assert_eq!(facts.state.as_deref(), Some("degraded"));
@@ -378,7 +398,9 @@ mod tests {
         assert_eq!(facts.journal[0].1, "no host keys");
         assert_eq!(facts.units[0].active, "active");
         let ports: Vec<_> = facts.listening.iter().map(|l| (l.port, l.loopback)).collect();
-        assert_eq!(ports, [(22, true), (80, false), (631, true)]);
+        assert_eq!(ports, [(22, true), (80, false), (631, true), (53, false)]);
+        assert_eq!(facts.listening[3].protocol, Protocol::Udp);
+        assert_eq!(facts.results, BTreeMap::from([(1, "0 yes policy drop;".to_owned()), (2, String::new())]));
         assert_eq!((facts.uptime.as_deref(), facts.taint), (Some("34.12"), Some(0)));
     }
 
@@ -417,7 +439,7 @@ mod tests {
     fn malformed_facts_are_no_facts() {
         let facts = facts(
             "firmware maybe\nsecure-boot 7\nunit nginx.service active\nunit a b c d e f\nlisten tcp 0:0\n\
-             listen udp 00000000:0050\nlisten tcp 00000000:+050\ntaint lots\nstate ",
+             listen raw 00000000:0050\nlisten tcp 00000000:+050\ntaint lots\nstate ",
         );
         assert_eq!(facts, Facts::default());
     }
@@ -444,10 +466,10 @@ mod tests {
 
     #[test]
     fn the_image_gets_its_build_id_and_the_port_has_one_name() {
-        let files = files(&Digest::of("abc"), &"edge".parse().unwrap());
+        let files = files(&Digest::of("abc"), &"edge".parse().unwrap(), &[]);
         assert!(files.is_sorted_by_key(|f| f.path));
         assert_eq!(files[0].bytes, format!("{}\n", Digest::of("abc").hex()).as_bytes());
-        for file in &files[2..] {
+        for file in files.iter().filter(|f| f.path.contains("probe")) {
             assert!(String::from_utf8_lossy(&file.bytes).contains(PORT), "{}", file.path);
         }
     }

@@ -4,6 +4,7 @@ use super::heartbeat::{Heartbeat, LEASE};
 use super::journal::Journal;
 use super::{Publishing, World, evidence, rescue};
 use crate::build::cache::{Cache, Kind, lock_of};
+use crate::configure;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
 use crate::effects::{Point, point};
 use crate::model::artifact::Built;
@@ -285,7 +286,10 @@ impl Steps<'_, '_> {
             ArtifactKind::Iso => verify::iso(
                 artifact,
                 &build_id,
-                &resolved.recipe.verify,
+                verify::Wish {
+                    verify: &resolved.recipe.verify,
+                    checks: &configure::checks_of(&resolved.recipe),
+                },
                 &options,
                 self.events(),
                 &world.cancel,

@@ -8,6 +8,7 @@ use super::serial::{Seen, Serial};
 use super::session::{Action, Expected, Input, Session};
 use crate::effects::files::{WorkFolder, write_atomic};
 use crate::effects::{Cancel, Task};
+use crate::model::check;
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, EvidenceFile, Verdict};
 use crate::model::failure::IoContext;
@@ -37,6 +38,8 @@ pub struct Boot<'a> {
     pub build_id: &'a Digest,
     /// What it must show.
     pub wish: &'a Verify,
+    /// What its settings have to show.
+    pub checks: &'a [check::Check],
     /// Where the machine's own folder is made.
     pub scratch: &'a Path,
     /// Where the evidence goes: a folder named after the mode is made in it.
@@ -68,6 +71,7 @@ impl Boot<'_> {
             build_id: self.build_id,
             mode: self.config.mode,
             wish: self.wish,
+            checks: self.checks,
             nonces: [nonce()?, nonce()?],
         };
         let mut watch = Watch {

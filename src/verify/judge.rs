@@ -1,7 +1,7 @@
 //! What a booted image told of itself, held against what was asked of it.
 
 use crate::model::probe::{Facts, Unit};
-use crate::model::spec::{BootMode, Verify};
+use crate::model::spec::{BootMode, Protocol, Verify};
 
 /// What was found, one fact a line, and what was missing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,8 @@ fn judge_unit(name: &str, facts: &Facts, judgement: &mut Judgement) {
 }
 
 fn judge_port(port: u16, facts: &Facts, judgement: &mut Judgement) {
-    let sockets: Vec<_> = facts.listening.iter().filter(|l| l.port == port).collect();
+    let sockets: Vec<_> =
+        facts.listening.iter().filter(|l| l.protocol == Protocol::Tcp && l.port == port).collect();
     if sockets.is_empty() {
         judgement.found(format!("port {port}/tcp: closed"));
         judgement.miss(format!("port {port}/tcp is closed: nothing listens on it"));
@@ -157,7 +158,7 @@ mod tests {
         Facts {
             state: Some("running".into()),
             units: vec![unit("nginx.service", "active", "success")],
-            listening: vec![Listening { port: 80, loopback: false }],
+            listening: vec![Listening { protocol: Protocol::Tcp, port: 80, loopback: false }],
             ..Facts::default()
         }
     }

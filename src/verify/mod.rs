@@ -9,6 +9,7 @@
 pub mod accel;
 mod boot;
 mod compare;
+mod declared;
 mod host;
 pub mod interactive;
 mod judge;
@@ -27,6 +28,7 @@ pub use root::{oci, rootfs};
 
 use crate::effects::files::digest_file;
 use crate::effects::{Cancel, Clock};
+use crate::model::check;
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, Evidence};
 use crate::model::failure::IoContext;
@@ -67,6 +69,15 @@ impl Options {
     }
 }
 
+/// What an image has to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// How it is started, and for how long it is looked at.
+    pub verify: &'a Verify,
+    /// What its settings have to show, in the order in which the image carries them.
+    pub checks: &'a [check::Check],
+}
+
 /// Boots an ISO in every way that its spec asks for. That one of them did not pass is in
 /// the evidence, not an error.
 ///
@@ -76,11 +87,12 @@ impl Options {
 pub fn iso(
     artifact: &Artifact,
     build_id: &Digest,
-    wish: &Verify,
+    wish: Wish<'_>,
     options: &Options,
     events: &Emitter,
     cancel: &Cancel,
 ) -> Result<Evidence> {
+    let Wish { verify: wish, checks: declared } = wish;
     let started = options.clock.now();
     let medium = same_bytes(artifact)?;
     let host = host::look(&options.tools, cancel)?;
@@ -105,6 +117,7 @@ pub fn iso(
             },
             build_id,
             wish,
+            checks: declared,
             scratch: &options.scratch,
             evidence: &options.evidence,
         }

@@ -7,8 +7,10 @@
 //! Everything that is not the next step of this line is an end: a panic, a reset that
 //! nobody asked for, silence, a wrong answer.
 
+use super::declared::Declared;
 use super::judge::{self, Judgement};
 use crate::model::Digest;
+use crate::model::check::Check;
 use crate::model::evidence::Verdict;
 use crate::model::probe::{self, Answer, Nonce, Verb};
 use crate::model::spec::{BootMode, Verify};
@@ -16,11 +18,13 @@ use std::time::Duration;
 
 /// How long the guest may take to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+/// So much longer for each thing that is looked at.
+const EACH_LIMIT: Duration = Duration::from_secs(2);
 /// How long a clean reboot or power-off may take: systemd gives a unit 90 s to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(150);
 /// A question that got no answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
-/// While systemd is still starting units it is asked this often.
+/// While systemd or a service is still starting it is asked this often.
 const STATE_EVERY: Duration = Duration::from_secs(2);
 /// One reset can be told twice: the processors go on for a moment and ask once more.
 const SAME_RESET: Duration = Duration::from_secs(3);
@@ -36,6 +40,8 @@ pub struct Expected<'a> {
     pub mode: BootMode,
     /// What the spec asks for.
     pub wish: &'a Verify,
+    /// What its settings have to show.
+    pub checks: &'a [Check],
     /// One for each of the two boots.
     pub nonces: [Nonce; 2],
 }
@@ -193,7 +199,7 @@ impl<'a> Session<'a> {
                 actions
             }
             Stage::Checking => match self.asked {
-                Some(asked) if now.saturating_sub(asked) >= ANSWER_LIMIT => {
+                Some(asked) if now.saturating_sub(asked) >= self.answer_limit() => {
                     self.finish(Verdict::Hang { last: "the check: the image no longer answers".to_owned() })
                 }
                 None if waited >= timeout => self
@@ -209,6 +215,11 @@ impl<'a> Session<'a> {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn answer_limit(&self) -> Duration {
+        let checks = u32::try_from(self.expected.checks.len()).unwrap_or(u32::MAX);
+        ANSWER_LIMIT.saturating_add(EACH_LIMIT.saturating_mul(checks))
     }
 
     fn mark(&mut self, now: Duration, name: &str) {
@@ -291,8 +302,21 @@ impl<'a> Session<'a> {
             self.ask_after = now + STATE_EVERY;
             return Vec::new();
         }
+        let declared = Declared::judge(self.expected.checks, &answer.facts);
+        let timeout = Duration::from_secs(self.expected.wish.timeout_seconds.into());
+        let health = judge::healthy(&answer.facts, self.expected.wish);
+        // A service may need seconds until it answers; what failed does not get better.
+        if health.reasons.is_empty()
+            && declared.may_become_right()
+            && (now + STATE_EVERY).saturating_sub(self.since) < timeout
+        {
+            self.asked = None;
+            self.ask_after = now + STATE_EVERY;
+            return Vec::new();
+        }
         self.mark(now, "checked");
-        let reasons = self.note(judge::healthy(&answer.facts, self.expected.wish));
+        let mut reasons = self.note(health);
+        reasons.extend(self.note(declared.judgement()));
         if !reasons.is_empty() {
             return self.refuse(reasons);
         }

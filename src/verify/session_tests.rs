@@ -1,6 +1,7 @@
 //! Every end of a verification, without a machine.
 
 use super::*;
+use crate::model::check::Expect;
 use crate::model::probe::Facts;
 
 struct Course {
@@ -12,12 +13,18 @@ fn nonces() -> [Nonce; 2] {
     [Nonce::new([1; 16]), Nonce::new([2; 16])]
 }
 
+fn service() -> Check {
+    let expect = Expect::Service { name: "web.service".to_owned(), running: true };
+    Check { field: "spec.services.enable[0]".to_owned(), expect }
+}
+
 fn course() -> Course {
     let wish = Verify { dwell_seconds: 5, timeout_seconds: 60, ..Verify::default() };
     let expected = Expected {
         build_id: Box::leak(Box::new(Digest::of("build"))),
         mode: BootMode::Bios,
         wish: Box::leak(Box::new(wish)),
+        checks: Box::leak(Box::new([service()])),
         nonces: nonces(),
     };
     Course { session: Session::new(expected), now: Duration::ZERO }
@@ -38,7 +45,13 @@ fn hello(boot: usize) -> Input {
 }
 
 fn state(state: &str) -> Input {
-    answer(Verb::Check, 0, Facts { state: Some(state.to_owned()), ..Facts::default() })
+    web(state, "loaded active running success")
+}
+
+/// The system's state, and that of the one service that is declared.
+fn web(state: &str, found: &str) -> Input {
+    let results = [(0, found.to_owned())].into();
+    answer(Verb::Check, 0, Facts { state: Some(state.to_owned()), results, ..Facts::default() })
 }
 
 impl Course {
@@ -152,7 +165,7 @@ fn silence_names_the_last_milestone() {
     let mut c = course();
     c.reach_check();
     assert!(
-        matches!(Course::verdict(c.wait(90)), Verdict::Hang { last } if last.contains("no longer answers"))
+        matches!(Course::verdict(c.wait(92)), Verdict::Hang { last } if last.contains("no longer answers"))
     );
     let mut c = course();
     c.reach_check();
@@ -218,6 +231,37 @@ fn a_system_that_still_starts_is_asked_again() {
     c.take(state("starting"));
     c.wait(2);
     assert!(refused(Course::verdict(c.take(state("degraded")))).contains("degraded"));
+}
+
+#[test]
+fn what_may_become_right_is_waited_for_and_then_named() {
+    let mut c = course();
+    c.reach_check();
+    assert_eq!(c.take(web("running", "loaded activating start success")), []);
+    assert!(matches!(c.wait(2).as_slice(), [Action::Say(s)] if s.starts_with("check")));
+    assert!(matches!(c.take(state("running")).as_slice(), [Action::Say(s)] if s.starts_with("reboot")));
+    let (findings, _) = c.session.into_record();
+    assert!(findings.contains(&"declared and found: 1 of 1".to_owned()), "{findings:?}");
+    let mut c = course();
+    c.reach_check();
+    c.take(web("running", "loaded inactive dead success"));
+    c.wait(2);
+    assert_eq!(c.wait(60), []);
+    let words = refused(Course::verdict(c.take(web("running", "loaded inactive dead success"))));
+    assert_eq!(words, "spec.services.enable[0]: expected web.service to run, found it is inactive (dead)");
+    // What has failed is not waited for.
+    let mut c = course();
+    c.reach_check();
+    let words = refused(Course::verdict(c.take(web("running", "loaded failed failed exit-code"))));
+    assert!(words.ends_with("found it failed (exit-code)"), "{words}");
+    let mut c = course();
+    c.reach_check();
+    let words = refused(Course::verdict(c.take(answer(
+        Verb::Check,
+        0,
+        Facts { state: Some("running".to_owned()), ..Facts::default() },
+    ))));
+    assert!(words.ends_with("found no answer"), "{words}");
 }
 
 #[test]

@@ -3,16 +3,18 @@
 //! The images are real GRUB ISOs with Debian's cloud kernel and a busybox initramfs that
 //! runs the real guest probe; only systemd is played by a script. They boot in real QEMU.
 
+mod checker;
 mod roots;
 
 use bootwright::effects::files::digest_file;
 use bootwright::effects::{Cancel, Process};
+use bootwright::model::check::{self, Expect};
 use bootwright::model::event::Emitter;
 use bootwright::model::evidence::{Check, Evidence, Verdict};
 use bootwright::model::probe;
-use bootwright::model::spec::{BootMode, Verify};
+use bootwright::model::spec::{BootMode, Protocol, Verify};
 use bootwright::model::{Artifact, ArtifactKind, Digest, FailureClass};
-use bootwright::verify::{self, Acceleration, Accelerator, Options};
+use bootwright::verify::{self, Acceleration, Accelerator, Options, Wish};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -83,6 +85,26 @@ fn build_id() -> Digest {
     Digest::of("the image under test")
 }
 
+/// What the tiny image declares. The second port is opened some seconds after the first look.
+fn checks() -> Vec<check::Check> {
+    let check = |field: &str, expect| check::Check { field: field.to_owned(), expect };
+    let unit = |name: &str| Expect::Service { name: name.to_owned(), running: true };
+    let listen = |port| Expect::Listen { protocol: Protocol::Tcp, port, outside: Some(true) };
+    vec![
+        check("spec.services.enable[0]", unit("web.service")),
+        check("spec.late", listen(81)),
+        check(
+            "spec.defaults.hostname",
+            Expect::Sysctl { key: "kernel.hostname".to_owned(), value: "tiny".to_owned() },
+        ),
+        check("spec.motd", Expect::Line { path: "/etc/motd".to_owned(), line: "it's $(here) \\".to_owned() }),
+    ]
+}
+
+fn asked<'a>(verify: &'a Verify, checks: &'a [check::Check]) -> Wish<'a> {
+    Wish { verify, checks }
+}
+
 /// The initramfs, the same for all scenarios.
 fn initramfs() -> &'static Path {
     static INITRAMFS: OnceLock<PathBuf> = OnceLock::new();
@@ -102,7 +124,7 @@ fn initramfs() -> &'static Path {
         put(&root.join("fake/systemctl"), include_bytes!("verify/systemctl.sh"), 0o755);
         put(&root.join("fake/journalctl"), b"#!/bin/sh\necho it broke on purpose\n", 0o755);
         put(&root.join("fake/systemd-analyze"), b"#!/bin/sh\necho Startup finished in 1s\n", 0o755);
-        for file in probe::files(&build_id(), &"tiny".parse().unwrap()) {
+        for file in probe::files(&build_id(), &"tiny".parse().unwrap(), &checks()) {
             put(&root.join(file.path), &file.bytes, file.mode);
         }
         let modules = find(&kernel().join("root/lib/modules"), "cloud").join("kernel");
@@ -158,7 +180,15 @@ fn wish(timeout_seconds: u32) -> Verify {
 }
 
 fn boot(artifact: &Artifact, wish: &Verify, options: &Options) -> Evidence {
-    verify::iso(artifact, &build_id(), wish, options, &Emitter::default(), &Cancel::default()).unwrap()
+    verify::iso(
+        artifact,
+        &build_id(),
+        asked(wish, &checks()),
+        options,
+        &Emitter::default(),
+        &Cancel::default(),
+    )
+    .unwrap()
 }
 
 /// Boots a scenario once and gives its only check.
@@ -196,6 +226,8 @@ fn a_good_image_passes_and_leaves_its_evidence() {
             "unit web.service: active",
             "port 80/tcp: open",
             "clean reboot",
+            "declared and found: 4 of 4",
+            "spec.late: port 81/tcp to answer from outside: so it is",
         ] {
             assert!(findings.contains(fact), "{fact}: {findings}");
         }
@@ -316,6 +348,16 @@ fn declared_units_and_ports_must_be_there() {
 }
 
 #[test]
+fn what_is_not_as_declared_is_named_by_its_field() {
+    play("undeclared", 300, |check| {
+        let words = refusal(check);
+        let hostname = "spec.defaults.hostname: expected kernel.hostname = tiny, found another; ";
+        let motd = "spec.motd: expected \"it's $(here) \\\\\" in /etc/motd, found absent";
+        assert!(words.ends_with(&format!("{hostname}{motd}")), "{words}");
+    });
+}
+
+#[test]
 fn another_build_and_a_recording_are_refused() {
     play("other-build", 300, |check| assert!(refusal(check).contains("was expected"), "{}", refusal(check)));
     play("recording", 90, |check| assert!(refusal(check).contains("recording"), "{}", refusal(check)));
@@ -404,7 +446,7 @@ fn a_changed_file_is_not_the_artifact() {
     let failure = verify::iso(
         &image,
         &build_id(),
-        &wish(5),
+        asked(&wish(5), &[]),
         &options(folder.path()),
         &Emitter::default(),
         &Cancel::default(),
@@ -424,9 +466,15 @@ fn a_wish_to_stop_ends_the_machine() {
         std::thread::sleep(std::time::Duration::from_secs(2));
         other.request();
     });
-    let failure =
-        verify::iso(&image, &build_id(), &wish(60), &options(folder.path()), &Emitter::default(), &cancel)
-            .unwrap_err();
+    let failure = verify::iso(
+        &image,
+        &build_id(),
+        asked(&wish(60), &[]),
+        &options(folder.path()),
+        &Emitter::default(),
+        &cancel,
+    )
+    .unwrap_err();
     assert_eq!(failure.class, FailureClass::Cancelled);
     assert_eq!(std::fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
 }

@@ -15,7 +15,7 @@ const STATUS: &str = "Package: tiny\nStatus: install ok installed\nPriority: opt
 /// A root with a shell, dpkg and one package.
 fn root(folder: &Path) -> PathBuf {
     let root = folder.join("image");
-    for file in probe::files(&build_id(), &"tiny".parse().unwrap()) {
+    for file in probe::files(&build_id(), &"tiny".parse().unwrap(), &[]) {
         put(&root.join(file.path), &file.bytes, file.mode);
     }
     put(
