@@ -1,9 +1,8 @@
 //! Accounts: users, their groups, shells, passwords and keys; root is locked.
 
-use super::{Account, Needs, Plan, Program, System};
+use super::{Account, Needs, Plan, Program, System, shell};
 use crate::model::check::Expect;
 use crate::model::spec::{Base, OsSpec, User};
-use crate::tables;
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     for (index, user) in spec.defaults.users.iter().enumerate() {
@@ -36,7 +35,7 @@ fn account(system: &System<'_>, user: &User, field: &str, plan: &mut Plan) {
     if user.sudo && !groups.iter().any(|g| g == administrators) {
         groups.push(administrators.to_owned());
     }
-    let shell = user.shell.clone().unwrap_or_else(|| usual_shell(system));
+    let shell = user.shell.clone().unwrap_or_else(|| shell::of_all(system));
     plan.check(
         field,
         Expect::User { name: name.clone(), shell: Some(shell.clone()), groups: groups.clone() },
@@ -61,14 +60,4 @@ fn account(system: &System<'_>, user: &User, field: &str, plan: &mut Plan) {
             },
         );
     }
-}
-
-/// The shell of users who name none.
-fn usual_shell(system: &System<'_>) -> String {
-    let shell = match system.base {
-        Base::Alpine => "/bin/ash",
-        _ => "/bin/bash",
-    };
-    debug_assert!(tables::of(system.base).shell(shell).is_some());
-    shell.to_owned()
 }

@@ -9,12 +9,16 @@
 mod accounts;
 mod firewall;
 mod host;
+mod keyboard;
 mod modules;
 mod needs;
 mod network;
 mod plan;
 mod services;
+mod shell;
 mod ssh;
+#[cfg(test)]
+mod testing;
 
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Plan, Program};
@@ -126,6 +130,7 @@ pub fn checks_of(recipe: &Recipe) -> Vec<Check> {
 pub fn plan(system: &System<'_>) -> Plan {
     let mut plan = Plan::default();
     host::plan(system, &mut plan);
+    keyboard::plan(system, &mut plan);
     accounts::plan(system, &mut plan);
     network::plan(system, &mut plan);
     modules::plan(system, &mut plan);

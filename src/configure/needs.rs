@@ -1,6 +1,6 @@
 //! What the features of a spec need beside the packages that it names.
 
-use super::{accounts, firewall, host, ssh};
+use super::{accounts, firewall, host, keyboard, network, shell, ssh};
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
 
@@ -46,7 +46,10 @@ impl Needs {
 pub fn needs(spec: &OsSpec) -> Needs {
     let mut needs = Needs::default();
     host::needs(spec, &mut needs);
+    keyboard::needs(spec, &mut needs);
     accounts::needs(spec, &mut needs);
+    shell::needs(spec, &mut needs);
+    network::needs(spec, &mut needs);
     firewall::needs(spec, &mut needs);
     ssh::needs(spec, &mut needs);
     needs

@@ -86,7 +86,10 @@ fn outcome_of(text: &str) -> (Option<Digest>, Vec<Diagnostic>) {
     let (catalog, found) = catalog::check(&in_memory(&[("specs/edge.yaml", text)]));
     let digest = catalog.and_then(|catalog| {
         let document = catalog.images.values().next()?;
-        resolve::request(&document.spec, &catalog.settings.packages).ok()?;
+        if let Err(problems) = resolve::request(&document.spec, &catalog.settings.packages) {
+            // Refused, with a reason that names the field: not read over.
+            return Some(Digest::of(format!("{problems:?}")));
+        }
         Some(resolve::resolve(document, answer(&document.spec), &catalog.settings).unwrap().recipe.digest())
     });
     (digest, found)
@@ -127,7 +130,11 @@ fn every_leaf_has_an_effect() {
             before = after.clone();
             let value = before.pointer_mut(&at).unwrap();
             let other = leaf.words.iter().find(|word| *value != json!(word));
-            *value = other.map_or_else(|| json!(value.as_i64().map_or(1, |n| n + 7)), |word| json!(word));
+            *value = match (other, value.as_str()) {
+                (Some(word), _) => json!(word),
+                (None, Some(text)) => json!(format!("{text}x")),
+                (None, None) => json!(value.as_i64().map_or(1, |n| n + 7)),
+            };
         }
         let ((old, said), (new, says)) = (outcome(&before), outcome(&after));
         let plain = |d: &Diagnostic| (d.field.clone(), d.message.clone());

@@ -7,7 +7,7 @@ use super::{Hit, Rule};
 use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
 use crate::model::spec::{
-    Architecture, Base, BootloaderKind, FirewallBackend, Init, Network, OsImage, OsSpec, Output,
+    Architecture, Base, BootloaderKind, FirewallBackend, Init, OsImage, OsSpec, Output,
 };
 
 /// The one rule of this file.
@@ -72,12 +72,6 @@ const ROWS: &[Row] = &[
         asked: |s| s.display.as_ref().is_some_and(|d| *d != Default::default()),
     },
     Row {
-        field: "spec.network",
-        what: "the choice of how the network is set up",
-        instead: "Take it away for now: every cable is set up with DHCP.",
-        asked: |s| s.network.as_ref().is_some_and(|n| *n != Network::default()),
-    },
-    Row {
         field: "spec.services.databases",
         what: "databases that are set up",
         instead: "Name their packages in `packages.databases` and their units in `services.enable` for now.",
@@ -134,18 +128,6 @@ const ROWS: &[Row] = &[
         asked: |s| !s.security_features.kernel_hardening.is_empty(),
     },
     Row { field: "spec.backup", what: "backups", instead: AWAY, asked: |s| s.backup.is_some() },
-    Row {
-        field: "spec.defaults.keyboard",
-        what: "the choice of a keyboard",
-        instead: "Bring `/etc/default/keyboard` in an overlay for now.",
-        asked: |s| s.defaults.keyboard.is_some(),
-    },
-    Row {
-        field: "spec.customization.shell",
-        what: "a shell for all users",
-        instead: "Write `shell` at each user for now.",
-        asked: |s| s.customization.shell.is_some(),
-    },
     Row {
         field: "spec.customization.shellFramework",
         what: "shell frameworks",
