@@ -11,6 +11,7 @@ pub mod keywords;
 mod packages;
 mod page;
 mod repositories;
+mod support;
 mod tools;
 
 pub use distribution::{Container, Distribution, Manager, Network};
@@ -19,6 +20,7 @@ pub use evidence::Evidence;
 pub use packages::{CATEGORIES, Row, all_packages, near, row, rows};
 pub use page::page;
 pub use repositories::{Repository, RepositoryKind, Signer, repositories};
+pub use support::{Cell, Support, support, support_page};
 pub use tools::tool_package;
 
 use crate::model::spec::Base;

@@ -46,7 +46,7 @@ tailscale:
 ```
 
 `src/tables/distributions/BASE.yaml` has what every system of a distribution needs, its
-suites, kernels and features; `src/tables/repositories.yaml` the other repositories;
+suites and kernels; `src/tables/repositories.yaml` the other repositories;
 `src/tables/checked/BASE.yaml` where each name was seen.
 ";
 

@@ -30,6 +30,7 @@ mod retries;
 mod rules;
 mod spec_leaves;
 mod state;
+mod support;
 mod tools;
 mod verify;
 mod wrong_specs;

@@ -1,0 +1,80 @@
+//! The table of what can be done with each distribution says what the code does.
+
+use bootwright::build::managers;
+use bootwright::catalog::rules;
+use bootwright::model::spec::{Base, OsImage};
+use bootwright::tables;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Every test function of this program, as `module::function`.
+fn tests() -> BTreeSet<String> {
+    fn walk(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let inner = match stem {
+                "mod" | "main" => module.to_owned(),
+                _ if module.is_empty() => stem.to_owned(),
+                _ => format!("{module}::{stem}"),
+            };
+            if path.is_dir() {
+                walk(&path, &inner, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "#[test]") {
+                    let head = lines[at..].iter().find_map(|line| line.strip_prefix("fn "));
+                    let name = head.and_then(|head| head.split('(').next()).unwrap();
+                    found.insert(format!("{inner}::{name}"));
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), "", &mut found);
+    assert!(found.len() > 200, "{}", found.len());
+    found
+}
+
+#[test]
+fn every_claim_names_a_test_that_is_there() {
+    let tests = tests();
+    for base in Base::ALL {
+        for (head, cell) in tables::support(base).unwrap().cells() {
+            for test in &cell.shown {
+                assert!(tests.contains(test), "{} {head}: there is no test {test}", base.as_str());
+            }
+        }
+    }
+}
+
+/// Whether a spec of this distribution may ask for an output.
+fn is_taken(base: Base, output: &str) -> bool {
+    let suite = tables::of(base).suites().next().unwrap();
+    let image: OsImage = serde_json::from_value(serde_json::json!({
+        "apiVersion": "bootwright/v1", "kind": "OsImage", "metadata": {"name": "edge"},
+        "spec": {"base": base.as_str(), "suite": suite, "outputs": [output]}
+    }))
+    .unwrap();
+    rules::breaches(&image).iter().all(|breach| breach.rule != rules::NOT_YET_BUILT)
+}
+
+#[test]
+fn what_is_taken_and_refused_agrees_with_the_table() {
+    for base in Base::ALL {
+        let support = tables::support(base).unwrap();
+        let name = base.as_str();
+        assert_eq!(support.lock.is_there(), support.native.is_there(), "{name}: lock");
+        assert!(managers::of(base).is_ok() || !support.native.is_there(), "{name}: native");
+        for (output, cell) in [
+            ("rootfs", &support.native),
+            ("oci", &support.native),
+            ("iso", &support.iso),
+            ("disk", &support.disk),
+        ] {
+            assert_eq!(is_taken(base, output), cell.is_there(), "{name}: {output}");
+        }
+    }
+}
