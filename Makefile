@@ -11,7 +11,7 @@ SCALE_FLAGS :=
 # How long each parser is fuzzed.
 SECONDS := 600
 
-.PHONY: setup setup-test release demo test test-images bench bench-scale bench-specs fuzz fmt lint doc clean-demo
+.PHONY: setup setup-test release demo test test-images bench bench-images bench-scale bench-specs fuzz fmt lint doc clean-demo
 
 setup:
 	@scripts/setup.sh .ci/packages.txt .ci/packages-build.txt
@@ -40,6 +40,10 @@ test-images: setup-test
 bench: setup
 	@scripts/setup.sh .ci/packages-bench.txt
 	cargo bench $(CARGO_FLAGS) --bench iso -- $(BENCH_FLAGS)
+
+# What each image of this repository costs, and which layers they share. Fetches packages.
+bench-images: setup
+	cargo bench $(CARGO_FLAGS) --bench images -- $(BENCH_FLAGS)
 
 # SCALE_FLAGS: see cargo bench --bench scale -- --help.
 bench-scale: setup

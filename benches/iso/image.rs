@@ -1,5 +1,6 @@
 //! The standard live image: one description, from which every tool gets its input.
 
+use crate::host::mirrors;
 use bootwright::catalog::{self, Location};
 use bootwright::model::catalog::Catalog;
 use bootwright::model::failure::IoContext;
@@ -35,7 +36,7 @@ pub struct Image {
 impl Image {
     /// Writes the catalog into `folder` and reads what it asks for.
     pub fn prepare(folder: &Path) -> Result<Self> {
-        let mirrors = host_mirrors()?;
+        let mirrors = mirrors()?;
         if mirrors.is_empty() {
             return Err(Failure::host("no Debian mirror in this host's apt configuration")
                 .hint("Run the comparison on Debian."));
@@ -113,15 +114,4 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     let folder = bootwright::effects::files::parent(path);
     fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     fs::write(path, text).during(|| format!("writing {}", path.display()))
-}
-
-fn host_mirrors() -> Result<Vec<Mirror>> {
-    let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
-    paths.extend(fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|e| e.path()));
-    let mut texts = Vec::new();
-    for path in paths.iter().filter(|p| p.is_file()) {
-        let text = fs::read_to_string(path).during(|| format!("reading {}", path.display()))?;
-        texts.push((path.to_string_lossy().into_owned(), text));
-    }
-    Ok(catalog::mirrors_from_apt(&texts))
 }

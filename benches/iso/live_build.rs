@@ -1,7 +1,8 @@
 //! live-build with its default compression.
 
+use crate::contained::contained;
 use crate::image::{COMMAND_LINE, Image, OVERLAY_FILE, SUITE, write};
-use crate::measure::{Group, contained};
+use crate::measure::Group;
 use crate::report::{Case, Row};
 use bootwright::effects::Cancel;
 use bootwright::effects::files::remove_tree;

@@ -1,6 +1,8 @@
 //! Bootwright beside mmdebstrap with hand-made steps and live-build, on one live image, in
 //! one run. `docs/benchmarks.md` says what is compared and what is not.
 
+mod contained;
+mod host;
 mod image;
 mod live_build;
 mod measure;

@@ -1,7 +1,6 @@
 //! What a piece of work costs: wall time, CPU time of all its processes, and how much CPU
 //! time everything else on the machine took meanwhile.
 
-use bootwright::effects::Process;
 use bootwright::model::failure::IoContext;
 use bootwright::model::{Failure, Result};
 use nix::unistd::{SysconfVar, sysconf};
@@ -81,14 +80,6 @@ impl Drop for Group {
         }
         let _ = std::fs::remove_dir(&self.0);
     }
-}
-
-/// A tool in namespaces of its own: what it starts and mounts goes when it goes, so that a
-/// comparison that is stopped leaves nothing mounted below the work folder.
-pub fn contained(tool: &str) -> Process {
-    Process::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
-        .arg(tool)
 }
 
 /// CPU time of the whole machine since it started, from the first line of /proc/stat:

@@ -1,7 +1,8 @@
 //! mmdebstrap, then the steps that a person adds by hand: configuration, squashfs, ISO.
 
+use crate::contained::contained;
 use crate::image::{COMMAND_LINE, Image, NAME, OVERLAY_FILE, SUITE, write};
-use crate::measure::{Cost, Group, contained};
+use crate::measure::{Cost, Group};
 use crate::report::{Case, Part, Row};
 use bootwright::effects::files::remove_tree;
 use bootwright::effects::{Cancel, Process};
