@@ -49,9 +49,13 @@ fn enable(init: Init, service: &str) -> Program {
     match init {
         Init::Systemd => Program::new(&what, "/bin/systemctl", &["enable", "--", service]),
         Init::Openrc => Program::new(&what, "/sbin/rc-update", &["add", service, "default"]),
-        Init::Runit | Init::S6 => {
+        Init::Runit => {
             let link = format!("/etc/runit/runsvdir/default/{service}");
             Program::new(&what, "/bin/ln", &["-sfn", &format!("/etc/sv/{service}"), &link])
+        }
+        // A member of the bundle that s6-rc brings up at boot.
+        Init::S6 => {
+            Program::new(&what, "/usr/bin/install", &["-D", "-m", "0644", "/dev/null", &s6_member(service)])
         }
     }
 }
@@ -61,10 +65,15 @@ fn disable(init: Init, service: &str) -> Program {
     match init {
         Init::Systemd => Program::new(&what, "/bin/systemctl", &["disable", "--", service]),
         Init::Openrc => Program::new(&what, "/sbin/rc-update", &["--all", "del", service]),
-        Init::Runit | Init::S6 => {
+        Init::Runit => {
             Program::new(&what, "/bin/rm", &["-f", &format!("/etc/runit/runsvdir/default/{service}")])
         }
+        Init::S6 => Program::new(&what, "/bin/rm", &["-f", &s6_member(service)]),
     }
+}
+
+fn s6_member(service: &str) -> String {
+    format!("/etc/s6/adminsv/default/contents.d/{service}")
 }
 
 /// A root in which the plan is carried out.

@@ -5,7 +5,7 @@ use super::cache::{Cache, Found, lock_of, seal};
 use super::managers::{self, Installation};
 use super::packages::Packages;
 use super::stack::StackedLayer;
-use super::{boot_files, configuration, normalise, root_files};
+use super::{boot_files, configuration, identities, normalise, root_files};
 use crate::configure;
 use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
@@ -210,7 +210,8 @@ impl LayerBuilder<'_> {
                 let (files, own) = (make("packages")?, make("manager")?);
                 self.packages.lay_out(packages, &files)?;
                 let (events, cancel) = (self.events, self.cancel);
-                act(&Installation { sandbox, packages, files: &files, work: &own, events, cancel })
+                act(&Installation { sandbox, packages, files: &files, work: &own, events, cancel })?;
+                identities::forget(sandbox.upper())
             };
         match &layer.step {
             LayerStep::Bootstrap { packages } => with_files(packages, &|it| manager.bootstrap(it)),

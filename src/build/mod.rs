@@ -12,6 +12,7 @@ pub mod containerfile;
 pub mod content;
 mod derived;
 pub mod entry;
+mod identities;
 pub mod index;
 pub mod initramfs;
 pub mod iso;

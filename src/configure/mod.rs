@@ -7,18 +7,26 @@
 //! system for the plan's [checks](crate::model::check::Check).
 
 mod accounts;
+mod ai;
+mod backup;
+mod certificate;
+mod databases;
 mod firewall;
 mod host;
 mod keyboard;
 mod modules;
+mod monitoring;
 mod needs;
 mod network;
+mod own;
 mod plan;
 mod services;
 mod shell;
+mod snapshots;
 mod ssh;
 #[cfg(test)]
 mod testing;
+mod timing;
 
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Plan, Program};
@@ -136,6 +144,12 @@ pub fn plan(system: &System<'_>) -> Plan {
     modules::plan(system, &mut plan);
     firewall::plan(system, &mut plan);
     ssh::plan(system, &mut plan);
+    certificate::plan(system, &mut plan);
+    databases::plan(system, &mut plan);
+    monitoring::plan(system, &mut plan);
+    ai::plan(system, &mut plan);
+    backup::plan(system, &mut plan);
+    snapshots::plan(system, &mut plan);
     // Last: what the spec says itself wins over what its features imply.
     services::plan(system, &mut plan);
     plan.in_order()

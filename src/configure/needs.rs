@@ -1,6 +1,8 @@
 //! What the features of a spec need beside the packages that it names.
 
-use super::{accounts, firewall, host, keyboard, network, shell, ssh};
+use super::{
+    accounts, ai, backup, databases, firewall, host, keyboard, monitoring, network, shell, snapshots, ssh,
+};
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
 
@@ -52,5 +54,10 @@ pub fn needs(spec: &OsSpec) -> Needs {
     network::needs(spec, &mut needs);
     firewall::needs(spec, &mut needs);
     ssh::needs(spec, &mut needs);
+    databases::needs(spec, &mut needs);
+    monitoring::needs(spec, &mut needs);
+    ai::needs(spec, &mut needs);
+    backup::needs(spec, &mut needs);
+    snapshots::needs(spec, &mut needs);
     needs
 }

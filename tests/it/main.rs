@@ -28,6 +28,7 @@ mod release;
 mod remembered;
 mod retries;
 mod rules;
+mod services;
 mod spec_leaves;
 mod state;
 mod support;

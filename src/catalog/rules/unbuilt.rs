@@ -72,24 +72,6 @@ const ROWS: &[Row] = &[
         asked: |s| s.display.as_ref().is_some_and(|d| *d != Default::default()),
     },
     Row {
-        field: "spec.services.databases",
-        what: "databases that are set up",
-        instead: "Name their packages in `packages.databases` and their units in `services.enable` for now.",
-        asked: |s| !s.services.databases.is_empty(),
-    },
-    Row {
-        field: "spec.services.monitoring",
-        what: "monitoring that is set up",
-        instead: "Name its packages in `packages.utils` and its units in `services.enable` for now.",
-        asked: |s| !s.services.monitoring.is_empty(),
-    },
-    Row {
-        field: "spec.services.ai",
-        what: "language models that are set up",
-        instead: AWAY,
-        asked: |s| !s.services.ai.is_empty(),
-    },
-    Row {
         field: "spec.securityFeatures.mac",
         what: "mandatory access control",
         instead: "Take it away for now; Debian starts AppArmor where its package is installed.",
@@ -127,7 +109,6 @@ const ROWS: &[Row] = &[
         instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
         asked: |s| !s.security_features.kernel_hardening.is_empty(),
     },
-    Row { field: "spec.backup", what: "backups", instead: AWAY, asked: |s| s.backup.is_some() },
     Row {
         field: "spec.customization.shellFramework",
         what: "shell frameworks",
@@ -175,12 +156,6 @@ const ROWS: &[Row] = &[
         what: "tuning",
         instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
         asked: |s| s.post_install.system_tuning.as_ref().is_some_and(|t| *t != Default::default()),
-    },
-    Row {
-        field: "spec.postInstall.services",
-        what: "units that scripts bring",
-        instead: "Write `systemctl enable UNIT` into the script for now.",
-        asked: |s| !s.post_install.services.is_empty(),
     },
     Row { field: "spec.installer", what: "an installer", instead: AWAY, asked: |s| s.installer.is_some() },
 ];
