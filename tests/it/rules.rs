@@ -657,7 +657,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "kernel: {customFlags: [wifi.password=hunter2]}",
         "kernel: {customFlags: [quiet]}",
     ),
-    ("not-yet-built", "backup: {tool: restic}", ""),
+    ("not-yet-built", "init: s6", ""),
 ];
 
 #[test]

@@ -68,7 +68,7 @@ fn lay(plan: &Plan, root: &Path) {
 fn tell(program: &str, args: &[&str]) -> (bool, String) {
     let process = Process::new(program).args(args).env("PATH", PATH).env("HOME", "/root");
     let output = process.run(&Cancel::default()).unwrap_or_else(|f| panic!("{program}: {f:?}"));
-    (output.status.success(), format!("{}{}", output.text(), output.tail()))
+    (output.status.success(), format!("{}{}", output.text(), output.errors()))
 }
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -93,7 +93,7 @@ fn systemd_finds_nothing_wrong_with_any_unit() {
     let text = std::fs::read_to_string(&broken).unwrap();
     std::fs::write(&broken, text.replace("Nice=10", "Nice=often")).unwrap();
     let said = tell("systemd-analyze", &["verify", "--man=no", &root, "bootwright-backup.service"]).1;
-    assert!(said.contains("Nice"), "{said}");
+    assert!(said.contains("often"), "{said}");
 }
 
 #[test]
