@@ -209,8 +209,8 @@ impl LayerBuilder<'_> {
                 };
                 let (files, own) = (make("packages")?, make("manager")?);
                 self.packages.lay_out(packages, &files)?;
-                let (events, cancel) = (self.events, self.cancel);
-                act(&Installation { sandbox, packages, files: &files, work: &own, events, cancel })?;
+                let (events, cancel, epoch) = (self.events, self.cancel, layer.epoch);
+                act(&Installation { sandbox, packages, files: &files, work: &own, epoch, events, cancel })?;
                 identities::forget(sandbox.upper())
             };
         match &layer.step {

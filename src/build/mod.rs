@@ -75,7 +75,8 @@ impl Builder<'_> {
         let _held = crate::effects::files::FileLock::take(&cache::lock_of(&state))?;
         std::fs::create_dir_all(&state).during(|| format!("making {}", state.display()))?;
         cache::stamp(&state)?;
-        managers::lock(image, request, self.mirrors, &state, self.offline, (self.events, self.cancel))
+        let from = (self.cache, state.as_path());
+        managers::lock(image, request, self.mirrors, from, self.offline, (self.events, self.cancel))
     }
 
     /// Builds all outputs of a recipe into the folder `out`.

@@ -59,8 +59,8 @@ pub fn write(sandbox: &Sandbox, entries: &[Entry], epoch: i64, cancel: &Cancel) 
     let archive = archive(entries, epoch)?;
     sandbox
         .process("/bin/tar")?
-        .args(["--extract", "--preserve-permissions", "--numeric-owner", "--keep-directory-symlink"])
-        .args(["--directory", "/", "--file", "-"])
+        // What busybox knows too. The archive has no folders and no names of owners.
+        .args(["-x", "-p", "-f", "-", "-C", "/"])
         .stdin(archive)
         .check(cancel)
         .map(|_| ())

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// The host name that build steps see: the same everywhere, so that no image learns ours.
 const HOST_NAME: &str = "bootwright";
 
+/// What of the host's configuration a [tool](Sandbox::tool) with the network sees.
+const NETWORK: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs"];
+
 /// Where [`Sandbox::tool`] shows the root.
 pub const TOOL_ROOT: &str = "/run/root";
 
@@ -172,6 +175,9 @@ impl Sandbox {
             .arg(format!("{TOOL_ROOT}/proc"))
             .args(["--perms", "1777", "--tmpfs", &format!("{TOOL_ROOT}/tmp")])
             .args(["--tmpfs", &format!("{TOOL_ROOT}/run")]);
+        // Who uses the network needs names and certificates of this host, and nothing else.
+        let network = NETWORK.iter().filter(|_| self.network);
+        let outer = network.fold(outer, |outer, path| outer.args(["--ro-bind-try", path, path]));
         Ok(self.inner(outer, program))
     }
 

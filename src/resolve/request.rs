@@ -58,7 +58,7 @@ pub fn check(image: &OsImage, settings: &PackageSettings) -> (Option<LockRequest
             code: ErrorCode::Compat,
             fatal: true,
             message: format!("images of {} cannot be built yet", spec.base.as_str()),
-            hint: "What can be built now: debian.".to_owned(),
+            hint: "What can be built now: debian, ubuntu, arch.".to_owned(),
         };
         let mut problems = super::packages(image, settings).warnings;
         problems.insert(0, problem);
@@ -172,7 +172,8 @@ impl Asked<'_> {
                     if let Some(hint) =
                         super::did_you_mean(name.as_str()).filter(|_| self.slip(category, name))
                     {
-                        let message = format!("{name} is in no table; it is taken as Debian's own name");
+                        let message =
+                            format!("{name} is in no table; it is taken as the distribution's own name");
                         self.note(&field, message, &hint);
                     }
                     packages.push(name.clone());
@@ -190,7 +191,7 @@ impl Asked<'_> {
                 Found::NoName => self.problem(
                     &field,
                     ErrorCode::PackageUnavailable,
-                    format!("{name} cannot be the name of a Debian package"),
+                    format!("{name} cannot be the name of a package"),
                     self.lookup.name_rule(),
                 ),
             }
@@ -380,7 +381,7 @@ mod tests {
         assert!(
             check(&image(serde_json::json!({"suite": "trixie"})), &PackageSettings::default()).1.is_empty()
         );
-        assert!(request(serde_json::json!({"base": "arch"})).is_err());
+        assert!(request(serde_json::json!({"base": "void"})).is_err());
         assert!(request(serde_json::json!({"architecture": "aarch64"})).is_err());
     }
 

@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 20] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
@@ -22,6 +22,7 @@ const PACKAGES: [(&str, &str); 20] = [
     ("tar", "tar"),
     ("git", "git"),
     ("gpg", "gpg"),
+    ("pacman", "pacman-package-manager"),
 ];
 
 /// The Debian package of a program, if it is one that we start.

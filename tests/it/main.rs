@@ -13,6 +13,7 @@ mod fuzz;
 mod hostile;
 mod keyless;
 mod keys;
+mod managers;
 mod observe;
 mod outputs;
 mod pipeline;

@@ -33,7 +33,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(15);
 /// Class *upstream* when an index cannot be had or its signature is not by the mirror's
 /// keyring; class *spec* when a package does not exist or cannot be installed.
 pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
-    let Question { image, request, mirrors, state, offline, events, cancel } = *question;
+    let Question { image, request, mirrors, state, offline, events, cancel, .. } = *question;
     let task = Task::start(events, format!("lock {image}"));
     let mut apt = Apt::prepare(request, mirrors, state, cancel.clone())?;
     if offline {
@@ -49,7 +49,9 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
     let mut essential = BTreeSet::new();
     for layer in &request.layers {
         if installed.is_empty() && layer.name != BOOT_FILES {
-            let found = apt.solve(&ESSENTIAL, &layer.name, &mut installed, &stanzas)?;
+            // Ubuntu 22.04 is older than the package that says so.
+            let first = if request.suite.as_str() == "jammy" { &ESSENTIAL[..1] } else { &ESSENTIAL[..] };
+            let found = apt.solve(first, &layer.name, &mut installed, &stanzas)?;
             essential.extend(found.iter().map(|p| p.name.clone()));
             packages.extend(apt.lock_layer(&layer.name, found, &stanzas)?);
         }

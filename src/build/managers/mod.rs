@@ -7,8 +7,11 @@
 
 pub mod apt;
 mod dpkg;
+mod outside;
+mod pacman;
 mod pins;
 
+use super::cache::Cache;
 use super::stack::Stack;
 use crate::effects::{Cancel, Sandbox};
 use crate::model::artifact::InstalledPackage;
@@ -32,6 +35,8 @@ pub struct Question<'a> {
     pub mirrors: &'a [&'a Mirror],
     /// A folder that keeps indexes between calls; nobody else uses it meanwhile.
     pub state: &'a Path,
+    /// Where package files go that a manager must have to check their signatures.
+    pub cache: &'a Cache,
     /// The indexes of the last call answer; only folders of this host are asked.
     pub offline: bool,
     /// Where progress goes.
@@ -50,6 +55,8 @@ pub struct Installation<'a> {
     pub files: &'a Path,
     /// A folder for the manager's own use, on no overlay; gone after the step.
     pub work: &'a Path,
+    /// No time in the root is later than this, in seconds since 1970.
+    pub epoch: i64,
     /// Where progress goes.
     pub events: &'a Emitter,
     /// A wish to stop.
@@ -118,6 +125,7 @@ pub trait Manager: Sync {
 pub fn of(base: Base) -> Result<&'static dyn Manager> {
     match base {
         Base::Debian | Base::Ubuntu => Ok(&dpkg::Apt),
+        Base::Arch => Ok(&pacman::Pacman),
         _ => Err(Failure::new(
             ErrorCode::Compat,
             FailureClass::Spec,
@@ -134,7 +142,7 @@ pub fn lock(
     image: &ImageName,
     request: &LockRequest,
     mirrors: &[Mirror],
-    state: &Path,
+    (cache, state): (&Cache, &Path),
     offline: bool,
     (events, cancel): (&Emitter, &Cancel),
 ) -> Result<Lock> {
@@ -144,7 +152,7 @@ pub fn lock(
             "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
         ));
     }
-    let question = Question { image, request, mirrors: &mirrors, state, offline, events, cancel };
+    let question = Question { image, request, mirrors: &mirrors, state, cache, offline, events, cancel };
     of(request.base)?.lock(&question)
 }
 

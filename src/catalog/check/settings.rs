@@ -128,11 +128,11 @@ pub(super) fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
 }
 
 fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
-    if mirror.base != Base::Debian {
+    if !matches!(mirror.base, Base::Debian | Base::Ubuntu | Base::Arch) {
         report.conflict(
             &format!("{field}.base"),
             format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
-            "What can be built now: debian.",
+            "What can be built now: debian, ubuntu, arch.",
         );
     }
     for (name, items) in

@@ -44,8 +44,8 @@ const ROWS: &[Row] = &[
     Row {
         field: "spec.base",
         what: "images of this distribution",
-        instead: "What can be built now: debian.",
-        asked: |s| s.base != Base::Debian,
+        instead: "What can be built now: debian, ubuntu, arch.",
+        asked: |s| !matches!(s.base, Base::Debian | Base::Ubuntu | Base::Arch),
     },
     Row {
         field: "spec.architecture",
@@ -160,11 +160,19 @@ const ROWS: &[Row] = &[
     Row { field: "spec.installer", what: "an installer", instead: AWAY, asked: |s| s.installer.is_some() },
 ];
 
+/// What only Debian's live system can do yet.
+const LIVE: &str = "ISO images of distributions other than Debian";
+
 fn unbuilt(image: &OsImage) -> Vec<Hit> {
     let spec = &image.spec;
     let rows = ROWS.iter().filter(|row| (row.asked)(spec));
     let mut hits: Vec<Hit> =
         rows.map(|row| Hit::at(row.field).with("what", row.what).with("instead", row.instead)).collect();
+    let starts = spec.base == Base::Debian;
+    for (index, _) in spec.outputs.iter().enumerate().filter(|(_, o)| **o == Output::Iso && !starts) {
+        let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", LIVE);
+        hits.push(hit.with("instead", "What can be made of this distribution now: oci, rootfs."));
+    }
     for (index, _) in spec.outputs.iter().enumerate().filter(|(_, output)| **output == Output::Disk) {
         let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", "disk images");
         hits.push(hit.with("instead", "What can be made now: iso, oci, rootfs."));
@@ -175,5 +183,5 @@ fn unbuilt(image: &OsImage) -> Vec<Hit> {
 /// What cannot be built yet, field by field, for the reference.
 pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     let outputs = ("spec.outputs[]", "disk images");
-    ROWS.iter().map(|row| (row.field, row.what)).chain([outputs])
+    ROWS.iter().map(|row| (row.field, row.what)).chain([("spec.outputs[]", LIVE), outputs])
 }

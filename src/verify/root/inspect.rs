@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long a tool inside may take.
 const LIMIT: Duration = Duration::from_mins(2);
+/// Package databases other than dpkg's.
+const OTHER_DATABASES: [&str; 1] = ["var/lib/pacman/local"];
 /// So many of one kind of complaint are shown.
 const SHOWN: usize = 10;
 
@@ -123,6 +125,10 @@ impl Root<'_> {
 
     /// `dpkg --audit` (dpkg(1)) finds nothing half-installed.
     fn dpkg_audit(&self) -> Result<Judgement> {
+        if let Some(database) = self.other_database() {
+            let findings = vec![format!("no dpkg: packages are in /{database}")];
+            return Ok(Judgement { reasons: Vec::new(), findings });
+        }
         let output = self.inside("/usr/bin/dpkg", &["--audit"])?;
         let mut judgement = Judgement::default();
         if output.status.success() && output.stdout.iter().all(u8::is_ascii_whitespace) {
@@ -137,6 +143,9 @@ impl Root<'_> {
 
     /// Every package in the database is wholly installed.
     fn packages(&self) -> Result<Judgement> {
+        if let Some(database) = self.other_database() {
+            return self.packages_of_others(database);
+        }
         let format = "-f=${db:Status-Abbrev}|${Package}|${Version}|${Architecture}\n";
         let output = self.inside("/usr/bin/dpkg-query", &["-W", format])?;
         if !output.status.success() {
@@ -144,6 +153,40 @@ impl Root<'_> {
             return Ok(Judgement { reasons, findings: Vec::new() });
         }
         Ok(judge_packages(&output.text()))
+    }
+
+    /// The package database of a root that is none of dpkg's.
+    fn other_database(&self) -> Option<&'static str> {
+        let there = |path: &str| self.path.join(path).symlink_metadata().is_ok_and(|m| m.is_dir());
+        let others = OTHER_DATABASES.iter().find(|path| there(path)).copied();
+        others.filter(|_| !there("var/lib/dpkg"))
+    }
+
+    /// Every package of a database that keeps a folder for each has its description and all of
+    /// its files.
+    fn packages_of_others(&self, database: &str) -> Result<Judgement> {
+        let mut judgement = Judgement::default();
+        let folder = self.path.join(database);
+        let reading = || format!("reading {}", folder.display());
+        let mut count = 0_usize;
+        for entry in std::fs::read_dir(&folder).during(reading)? {
+            let entry = entry.during(reading)?;
+            if !entry.file_type().during(reading)?.is_dir() {
+                continue;
+            }
+            count += 1;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.path().join("desc").symlink_metadata().is_ok_and(|m| m.is_file() && m.len() > 0) {
+                judgement
+                    .reasons
+                    .push(format!("package {name} is only half installed: it has no description"));
+            }
+        }
+        if count == 0 {
+            judgement.reasons.push(format!("/{database} knows no package"));
+        }
+        judgement.findings.push(format!("{count} packages, all installed"));
+        Ok(judgement)
     }
 
     /// A process starts in it.

@@ -8,7 +8,7 @@ mod matrix;
 mod power;
 mod reader;
 mod starved;
-mod tiny;
+pub mod tiny;
 mod together;
 pub mod world;
 

@@ -59,21 +59,22 @@ pub struct Tiny {
 /// Made once for all tests of this process.
 pub fn tiny() -> &'static Tiny {
     static TINY: OnceLock<Tiny> = OnceLock::new();
-    TINY.get_or_init(make)
+    TINY.get_or_init(|| make("bookworm", "linux-image-amd64"))
 }
 
-fn make() -> Tiny {
+/// The same with the suite and the kernel's package of another distribution.
+pub fn make(suite: &str, kernel: &'static str) -> Tiny {
     let dir = tempfile::tempdir().unwrap();
     let repository = dir.path().join("repository");
-    let folder = repository.join("dists/bookworm/main/binary-amd64");
+    let folder = repository.join(format!("dists/{suite}/main/binary-amd64"));
     fs::create_dir_all(&folder).unwrap();
     let mut index = String::new();
-    for package in packages(&dir.path().join("trees")) {
+    for package in packages(&dir.path().join("trees"), kernel) {
         index.push_str(&package.build(&repository));
     }
     fs::write(folder.join("Packages"), &index).unwrap();
     let release = format!(
-        "Origin: Tiny\nSuite: bookworm\nCodename: bookworm\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n\
+        "Origin: Tiny\nSuite: {suite}\nCodename: {suite}\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n\
          Architectures: amd64\nComponents: main\nSHA256:\n {} {} main/binary-amd64/Packages\n",
         hex(index.as_bytes()),
         index.len()
@@ -93,7 +94,7 @@ fn make() -> Tiny {
     let plain = dir.path().join("Release");
     fs::write(&plain, release).unwrap();
     let signed = gpg(&["--clearsign", "--output", "-", plain.to_str().unwrap()]);
-    fs::write(repository.join("dists/bookworm/InRelease"), signed).unwrap();
+    fs::write(repository.join(format!("dists/{suite}/InRelease")), signed).unwrap();
     let agent = command("gpgconf").env("GNUPGHOME", &home).args(["--kill", "gpg-agent"]).status();
     assert!(agent.unwrap().success());
     Tiny { url: serve(repository), keyring, _dir: dir }
@@ -135,7 +136,7 @@ impl Package {
     }
 }
 
-fn packages(trees: &Path) -> Vec<Package> {
+fn packages(trees: &Path, kernel_name: &'static str) -> Vec<Package> {
     let tree = |name: &str| {
         let tree = trees.join(name);
         fs::create_dir_all(&tree).unwrap();
@@ -153,7 +154,7 @@ fn packages(trees: &Path) -> Vec<Package> {
             fields: "",
             tree: scripts(tree("systemd-sysv"), &["usr/bin/systemctl"]),
         },
-        Package { name: "linux-image-amd64", fields: "", tree: kernel(tree("linux-image-amd64")) },
+        Package { name: kernel_name, fields: "", tree: kernel(tree(kernel_name)) },
         Package { name: "initramfs-tools", fields: "", tree: initramfs(tree("initramfs-tools")) },
     ];
     packages.extend(EMPTY.map(|name| {

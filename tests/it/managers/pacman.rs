@@ -1,0 +1,237 @@
+//! Arch: signed repositories made with `repo-add`, installed with the real pacman.
+
+use super::{Gpg, World, base_tree, busybox_tree, command, find, must, put};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A repository `core` as Arch lays it out, and who signs it.
+struct Repository {
+    dir: PathBuf,
+    gpg: Gpg,
+}
+
+/// What a package says of itself beside its name.
+#[derive(Default)]
+struct About<'a> {
+    depends: &'a [&'a str],
+    conflicts: &'a [&'a str],
+    install: &'a str,
+}
+
+impl Repository {
+    fn new(dir: &Path) -> Self {
+        let repository = Self { dir: dir.to_owned(), gpg: Gpg::new(dir, "gnupg") };
+        fs::create_dir_all(repository.files()).unwrap();
+        repository.gpg.export(&dir.join("keys.gpg"));
+        repository.package("filesystem", About::default(), |tree| base_tree(tree, "arch"));
+        let install =
+            "post_install() {\n  echo \"$(ls -A /proc/net/ | grep -c route)\" > /var/lib/script-ran\n}\n";
+        repository.package(
+            "busybox",
+            About { depends: &["filesystem"], install, ..About::default() },
+            busybox_tree,
+        );
+        repository.package("base", About { depends: &["busybox>=1"], ..About::default() }, |_| {});
+        repository.package("linux-lts", About { depends: &["base"], ..About::default() }, |tree| {
+            put(tree, "usr/lib/modules/6.6/vmlinuz", "a kernel", 0o644);
+        });
+        repository.package("hello", About { depends: &["busybox"], ..About::default() }, |tree| {
+            put(tree, "usr/share/hello/hi", "hi\n", 0o644);
+        });
+        repository.index();
+        repository
+    }
+
+    /// The folder of package files and the database.
+    fn files(&self) -> PathBuf {
+        self.dir.join("mirror/core/os/x86_64")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files().join(format!("{name}-1-1-x86_64.pkg.tar.zst"))
+    }
+
+    fn package(&self, name: &str, about: About<'_>, fill: impl FnOnce(&Path)) {
+        let tree = self.dir.join("trees").join(name);
+        fs::create_dir_all(&tree).unwrap();
+        fill(&tree);
+        let mut info = format!(
+            "pkgname = {name}\npkgbase = {name}\npkgver = 1-1\npkgdesc = a test\nurl = about:blank\n\
+             builddate = 1700000000\npackager = test\nsize = 1\narch = x86_64\n"
+        );
+        info.extend(about.depends.iter().map(|d| format!("depend = {d}\n")));
+        info.extend(about.conflicts.iter().map(|c| format!("conflict = {c}\n")));
+        put(&tree, ".PKGINFO", info, 0o644);
+        if !about.install.is_empty() {
+            put(&tree, ".INSTALL", about.install, 0o644);
+        }
+        let mut names: Vec<String> =
+            fs::read_dir(&tree).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        let file = self.file(name);
+        must(
+            command("bsdtar")
+                .current_dir(&tree)
+                .args(["--zstd", "--uid", "0", "--gid", "0", "-cf"])
+                .arg(&file)
+                .args(names),
+        );
+        self.gpg.sign(&file);
+    }
+
+    /// Writes and signs the database anew.
+    fn index(&self) {
+        for name in ["core.db", "core.db.sig", "core.db.tar.gz", "core.db.tar.gz.sig"] {
+            let _ = fs::remove_file(self.files().join(name));
+        }
+        let packages = fs::read_dir(self.files()).unwrap().map(|e| e.unwrap().path());
+        let packages: Vec<PathBuf> = packages.filter(|p| p.to_string_lossy().ends_with(".zst")).collect();
+        must(
+            command("repo-add")
+                .env("GNUPGHOME", &self.gpg.home)
+                .args(["--quiet", "--sign", "--key", &self.gpg.fingerprint])
+                .arg(self.files().join("core.db.tar.gz"))
+                .args(packages),
+        );
+    }
+
+    fn mirrors(&self) -> String {
+        self.mirrors_with(&self.dir.join("keys.gpg"))
+    }
+
+    fn mirrors_with(&self, keyring: &Path) -> String {
+        format!(
+            "  - {{base: arch, urls: [\"file://{}\"], suites: [\"{{suite}}\"], components: [core], keyring: {}}}\n",
+            self.dir.join("mirror").display(),
+            keyring.display()
+        )
+    }
+}
+
+const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: arch\n  \
+    suite: rolling\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [hello]}\n";
+
+fn repository() -> (tempfile::TempDir, Repository) {
+    let dir = tempfile::Builder::new().prefix("pacman").tempdir_in("/var/tmp").unwrap();
+    let repository = Repository::new(dir.path());
+    (dir, repository)
+}
+
+#[test]
+fn an_image_is_installed_by_pacman_and_is_the_same_twice() {
+    let (_dir, repository) = repository();
+    let world = World::new(SPEC, &repository.mirrors());
+    let release = world.released();
+    let layer_of = |name: &str| {
+        let found: Vec<String> =
+            world.locked().into_iter().filter(|(n, _)| n == name).map(|(_, layer)| layer).collect();
+        assert_eq!(found.len(), 1, "{name} is in {found:?}");
+        found[0].clone()
+    };
+    assert_eq!(layer_of("busybox"), "bootstrap");
+    assert_eq!(layer_of("linux-lts"), "kernel");
+    assert_eq!(layer_of("hello"), "utils");
+    assert_eq!(world.root_file(&release, "usr/share/hello/hi").unwrap(), b"hi\n");
+    // The script of a package ran, in a network with nothing in it.
+    assert!(world.root_file(&release, "var/lib/script-ran").is_some());
+    let desc = world.root_file(&release, "var/lib/pacman/local/hello-1-1/desc").unwrap();
+    assert!(String::from_utf8(desc).unwrap().contains("%INSTALLDATE%\n"));
+    let names = world.names(&release);
+    for gone in
+        ["var/lib/pacman/sync/core.db", "var/log/pacman.log", "var/lib/pacman/db.lck", "etc/pacman.d/gnupg"]
+    {
+        assert!(!names.iter().any(|n| n.trim_end_matches('/') == gone), "{gone} is in the image");
+    }
+    // Another folder, another time: the same bytes.
+    let other = World::new(SPEC, &repository.mirrors());
+    let again = other.released();
+    for suffix in [".tar.zst", ".oci.tar"] {
+        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
+        assert!(read(&release) == read(&again), "{suffix} differs");
+    }
+}
+
+#[test]
+fn who_is_not_trusted_is_refused() {
+    let (dir, repository) = repository();
+    let world = World::new(SPEC, &repository.mirrors());
+    // Somebody else's key.
+    let stranger = Gpg::new(dir.path(), "stranger");
+    let keys = dir.path().join("stranger.gpg");
+    stranger.export(&keys);
+    world.settings(&repository.mirrors_with(&keys));
+    let said = world.refused();
+    assert!(said.contains("database is not signed") && said.contains("\"class\":\"upstream\""), "{said}");
+    assert!(said.contains("keyring"), "{said}");
+    world.settings(&repository.mirrors());
+    // A package that was changed after it was signed.
+    let hello = repository.file("hello");
+    let sound = fs::read(&hello).unwrap();
+    let mut changed = sound.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    fs::write(&hello, &changed).unwrap();
+    let said = world.refused();
+    assert!(said.contains("package is not signed"), "{said}");
+    // One that is not signed at all.
+    fs::write(&hello, &sound).unwrap();
+    let signature = PathBuf::from(format!("{}.sig", hello.display()));
+    let kept = fs::read(&signature).unwrap();
+    fs::remove_file(&signature).unwrap();
+    let said = world.refused();
+    assert!(said.contains("package is not signed"), "{said}");
+    fs::write(&signature, kept).unwrap();
+    // A database that was changed, and one without a signature.
+    let database = repository.files().join("core.db.tar.gz");
+    let mut bytes = fs::read(&database).unwrap();
+    let last = bytes.len() - 5;
+    bytes[last] ^= 1;
+    fs::write(&database, bytes).unwrap();
+    let said = world.refused();
+    assert!(said.contains("database is not signed"), "{said}");
+    repository.index();
+    fs::remove_file(repository.files().join("core.db.sig")).unwrap();
+    let said = world.refused();
+    assert!(said.contains("database is not signed"), "{said}");
+    // Nothing of it stays in the way.
+    repository.index();
+    let done = world.run(&["lock", "--update", "tiny"]);
+    assert!(done.status.success(), "{}", super::words(&done));
+}
+
+#[test]
+fn what_cannot_be_installed_is_named() {
+    let (_dir, repository) = repository();
+    repository.package("rival", About { conflicts: &["hello"], ..About::default() }, |_| {});
+    repository.package("lost", About { depends: &["nowhere"], ..About::default() }, |_| {});
+    repository.index();
+    let with = |packages: &str| SPEC.replace("utils: [hello]", &format!("extra: [{packages}]"));
+    let world = World::new(&with("nosuchthing"), &repository.mirrors());
+    let said = world.refused();
+    assert!(said.contains("nosuchthing of layer extra is not in the configured repositories"), "{said}");
+    for packages in ["hello, rival", "lost"] {
+        put(&world.dir, "specs/tiny.yaml", with(packages), 0o644);
+        world.commit();
+        let said = world.refused();
+        assert!(said.contains("cannot be installed together"), "{packages}: {said}");
+    }
+}
+
+#[test]
+fn a_script_that_fails_fails_the_build() {
+    let (_dir, repository) = repository();
+    let about =
+        About { depends: &["busybox"], install: "post_install() {\n  exit 3\n}\n", ..About::default() };
+    repository.package("hello", about, |_| {});
+    repository.index();
+    let world = World::new(SPEC, &repository.mirrors());
+    let done = world.run(&["lock", "--update", "tiny"]);
+    assert!(done.status.success(), "{}", super::words(&done));
+    world.commit();
+    let done = world.run(&["reconcile"]);
+    assert!(
+        !done.status.success() && super::words(&done).contains("a package's script failed"),
+        "{}",
+        super::words(&done)
+    );
+}
