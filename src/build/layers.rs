@@ -210,7 +210,17 @@ impl LayerBuilder<'_> {
                 let (files, own) = (make("packages")?, make("manager")?);
                 self.packages.lay_out(packages, &files)?;
                 let (events, cancel, epoch) = (self.events, self.cancel, layer.epoch);
-                act(&Installation { sandbox, packages, files: &files, work: &own, epoch, events, cancel })?;
+                let keyrings = self.packages.keyrings();
+                act(&Installation {
+                    sandbox,
+                    packages,
+                    files: &files,
+                    keyrings: &keyrings,
+                    work: &own,
+                    epoch,
+                    events,
+                    cancel,
+                })?;
                 identities::forget(sandbox.upper())
             };
         match &layer.step {

@@ -96,6 +96,7 @@ impl Builder<'_> {
             cache: self.cache,
             base: recipe.base,
             suite: recipe.suite.as_str(),
+            architecture: recipe.architecture,
             mirrors: self.mirrors,
             client: self.client,
             runtime: self.runtime,

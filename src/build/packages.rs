@@ -8,7 +8,7 @@ use crate::effects::{Cancel, Task};
 use crate::model::event::Unit;
 use crate::model::lock::LockedPackage;
 use crate::model::settings::Mirror;
-use crate::model::spec::Base;
+use crate::model::spec::{Architecture, Base};
 use crate::model::{Emitter, Failure, Result};
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub struct Packages<'a> {
     pub base: Base,
     /// The suite, for mirrors that name suites with `{suite}`.
     pub suite: &'a str,
+    /// The architecture, for mirrors that have a folder for each.
+    pub architecture: Architecture,
     /// Where they are fetched from.
     pub mirrors: &'a [Mirror],
     /// HTTP.
@@ -85,7 +87,7 @@ impl Packages<'_> {
             .mirrors
             .iter()
             .filter(|m| m.base == self.base)
-            .filter(|m| m.suites.iter().any(|s| s.replace("{suite}", self.suite) == package.suite))
+            .filter(|m| m.indexes(self.suite, self.architecture).contains(&package.suite))
             .flat_map(|m| &m.urls)
             .map(|url| format!("{}/{}", url.trim_end_matches('/'), package.path))
             .collect();
@@ -97,6 +99,12 @@ impl Packages<'_> {
             .hint("Add the suite to a mirror in bootwright.yaml, or run `bootwright lock --update`."));
         }
         Ok(urls)
+    }
+
+    /// The keyrings of the distribution's mirrors.
+    pub fn keyrings(&self) -> Vec<&str> {
+        let of_base = self.mirrors.iter().filter(|m| m.base == self.base);
+        of_base.map(|m| m.keyring.as_str()).collect()
     }
 
     /// Links the files of `packages` into `folder`, named as their manager wants them.

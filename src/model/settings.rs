@@ -4,7 +4,7 @@ use super::age::Age;
 use super::name::ChannelName;
 use super::packaging::PackageSettings;
 use super::signing::SigningKey;
-use super::spec::{Base, Size};
+use super::spec::{Architecture, Base, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU8;
@@ -180,11 +180,36 @@ pub struct Mirror {
     pub urls: Vec<String>,
     /// The suites it serves, with `{suite}` for the spec's own: `["{suite}", "{suite}-updates"]`.
     pub suites: Vec<String>,
-    /// The components that are read: `[main]`.
+    /// The components that are read: `[main]`. Fedora, openSUSE: the repositories' paths below
+    /// the address, with `{suite}`, `{version}` and `{arch}`; see docs/mirrors.md.
     pub components: Vec<String>,
     /// The keyring that signatures of its indexes are checked with: a path on this host,
     /// or relative to the catalog.
     pub keyring: String,
+}
+
+impl Mirror {
+    /// The indexes that it has for a suite, as locks name them. Where repositories are folders
+    /// of their own (rpm), these are their paths below the address; none if the mirror does not
+    /// serve the suite.
+    pub fn indexes(&self, suite: &str, architecture: Architecture) -> Vec<String> {
+        let suites: Vec<String> = self.suites.iter().map(|s| s.replace("{suite}", suite)).collect();
+        match self.base {
+            Base::Fedora | Base::Opensuse if suites.iter().any(|s| s == suite) => {
+                let path = |component: &String| fill_in(component, suite, architecture);
+                self.components.iter().map(path).collect()
+            }
+            Base::Fedora | Base::Opensuse => Vec::new(),
+            _ => suites,
+        }
+    }
+}
+
+/// A repository's path with the words in braces filled in. `{version}` is the suite without the
+/// name before it: `15.6` of `leap-15.6`.
+pub fn fill_in(path: &str, suite: &str, architecture: Architecture) -> String {
+    let version = suite.rsplit('-').next().unwrap_or(suite);
+    path.replace("{suite}", suite).replace("{version}", version).replace("{arch}", architecture.as_str())
 }
 
 /// Who signs releases.

@@ -10,6 +10,7 @@ mod dpkg;
 mod outside;
 mod pacman;
 mod pins;
+mod rpm;
 
 use super::cache::Cache;
 use super::stack::Stack;
@@ -53,6 +54,8 @@ pub struct Installation<'a> {
     pub packages: &'a [LockedPackage],
     /// A folder with their files, named by [`Manager::file_name`].
     pub files: &'a Path,
+    /// The keyrings of the distribution's mirrors: whose packages are taken.
+    pub keyrings: &'a [&'a str],
     /// A folder for the manager's own use, on no overlay; gone after the step.
     pub work: &'a Path,
     /// No time in the root is later than this, in seconds since 1970.
@@ -126,6 +129,8 @@ pub fn of(base: Base) -> Result<&'static dyn Manager> {
     match base {
         Base::Debian | Base::Ubuntu => Ok(&dpkg::Apt),
         Base::Arch => Ok(&pacman::Pacman),
+        Base::Fedora => Ok(&rpm::DNF),
+        Base::Opensuse => Ok(&rpm::ZYPPER),
         _ => Err(Failure::new(
             ErrorCode::Compat,
             FailureClass::Spec,
@@ -152,8 +157,24 @@ pub fn lock(
             "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
         ));
     }
-    let question = Question { image, request, mirrors: &mirrors, state, cache, offline, events, cancel };
-    of(request.base)?.lock(&question)
+    let manager = of(request.base)?;
+    let mut last = Failure::bug("no mirror was asked");
+    for attempt in 0..mirrors.iter().map(|m| m.urls.len()).max().unwrap_or(1).max(1) {
+        let chosen: Vec<Mirror> = mirrors.iter().map(|mirror| with_one_address(mirror, attempt)).collect();
+        let chosen: Vec<&Mirror> = chosen.iter().collect();
+        let question = Question { image, request, mirrors: &chosen, state, cache, offline, events, cancel };
+        match manager.lock(&question) {
+            Err(failure) if failure.class == FailureClass::Upstream => last = failure,
+            answered => return answered,
+        }
+    }
+    Err(last)
+}
+
+/// A mirror whose only address is the one that is tried at the `attempt`th time.
+fn with_one_address(mirror: &Mirror, attempt: usize) -> Mirror {
+    let url = mirror.urls.get(attempt % mirror.urls.len().max(1));
+    Mirror { urls: url.cloned().into_iter().collect(), ..mirror.clone() }
 }
 
 /// So many packages are named.

@@ -31,6 +31,17 @@ pub(super) fn unneeded(lock: &Lock, status: &str) -> Result<Vec<String>> {
             todo.push(name.to_owned());
         }
     }
+    Ok(stale(lock, todo, &needs, &brought_by))
+}
+
+/// The lock's packages that are not met from what it was asked for and `todo`, along `needs`
+/// (what each installed package asks for) and `brought_by` (who answers to a name).
+pub(super) fn stale(
+    lock: &Lock,
+    mut todo: Vec<String>,
+    needs: &BTreeMap<String, Vec<String>>,
+    brought_by: &BTreeMap<String, Vec<String>>,
+) -> Vec<String> {
     let asked = lock.request.layers.iter().flat_map(|layer| &layer.packages);
     todo.extend(asked.map(ToString::to_string));
     let mut needed = BTreeSet::new();
@@ -44,7 +55,7 @@ pub(super) fn unneeded(lock: &Lock, status: &str) -> Result<Vec<String>> {
     let pinned: BTreeSet<&str> =
         lock.packages.iter().filter(|p| p.layer != BOOT_FILES).map(|p| p.name.as_str()).collect();
     let stale = pinned.into_iter().filter(|name| needs.contains_key(*name) && !needed.contains(*name));
-    Ok(stale.map(str::to_owned).collect())
+    stale.map(str::to_owned).collect()
 }
 
 /// The names in a relation field: `a (>= 1), b:any | c` (Debian Policy, section 7.1). All

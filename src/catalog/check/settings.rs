@@ -3,7 +3,7 @@
 use super::{Report, doubled, signing};
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
 use crate::model::settings::{Mirror, Settings, StoreSettings};
-use crate::model::spec::Base;
+use crate::model::spec::{Architecture, Base};
 use crate::model::{ImageName, Version};
 
 pub fn check(report: &mut Report<'_>, settings: &Settings) {
@@ -128,11 +128,11 @@ pub(super) fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
 }
 
 fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
-    if !matches!(mirror.base, Base::Debian | Base::Ubuntu | Base::Arch) {
+    if !matches!(mirror.base, Base::Debian | Base::Ubuntu | Base::Arch | Base::Fedora | Base::Opensuse) {
         report.conflict(
             &format!("{field}.base"),
             format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
-            "What can be built now: debian, ubuntu, arch.",
+            "What can be built now: debian, ubuntu, arch, fedora, opensuse.",
         );
     }
     for (name, items) in
@@ -163,12 +163,16 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         }
     }
     for (index, component) in mirror.components.iter().enumerate() {
-        if !is_path_word(component) {
-            report.error(
-                &format!("{field}.components[{index}]"),
-                format!("{component:?} is not a component"),
-                "Write it as main or non-free-firmware.",
-            );
+        let (filled, example) = match mirror.base {
+            Base::Fedora | Base::Opensuse => (
+                crate::model::settings::fill_in(component, "x", Architecture::X86_64),
+                "Write the repository's path: updates/{suite}/Everything/{arch}, update/leap/{version}/oss.",
+            ),
+            _ => (component.clone(), "Write it as main or non-free-firmware."),
+        };
+        if !is_path_word(&filled) {
+            let message = format!("{component:?} is not a component");
+            report.error(&format!("{field}.components[{index}]"), message, example);
         }
     }
     path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);

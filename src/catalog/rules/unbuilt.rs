@@ -44,8 +44,10 @@ const ROWS: &[Row] = &[
     Row {
         field: "spec.base",
         what: "images of this distribution",
-        instead: "What can be built now: debian, ubuntu, arch.",
-        asked: |s| !matches!(s.base, Base::Debian | Base::Ubuntu | Base::Arch),
+        instead: "What can be built now: debian, ubuntu, arch, fedora, opensuse.",
+        asked: |s| {
+            !matches!(s.base, Base::Debian | Base::Ubuntu | Base::Arch | Base::Fedora | Base::Opensuse)
+        },
     },
     Row {
         field: "spec.architecture",

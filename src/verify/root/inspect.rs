@@ -3,6 +3,7 @@
 pub use crate::verify::judge::Judgement;
 
 use crate::effects::process::Output;
+use crate::effects::sandbox::TOOL_ROOT;
 use crate::effects::{Cancel, Sandbox};
 use crate::model::failure::IoContext;
 use crate::model::probe::BUILD_ID_PATH;
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 /// How long a tool inside may take.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Package databases other than dpkg's.
+/// Where rpm's database is.
+const RPM_DATABASE: &str = "usr/lib/sysimage/rpm";
+/// Package databases other than dpkg's and rpm's.
 const OTHER_DATABASES: [&str; 1] = ["var/lib/pacman/local"];
 /// So many of one kind of complaint are shown.
 const SHOWN: usize = 10;
@@ -125,6 +128,9 @@ impl Root<'_> {
 
     /// `dpkg --audit` (dpkg(1)) finds nothing half-installed.
     fn dpkg_audit(&self) -> Result<Judgement> {
+        if self.has_rpm() {
+            return self.rpm("--verifydb", &[]);
+        }
         if let Some(database) = self.other_database() {
             let findings = vec![format!("no dpkg: packages are in /{database}")];
             return Ok(Judgement { reasons: Vec::new(), findings });
@@ -143,6 +149,9 @@ impl Root<'_> {
 
     /// Every package in the database is wholly installed.
     fn packages(&self) -> Result<Judgement> {
+        if self.has_rpm() {
+            return self.rpm("-Va", &["--nofiles"]);
+        }
         if let Some(database) = self.other_database() {
             return self.packages_of_others(database);
         }
@@ -153,6 +162,34 @@ impl Root<'_> {
             return Ok(Judgement { reasons, findings: Vec::new() });
         }
         Ok(judge_packages(&output.text()))
+    }
+
+    /// Whether its packages are rpm's.
+    fn has_rpm(&self) -> bool {
+        self.path.join(RPM_DATABASE).join("rpmdb.sqlite").symlink_metadata().is_ok_and(|m| m.is_file())
+    }
+
+    /// What rpm says of its database. It is the host's: the root may have none.
+    fn rpm(&self, question: &str, more: &[&str]) -> Result<Judgement> {
+        let scratch = tempfile::tempdir_in(self.scratch)
+            .during(|| format!("making a folder in {}", self.scratch.display()))?;
+        let output = Sandbox::new(&[self.path.to_owned()], scratch.path())?
+            .tool("/usr/bin/rpm")?
+            .args(["--root", TOOL_ROOT, "--dbpath", &format!("/{RPM_DATABASE}"), question])
+            .args(more)
+            .timeout(LIMIT)
+            .run(self.cancel)?;
+        if output.host_trouble().is_some() {
+            return Err(output.failure());
+        }
+        let mut judgement = Judgement::default();
+        if output.status.success() {
+            judgement.findings.push(format!("rpm {question}: nothing to complain about"));
+        } else {
+            let words = format!("{}{}", output.text(), output.errors());
+            judgement.reasons.push(format!("rpm {question} complains: {}", first_lines(&words)));
+        }
+        Ok(judgement)
     }
 
     /// The package database of a root that is none of dpkg's.

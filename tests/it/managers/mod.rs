@@ -2,6 +2,7 @@
 //! signed, served from a folder, and installed through the whole program.
 
 mod pacman;
+mod rpm;
 mod ubuntu;
 
 use serde_json::Value;
@@ -219,7 +220,7 @@ impl World {
     }
 
     fn each(&self, release: &Path, mut look: impl FnMut(&str, &[u8])) {
-        let file = find(release, ".tar.zst");
+        let file = find(release, ".rootfs.tar.zst");
         let mut archive = tar::Archive::new(zstd::Decoder::new(fs::File::open(file).unwrap()).unwrap());
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();

@@ -1,0 +1,107 @@
+//! rpm: Fedora by dnf, openSUSE by zypper.
+//!
+//! The distribution's own solver answers the question of a lock (`dnf`, `zypper`); what it
+//! chose is looked up in the repositories' own metadata. The locked files are installed by rpm
+//! itself, one transaction for each layer. All of them are programs of this host that see
+//! nothing of its configuration.
+
+mod database;
+mod dnf;
+mod install;
+mod keys;
+mod lock;
+mod metadata;
+mod zypper;
+
+use super::{Installation, Manager, Question, Traces, outside};
+use crate::build::stack::Stack;
+use crate::effects::{Cancel, Process};
+use crate::model::artifact::InstalledPackage;
+use crate::model::failure::IoContext;
+use crate::model::lock::LockedPackage;
+use crate::model::{Failure, Lock, Result};
+use std::path::Path;
+
+const RPM: &str = "/usr/bin/rpm";
+
+/// Where the database is: Fedora since 36, openSUSE since Leap 15.1. The rpm of other
+/// distributions looks elsewhere unless it is told.
+const DATABASE: &str = "usr/lib/sysimage/rpm";
+
+/// rpm, and what resolves for it.
+pub(super) struct Rpm {
+    solver: &'static dyn lock::Solver,
+}
+
+/// Fedora.
+pub(super) static DNF: Rpm = Rpm { solver: &dnf::Dnf };
+
+/// openSUSE.
+pub(super) static ZYPPER: Rpm = Rpm { solver: &zypper::Zypper };
+
+impl Manager for Rpm {
+    fn lock(&self, question: &Question<'_>) -> Result<Lock> {
+        lock::lock(question, self.solver)
+    }
+
+    fn file_name(&self, i: usize, _: &LockedPackage) -> String {
+        install::file_name(i)
+    }
+
+    fn bootstrap(&self, installation: &Installation<'_>) -> Result<()> {
+        install::bootstrap(installation)
+    }
+
+    fn install(&self, installation: &Installation<'_>) -> Result<()> {
+        install::install(installation)
+    }
+
+    fn extract(&self, file: &Path, root: &Path, cancel: &Cancel) -> Result<()> {
+        is_here(("/usr/bin/rpm2archive", "rpm"))?;
+        let bytes = std::fs::read(file).during(|| format!("reading {}", file.display()))?;
+        let mut unpacker = Process::new("rpm2archive").args(["--nocompression", "-"]).stdin(bytes).spawn()?;
+        let pipe = unpacker.stdout().ok_or_else(|| Failure::bug("rpm2archive has no stdout"))?;
+        outside::extract_tar(pipe, root, cancel, |_| true)?;
+        let status = unpacker.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Failure::upstream(format!("{} is no sound package: {status}", file.display())))
+    }
+
+    fn installed(&self, stack: &Stack) -> Result<Vec<InstalledPackage>> {
+        database::installed(stack)
+    }
+
+    fn unneeded(&self, lock: &Lock, stack: &Stack) -> Result<Vec<String>> {
+        database::unneeded(lock, stack)
+    }
+
+    fn traces(&self) -> Traces {
+        Traces {
+            emptied: &["var/cache/dnf", "var/cache/libdnf5", "var/cache/zypp", "var/log/zypp"],
+            removed: &[
+                "usr/lib/sysimage/rpm/.rpm.lock",
+                "usr/lib/sysimage/rpm/rpmdb.sqlite-shm",
+                "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+                "var/lib/dnf/history.sqlite",
+                "var/lib/dnf/history.sqlite-shm",
+                "var/lib/dnf/history.sqlite-wal",
+                "var/log/dnf.log",
+                "var/log/dnf.librepo.log",
+                "var/log/dnf.rpm.log",
+                "var/log/hawkey.log",
+                "var/log/zypper.log",
+            ],
+        }
+    }
+}
+
+/// Says so if a program of this host is missing, before a sandbox says it in other words.
+fn is_here((program, package): (&str, &str)) -> Result<()> {
+    if Path::new(program).exists() {
+        return Ok(());
+    }
+    Err(Failure::host(format!("{program} is not installed"))
+        .hint(format!("It is in the Debian package {package}: `apt-get install {package}`.")))
+}
