@@ -141,6 +141,7 @@ impl Work {
             cache: &self.cache,
             base: lock.request.base,
             suite: lock.request.suite.as_str(),
+            architecture: lock.request.architecture,
             mirrors: &self.mirrors,
             client: &self.client,
             runtime: self.runtime.handle(),

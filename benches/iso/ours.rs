@@ -62,6 +62,7 @@ impl<'a> Ours<'a> {
             cache: &self.cache,
             base: lock.request.base,
             suite: lock.request.suite.as_str(),
+            architecture: lock.request.architecture,
             mirrors: &self.image.mirrors,
             client: &self.client,
             runtime: self.runtime.handle(),
