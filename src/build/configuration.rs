@@ -32,6 +32,23 @@ pub fn apply(
     plan.tests.iter().try_for_each(|program| root.run(program))
 }
 
+/// Switches on what the overlay or a script brought.
+///
+/// # Errors
+/// Class *spec* when there is no such unit after all.
+pub fn start_brought(recipe: &Recipe, sandbox: &Sandbox, events: &Emitter, cancel: &Cancel) -> Result<()> {
+    let Some((plan, configuration)) = configure::plan_of(recipe).zip(recipe.configuration()) else {
+        return Ok(());
+    };
+    let root = Root { sandbox, events, cancel, epoch: recipe.epoch };
+    for service in &plan.later {
+        root.run(&enable(configuration.init, service)).map_err(|f| {
+            f.hint(format!("See that the overlay or a script of `postInstall` brings {service}."))
+        })?;
+    }
+    Ok(())
+}
+
 /// Switches services on and off, by the init system's own means.
 fn switch(root: &Root<'_>, plan: &Plan, init: Init) -> Result<()> {
     for service in &plan.on {

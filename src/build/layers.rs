@@ -234,10 +234,12 @@ impl LayerBuilder<'_> {
                     entries.iter().map(|e| self.overlay_entry(e)).collect::<Result<_>>()?;
                 root_files::write(sandbox, &entries, self.resolved.recipe.epoch, self.cancel)
             }
-            LayerStep::PostInstall { scripts } => scripts
-                .iter()
-                .enumerate()
-                .try_for_each(|(i, script)| self.run_script(i, script, sandbox, work)),
+            LayerStep::PostInstall { scripts } => {
+                for (i, script) in scripts.iter().enumerate() {
+                    self.run_script(i, script, sandbox, work)?;
+                }
+                configuration::start_brought(&self.resolved.recipe, sandbox, self.events, self.cancel)
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::own::{OwnService, Run};
 use super::{Plan, System};
+use crate::model::spec::Init;
 
 pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
     if !(system.is_debian() && system.has("ssl-cert")) {
@@ -18,4 +19,12 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
         run: Run::Boot,
     };
     service.add("spec.packages", system, plan);
+    if system.init() == Init::Systemd {
+        // Who shows the certificate waits until it is there.
+        plan.file(
+            "etc/systemd/system/bootwright-certificate.service.d/10-order.conf",
+            0o644,
+            "[Unit]\nBefore=nginx.service apache2.service postgresql.service postfix.service\n",
+        );
+    }
 }

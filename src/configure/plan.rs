@@ -20,6 +20,8 @@ pub struct Plan {
     pub on: BTreeSet<String>,
     /// Services that are not.
     pub off: BTreeSet<String>,
+    /// Services that are started at boot and come with a later layer: switched on last of all.
+    pub later: BTreeSet<String>,
     /// Programs of the root that judge what was written: a failure is the spec's.
     pub tests: Vec<Program>,
     /// What the booted system has to show.

@@ -48,6 +48,14 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
         let expect = Expect::Service { name: service.clone(), running: false };
         plan.check(&format!("spec.services.disable[{index}]"), expect);
     }
+    let brought = named(&configuration.brought);
+    for (index, service) in brought.iter().enumerate().filter(|(_, s)| !s.contains('@')) {
+        if service.ends_with(".service") || system.init() != Init::Systemd {
+            let expect = Expect::Service { name: service.clone(), running: true };
+            plan.check(&format!("spec.postInstall.services[{index}]"), expect);
+        }
+    }
+    plan.later.extend(brought);
     plan.on.extend(said_on);
     plan.off.extend(said_off);
 }

@@ -89,7 +89,7 @@ pub enum LayerStep {
         /// Sorted by path.
         entries: Vec<OverlayRecipe>,
     },
-    /// Runs scripts in the root, without network.
+    /// Runs scripts in the root, without network, and switches on what only now is there.
     PostInstall {
         /// In the order in which they run.
         scripts: Vec<ScriptRecipe>,
@@ -121,6 +121,9 @@ pub struct Configuration {
     pub enable: Vec<UnitName>,
     /// Units not started at boot.
     pub disable: Vec<UnitName>,
+    /// Units started at boot that the overlay or a post-install script brings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brought: Vec<UnitName>,
     /// Databases that are set up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<DatabaseService>,

@@ -37,7 +37,7 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     if !document.overlay.is_empty() {
         layers.push(layer("overlay", overlay(document, &mut blobs)));
     }
-    if !image.spec.post_install.scripts.is_empty() {
+    if !(image.spec.post_install.scripts.is_empty() && image.spec.post_install.services.is_empty()) {
         layers.push(layer("post-install", scripts(document, &mut blobs)?));
     }
     let recipe = Recipe {

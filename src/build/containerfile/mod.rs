@@ -69,6 +69,7 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
     overlay(document, &mut out);
     out.copy_placed();
     scripts(document, &mut out)?;
+    settings::brought(spec, &mut out);
     out.stage("Start");
     entrypoint(spec, starts, &mut out);
     Ok(out)

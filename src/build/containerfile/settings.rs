@@ -95,6 +95,18 @@ pub(super) fn services(spec: &OsSpec, from_packages: &[ResolvedService], out: &m
     !on.is_empty()
 }
 
+/// Services that the overlay or a script brought, switched on once they are there.
+pub(super) fn brought(spec: &OsSpec, out: &mut Rendered) {
+    let init = spec.init_system();
+    let units: BTreeSet<String> =
+        spec.post_install.services.iter().map(|u| named(u.as_str(), init)).collect();
+    if init == Init::S6 && !units.is_empty() {
+        return out.warn("s6 has no common way to switch services: have a script do it".to_owned());
+    }
+    let commands: Vec<String> = units.iter().map(|unit| switch(init, unit, true)).collect();
+    out.run(&commands);
+}
+
 /// A service's name as its init system has it.
 fn named(name: &str, init: Init) -> String {
     match init {

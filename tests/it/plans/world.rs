@@ -418,6 +418,7 @@ impl RecipeText {
             users: Vec::new(),
             enable: Vec::new(),
             disable: Vec::new(),
+            brought: Vec::new(),
             written: Digest::of(""),
             init: Init::Systemd,
             keyboard: None,

@@ -302,3 +302,52 @@ fn snapshots_of_btrfs_are_made_and_the_oldest_go() {
     let (fine, words) = tell(&snapshot, &["/proc"]);
     assert!(fine && words.contains("keeps none"), "{words}");
 }
+
+/// The file server of `specs/borgos.yaml` shows its own folders and nothing else.
+#[test]
+fn borgos_shows_its_files_and_no_others() {
+    let folder = folder();
+    let here = folder.path().display().to_string();
+    let port = free_port();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = source.join("specs/overlays/borgos/opt/borgos/mcp_servers/fs_server.py");
+    let text = std::fs::read_to_string(source).unwrap();
+    let text = text.replace("/usr/share/borgos/files", &format!("{here}/files"));
+    let program = folder.path().join("fs_server.py");
+    std::fs::write(&program, text.replace("7300), Handler", &format!("{port}), Handler"))).unwrap();
+    std::fs::create_dir(folder.path().join("files")).unwrap();
+    std::fs::write(folder.path().join("files/letter"), "dear model").unwrap();
+    std::fs::write(folder.path().join("secret"), "not for you").unwrap();
+    std::os::unix::fs::symlink("../secret", folder.path().join("files/way-out")).unwrap();
+    let _server = start("/usr/bin/python3", &[program.to_str().unwrap()]);
+    answered(port);
+    let call = |body: &str| -> serde_json::Value {
+        let mut stream = answered(port);
+        let request = format!("POST /mcp HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1)
+            .unwrap_or_else(|e| panic!("{e}: {answer}"))
+    };
+    let tool = |name: &str, path: &str| {
+        let params = json!({"name": name, "arguments": {"path": path}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let result = call(&body.to_string())["result"].clone();
+        (result["isError"] == false, result["content"][0]["text"].as_str().unwrap_or_default().to_owned())
+    };
+    let tools = call(r#"{"jsonrpc": "2.0", "id": 7, "method": "tools/list"}"#);
+    assert_eq!((&tools["id"], tools["result"]["tools"].as_array().unwrap().len()), (&json!(7), 2));
+    assert_eq!(tool("list_directory", &format!("{here}/files")), (true, "letter\nway-out".to_owned()));
+    assert_eq!(tool("read_file", &format!("{here}/files/letter")), (true, "dear model".to_owned()));
+    for path in ["/etc/passwd", "files/../secret", "../secret", "", "files/way-out", "files"] {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("{here}/{path}") };
+        let (fine, words) = tool("read_file", &path);
+        assert!(!fine && !words.contains("not for you"), "{path}: {words}");
+    }
+    assert!(!tool("write_file", &format!("{here}/files/letter")).0);
+    for (body, code) in [("no json", -32700), ("[1]", -32700), (r#"{"id": 1, "method": "shutdown"}"#, -32601)]
+    {
+        assert_eq!(call(body)["error"]["code"], code, "{body}");
+    }
+}

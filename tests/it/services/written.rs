@@ -280,3 +280,21 @@ fn what_a_distribution_lacks_is_an_error_with_its_reason() {
     assert!(plan.on.contains("bootwright-ollama-model.service") && !plan.on.contains("ollama.service"));
     assert_eq!(Base::ALL.len(), 8);
 }
+
+/// What the overlay or a script brings is not there yet when the settings are written.
+#[test]
+fn units_that_come_later_are_switched_on_later() {
+    let spec =
+        json!({"services": {"enable": ["nginx"]}, "postInstall": {"services": ["shop", "shop.timer"]}});
+    let with_systemd = plan(spec);
+    let later: Vec<&str> = with_systemd.later.iter().map(String::as_str).collect();
+    assert_eq!(later, ["shop.service", "shop.timer"]);
+    assert!(with_systemd.on.contains("nginx.service") && !with_systemd.on.contains("shop.service"));
+    let expect = Expect::Service { name: "shop.service".to_owned(), running: true };
+    assert!(
+        with_systemd.checks.iter().any(|c| c.field == "spec.postInstall.services[0]" && c.expect == expect)
+    );
+    let spec = json!({"postInstall": {"services": ["shop"]}});
+    let plan = plan_with("alpine", "3.22", spec, &[]);
+    assert!(plan.later.contains("shop"));
+}
