@@ -102,7 +102,20 @@ fn every_leaf_has_an_effect() {
     for leaf in &leaves {
         let mut after = smallest();
         merge(&mut after, &leaf.sample);
+        for (rare, common) in [("n8n", "jupyter"), ("telegraf", "netdata")] {
+            // A program without a package is refused whatever else is said of it.
+            for list in ["ai", "monitoring"] {
+                let name = after.pointer_mut(&format!("/spec/services/{list}/0/name"));
+                if let Some(name) = name.filter(|name| **name == rare && !leaf.path.ends_with(".name")) {
+                    *name = json!(common);
+                }
+            }
+        }
         let at = pointer(&leaf.path);
+        if leaf.path.starts_with("spec.services.") && leaf.path.ends_with(".enabled") {
+            // Services are on unless they are switched off.
+            *after.pointer_mut(&at).unwrap() = json!(false);
+        }
         if leaf.form.starts_with("number") {
             // The sample of a number is its default.
             let value = after.pointer_mut(&at).unwrap();
