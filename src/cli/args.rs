@@ -553,6 +553,23 @@ pub struct ContainerfileArgs {
     /// Write the Containerfile and the files beside it into this folder, which must be new or empty
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub output_dir: Option<PathBuf>,
+    /// Build it with a container engine, and write the root filesystem (tar, zstd) to this file
+    ///
+    /// --from may then be oci:FOLDER or oci-archive:FILE too.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub build: Option<PathBuf>,
+    /// The engine that builds; the first that is there when left out
+    #[arg(long, requires = "build")]
+    pub engine: Option<EngineArg>,
+}
+
+/// Container engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum EngineArg {
+    Buildah,
+    Podman,
+    Docker,
 }
 
 /// Arguments of `doctor`.
@@ -661,6 +678,7 @@ mod tests {
             "bootwright doctor --install",
             "bootwright packages docker nginx --base fedora --category ai_ml",
             "bootwright containerfile gw --from debian:bookworm --output-dir out",
+            "bootwright containerfile gw --from oci-archive:base.oci.tar --build gw.tar.zst --engine podman",
             "bootwright completions bash",
             "bootwright man release verify",
         ] {

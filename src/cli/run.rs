@@ -1,8 +1,8 @@
 //! Arguments → request → operation → answer. One function for each command.
 
 use super::args::{
-    BootArgs, CacheCommand, Cli, Command, ContainerfileArgs, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs,
-    KeyCommand, LockArgs, NewArgs, OutputFormat, PackagesArgs, PlanArgs, PromptArgs, ReaderChoice,
+    BootArgs, CacheCommand, Cli, Command, ContainerfileArgs, DoctorArgs, EngineArg, ExplainArgs, GlobalArgs,
+    InitArgs, KeyCommand, LockArgs, NewArgs, OutputFormat, PackagesArgs, PlanArgs, PromptArgs, ReaderChoice,
     RebuildArgs, ReconcileArgs, ReleaseCommand,
 };
 use super::completions;
@@ -16,10 +16,11 @@ use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
 use crate::ops::{
-    self, BootRequest, CatalogRef, CheckRequest, ContainerfileRequest, Context, ExplainRequest, FetchRequest,
-    InitRequest, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest, LockRequest, NewRequest,
-    PackagesRequest, PlanRequest, PromoteRequest, PromptReader, PromptRequest, PruneRequest, RebuildRequest,
-    ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest, VerifyRequest, WatchRequest,
+    self, BootRequest, CatalogRef, CheckRequest, ContainerfileRequest, Context, Engine, ExplainRequest,
+    FetchRequest, InitRequest, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
+    LockRequest, NewRequest, PackagesRequest, PlanRequest, PromoteRequest, PromptReader, PromptRequest,
+    PruneRequest, RebuildRequest, ReconcileReport, ReconcileRequest, ReleaseListRequest, ReleaseShowRequest,
+    VerifyRequest, WatchRequest,
 };
 use crate::planner;
 use serde::Serialize;
@@ -397,8 +398,13 @@ fn containerfile(
     context: &Context,
     answers: &Answers,
 ) -> Result<Exit> {
-    let (name, from, output_dir) = (args.name, args.from, args.output_dir);
-    let request = ContainerfileRequest { catalog: catalog(global), name, from, output_dir };
+    let engine = args.engine.map(|engine| match engine {
+        EngineArg::Buildah => Engine::Buildah,
+        EngineArg::Podman => Engine::Podman,
+        EngineArg::Docker => Engine::Docker,
+    });
+    let (name, from, output_dir, build) = (args.name, args.from, args.output_dir, args.build);
+    let request = ContainerfileRequest { catalog: catalog(global), name, from, output_dir, build, engine };
     let report = ops::containerfile(context, request)?;
     answers.give(&report, render::packages::containerfile)?;
     Ok(Exit::Ok)

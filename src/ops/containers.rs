@@ -2,13 +2,16 @@
 
 use super::workspace::{clones, locate};
 use super::{CatalogRef, Context};
-use crate::build::containerfile;
+use crate::build::cache::Cache;
+use crate::build::containerfile::{self, engine};
 use crate::build::root_files::Content;
 use crate::catalog::{self, Severity};
-use crate::effects::files::{parent, write_atomic};
+use crate::effects::files::{WorkFolder, parent, write_atomic};
 use crate::model::failure::IoContext;
 use crate::model::{Failure, ImageName, Result};
 use crate::resolve;
+pub use engine::Engine;
+use engine::{BuiltRoot, EngineBuild, Start};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -23,6 +26,10 @@ pub struct ContainerfileRequest {
     pub from: Option<String>,
     /// Where to write it and the files beside it; a folder that is new or empty.
     pub output_dir: Option<PathBuf>,
+    /// Build it, and write the root filesystem to this file.
+    pub build: Option<PathBuf>,
+    /// The engine that builds; the first that is there when absent.
+    pub engine: Option<Engine>,
 }
 
 /// A Containerfile.
@@ -40,6 +47,9 @@ pub struct ContainerfileReport {
     pub dir: Option<PathBuf>,
     /// What is left out, what is not pinned.
     pub warnings: Vec<String>,
+    /// The root filesystem that was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltRoot>,
 }
 
 /// Writes the Containerfile of an image, also of distributions that Bootwright itself cannot
@@ -64,7 +74,36 @@ pub fn containerfile(context: &Context, request: ContainerfileRequest) -> Result
             .hint(format!("It has: {}.", names.join(", ")))
     })?;
     let resolved = resolve::packages(&document.spec, &catalog.settings.packages);
-    let rendered = containerfile::containerfile(document, &resolved, request.from.as_deref())?;
+    let start = request.from.as_deref().map(|from| Start::parse(from, &base));
+    if request.build.is_none() && matches!(start, Some(Start::Local { .. })) {
+        return Err(Failure::spec("only a build can start from an image of this host")
+            .hint("Add --build FILE, or name an image with --from NAME@sha256:DIGEST."));
+    }
+    if request.build.is_some() && context.offline {
+        return Err(Failure::offline("a Containerfile is built with the network: its steps fetch packages"));
+    }
+    let work = match &request.build {
+        Some(_) => {
+            let cache = base.join(&catalog.settings.cache.path);
+            let run = tempfile::Builder::new().prefix("bootwright-").tempdir_in("/tmp");
+            let run = run.during(|| "making a folder in /tmp")?;
+            let work = WorkFolder::new(&Cache::open(&cache)?.work(), "container")?;
+            Some((Engine::find(request.engine)?, work, run))
+        }
+        None => None,
+    };
+    let build = work.as_ref().map(|(engine, work, run)| EngineBuild {
+        engine: *engine,
+        work: work.path(),
+        run: run.path(),
+        events: &context.events,
+        cancel: &context.cancel,
+    });
+    let from = match (&build, &start) {
+        (Some(build), Some(start)) => Some(build.base(start)?),
+        _ => request.from.clone(),
+    };
+    let rendered = containerfile::containerfile(document, &resolved, from.as_deref())?;
     let dir = request.output_dir.map(|dir| base.join(dir));
     if let Some(dir) = &dir {
         write(dir, &rendered)?;
@@ -72,8 +111,27 @@ pub fn containerfile(context: &Context, request: ContainerfileRequest) -> Result
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
     warnings.extend(rendered.warnings.iter().cloned());
+    let built = match (&build, &request.build) {
+        (Some(build), Some(to)) => {
+            let to = base.join(to);
+            let context = build.work.join("context");
+            write(&context, &rendered)?;
+            let built = build.build(&context, &rendered.base, &to)?;
+            record(&built, &to)?;
+            Some(built)
+        }
+        _ => None,
+    };
     let files = rendered.entries().into_iter().map(|e| e.path).collect();
-    Ok(ContainerfileReport { image: request.name, text: rendered.text, files, dir, warnings })
+    Ok(ContainerfileReport { image: request.name, text: rendered.text, files, dir, warnings, built })
+}
+
+/// Writes beside an archive what it was built by: `FILE.json`.
+fn record(built: &BuiltRoot, to: &std::path::Path) -> Result<()> {
+    let mut beside = to.as_os_str().to_owned();
+    beside.push(".json");
+    let json = serde_json::to_vec_pretty(built).map_err(|e| Failure::bug(e.to_string()))?;
+    write_atomic(beside.as_ref(), &json, 0o644)
 }
 
 fn write(dir: &std::path::Path, rendered: &containerfile::Rendered) -> Result<()> {

@@ -27,7 +27,7 @@ mod workspace;
 pub use booting::boot;
 pub use caches::{cache_list, cache_prune, cache_verify};
 pub use catalogs::{check, init, lock, new};
-pub use containers::{ContainerfileReport, ContainerfileRequest, containerfile};
+pub use containers::{ContainerfileReport, ContainerfileRequest, Engine, containerfile};
 pub use context::{Context, Identity, Secret};
 pub use contract::{
     BootReport, BootRequest, BootTarget, CatalogRef, CheckReport, CheckRequest, CheckedImage, Complaint,

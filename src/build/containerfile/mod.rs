@@ -7,6 +7,7 @@
 //! a kernel, a boot loader and disks: those are left out, and that is said.
 
 mod commands;
+pub mod engine;
 mod settings;
 
 use crate::build::root_files::{Content, Entry};
@@ -29,6 +30,8 @@ pub struct Rendered {
     pub text: String,
     /// The files of its build context, by their path in it.
     pub files: Vec<Entry>,
+    /// The base image.
+    pub base: String,
     /// What a reader should know: what is left out, what is not pinned.
     pub warnings: Vec<String>,
     /// Files to copy to the same place in the image: path and mode.
@@ -145,7 +148,7 @@ fn base_image(
             .hint("Write NAME:TAG or NAME:TAG@sha256:DIGEST, with letters, digits and / . _ - only."));
     }
     out.text.push('\n');
-    if !image.contains("@sha256:") {
+    if !image.contains("@sha256:") && !engine::is_id(&image) {
         out.comment("Not pinned: a tag may move. Pin it with --from IMAGE@sha256:DIGEST.");
         out.warn(format!("the base image {image} is not pinned: name it with its digest (--from)"));
         if image.ends_with(":latest") {
@@ -153,6 +156,7 @@ fn base_image(
         }
     }
     out.line(&format!("FROM {image}"));
+    out.base.clone_from(&image);
     out.line(&format!("LABEL org.opencontainers.image.title={}", word(document.spec.metadata.name.as_str())));
     out.comment("Maintainer scripts need root; who runs the container decides what it may do.");
     Ok(())

@@ -34,8 +34,21 @@ pub fn packages(report: &PackagesReport, _: Palette) -> String {
 
 /// The Containerfile itself, or where it was written.
 pub fn containerfile(report: &ContainerfileReport, palette: Palette) -> String {
-    let Some(dir) = &report.dir else { return report.text.clone() };
-    let mut out = format!("wrote {} files to {}\n", report.files.len(), clean(&dir.display().to_string()));
+    let mut out = String::new();
+    if let Some(dir) = &report.dir {
+        let dir = clean(&dir.display().to_string());
+        let _ = writeln!(out, "wrote {} files to {dir}", report.files.len());
+    }
+    match &report.built {
+        Some(built) => {
+            let path = clean(&built.path.display().to_string());
+            let by = clean(&built.engine_version);
+            let _ = writeln!(out, "built {path} by {by} from {}", clean(&built.base));
+            let _ = writeln!(out, "not reproducible: {}", built.why);
+        }
+        None if report.dir.is_none() => return report.text.clone(),
+        None => {}
+    }
     for warning in &report.warnings {
         let _ = writeln!(out, "{} {}", palette.poor("note:"), clean(warning));
     }

@@ -236,7 +236,7 @@ fn initramfs(tree: PathBuf) -> PathBuf {
 }
 
 /// Serves files as long as this process lives; gives the address.
-fn serve(root: PathBuf) -> String {
+pub fn serve(root: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {

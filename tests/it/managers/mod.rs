@@ -1,6 +1,7 @@
 //! The distributions' own package managers, on repositories small enough to be made here:
 //! signed, served from a folder, and installed through the whole program.
 
+mod containers;
 mod pacman;
 mod rpm;
 mod ubuntu;
@@ -71,6 +72,20 @@ pub fn busybox_tree(tree: &Path) {
     }
     for name in ["usr/sbin/usermod", "usr/sbin/useradd", "usr/bin/systemctl"] {
         put(tree, name, "#!/bin/sh\nexit 0\n", 0o755);
+    }
+}
+
+/// Programs of this host with the libraries that they need.
+pub fn programs(tree: &Path, programs: &[&str]) {
+    for program in programs {
+        let found = must(command("ldd").arg(program));
+        let libraries = found.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in libraries.chain([*program]) {
+            let place = if file.starts_with("/usr/") { file.to_owned() } else { format!("/usr{file}") };
+            // The loader is looked for in `/lib64`, which is `usr/lib` here.
+            let place = place.replace("/lib64/", "/lib/");
+            put(tree, &place[1..], fs::read(file).unwrap(), 0o755);
+        }
     }
 }
 

@@ -5,21 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A repository `core` as Arch lays it out, and who signs it.
-struct Repository {
-    dir: PathBuf,
+pub struct Repository {
+    pub dir: PathBuf,
     gpg: Gpg,
 }
 
 /// What a package says of itself beside its name.
 #[derive(Default)]
-struct About<'a> {
-    depends: &'a [&'a str],
-    conflicts: &'a [&'a str],
-    install: &'a str,
+pub struct About<'a> {
+    pub depends: &'a [&'a str],
+    pub conflicts: &'a [&'a str],
+    pub install: &'a str,
 }
 
 impl Repository {
-    fn new(dir: &Path) -> Self {
+    pub fn new(dir: &Path) -> Self {
         let repository = Self { dir: dir.to_owned(), gpg: Gpg::new(dir, "gnupg") };
         fs::create_dir_all(repository.files()).unwrap();
         repository.gpg.export(&dir.join("keys.gpg"));
@@ -43,7 +43,7 @@ impl Repository {
     }
 
     /// The folder of package files and the database.
-    fn files(&self) -> PathBuf {
+    pub fn files(&self) -> PathBuf {
         self.dir.join("mirror/core/os/x86_64")
     }
 
@@ -51,7 +51,7 @@ impl Repository {
         self.files().join(format!("{name}-1-1-x86_64.pkg.tar.zst"))
     }
 
-    fn package(&self, name: &str, about: About<'_>, fill: impl FnOnce(&Path)) {
+    pub fn package(&self, name: &str, about: About<'_>, fill: impl FnOnce(&Path)) {
         let tree = self.dir.join("trees").join(name);
         fs::create_dir_all(&tree).unwrap();
         fill(&tree);
@@ -80,7 +80,7 @@ impl Repository {
     }
 
     /// Writes and signs the database anew.
-    fn index(&self) {
+    pub fn index(&self) {
         for name in ["core.db", "core.db.sig", "core.db.tar.gz", "core.db.tar.gz.sig"] {
             let _ = fs::remove_file(self.files().join(name));
         }
@@ -95,7 +95,7 @@ impl Repository {
         );
     }
 
-    fn mirrors(&self) -> String {
+    pub fn mirrors(&self) -> String {
         self.mirrors_with(&self.dir.join("keys.gpg"))
     }
 
@@ -108,10 +108,10 @@ impl Repository {
     }
 }
 
-const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: arch\n  \
+pub const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: arch\n  \
     suite: rolling\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [hello]}\n";
 
-fn repository() -> (tempfile::TempDir, Repository) {
+pub fn repository() -> (tempfile::TempDir, Repository) {
     let dir = tempfile::Builder::new().prefix("pacman").tempdir_in("/var/tmp").unwrap();
     let repository = Repository::new(dir.path());
     (dir, repository)
