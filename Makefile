@@ -34,7 +34,7 @@ test: setup-test lint doc
 
 # Only the tests that build and boot whole images.
 test-images: setup-test
-	cargo test $(CARGO_FLAGS) --test it -- --test-threads=1 verify:: pipeline::
+	cargo test $(CARGO_FLAGS) --test it -- --test-threads=1 verify:: pipeline:: images::
 
 # BENCH_FLAGS: see cargo bench --bench iso -- --help.
 bench: setup

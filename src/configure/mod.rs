@@ -11,9 +11,12 @@ mod ai;
 mod backup;
 mod certificate;
 mod databases;
+mod fail2ban;
 mod firewall;
+mod hardening;
 mod host;
 mod keyboard;
+mod mac;
 mod modules;
 mod monitoring;
 mod needs;
@@ -24,9 +27,11 @@ mod services;
 mod shell;
 mod snapshots;
 mod ssh;
+mod sysctl;
 #[cfg(test)]
 mod testing;
 mod timing;
+mod tuning;
 
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Plan, Program};
@@ -151,6 +156,10 @@ pub fn plan(system: &System<'_>) -> Plan {
     ai::plan(system, &mut plan);
     backup::plan(system, &mut plan);
     snapshots::plan(system, &mut plan);
+    fail2ban::plan(system, &mut plan);
+    mac::plan(system, &mut plan);
+    hardening::plan(system, &mut plan);
+    tuning::plan(system, &mut plan);
     // Last: what the spec says itself wins over what its features imply.
     services::plan(system, &mut plan);
     plan.in_order()

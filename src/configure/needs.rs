@@ -1,7 +1,8 @@
 //! What the features of a spec need beside the packages that it names.
 
 use super::{
-    accounts, ai, backup, databases, firewall, host, keyboard, monitoring, network, shell, snapshots, ssh,
+    accounts, ai, backup, databases, fail2ban, firewall, hardening, host, keyboard, mac, monitoring, network,
+    shell, snapshots, ssh, tuning,
 };
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
@@ -59,5 +60,9 @@ pub fn needs(spec: &OsSpec) -> Needs {
     ai::needs(spec, &mut needs);
     backup::needs(spec, &mut needs);
     snapshots::needs(spec, &mut needs);
+    fail2ban::needs(spec, &mut needs);
+    mac::needs(spec, &mut needs);
+    hardening::needs(spec, &mut needs);
+    tuning::needs(spec, &mut needs);
     needs
 }

@@ -11,6 +11,7 @@ mod documents;
 mod double_build;
 mod fuzz;
 mod hostile;
+mod images;
 mod keyless;
 mod keys;
 mod managers;

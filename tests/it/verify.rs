@@ -342,7 +342,8 @@ fn declared_units_and_ports_must_be_there() {
     play("unit-and-port-down", 300, |check| {
         assert_eq!(
             refusal(check),
-            "unit web.service is inactive (dead), not active; port 80/tcp is closed: nothing listens on it"
+            "unit web.service is inactive (dead), not active; port 80/tcp is closed: nothing listens on it; \
+             spec.services.enable[0]: expected web.service to run, found it is inactive (dead)"
         );
     });
 }

@@ -67,7 +67,7 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
         harden.push(": > /etc/machine-id".to_owned());
     }
     out.run(&harden);
-    settings::files(spec, &plan(document, resolved)?, &mut out);
+    settings::files(&plan(document, resolved)?, &mut out);
     out.stage("Configuration files");
     overlay(document, &mut out);
     out.copy_placed();

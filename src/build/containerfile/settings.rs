@@ -2,7 +2,7 @@
 
 use super::{Rendered, word};
 use crate::configure::{FileContent, Plan};
-use crate::model::spec::{Base, Init, KernelHardening, OsSpec, User};
+use crate::model::spec::{Base, Init, OsSpec, User};
 use crate::model::{Failure, Result};
 use crate::resolve::ResolvedService;
 use crate::tables;
@@ -146,61 +146,14 @@ const NOT_IN_CONTAINERS: [&str; 9] = [
     "etc/systemd/network/80-dhcp.network",
 ];
 
-/// The files of settings, and what makes the system harder.
-pub(super) fn files(spec: &OsSpec, plan: &Plan, out: &mut Rendered) {
+/// The files of settings.
+pub(super) fn files(plan: &Plan, out: &mut Rendered) {
     for file in plan.files.iter().filter(|f| f.owner.is_none()) {
         if let FileContent::Bytes { mode, bytes } = &file.content
             && !NOT_IN_CONTAINERS.contains(&file.path.as_str())
         {
             out.place(&file.path, *mode, bytes.clone());
         }
-    }
-    let security = &spec.security_features;
-    if let Some(ssh) = &security.ssh
-        && ssh.fail2ban
-    {
-        let tries = ssh.max_retries.unwrap_or(5);
-        let jail = format!("[sshd]\nenabled = true\nport = {}\nmaxretry = {tries}\n", ssh.port);
-        out.place("etc/fail2ban/jail.d/10-bootwright.conf", 0o644, jail);
-    }
-    let keys: String =
-        security.kernel_hardening.iter().flat_map(|h| sysctl(*h)).map(|l| format!("{l}\n")).collect();
-    if !keys.is_empty() {
-        out.place("etc/sysctl.d/90-bootwright.conf", 0o644, keys);
-    }
-}
-
-/// The kernel's switches (`Documentation/admin-guide/sysctl`). They count for the machine that
-/// starts the kernel: in a container, for its host.
-fn sysctl(hardening: KernelHardening) -> &'static [&'static str] {
-    match hardening {
-        KernelHardening::Kaslr => &["kernel.randomize_va_space = 2"],
-        KernelHardening::RestrictDmesg => &["kernel.dmesg_restrict = 1"],
-        KernelHardening::RestrictKptr => &["kernel.kptr_restrict = 2"],
-        KernelHardening::RestrictPtrace => &["kernel.yama.ptrace_scope = 1"],
-        KernelHardening::RestrictBpf => {
-            &["kernel.unprivileged_bpf_disabled = 1", "net.core.bpf_jit_harden = 2"]
-        }
-        KernelHardening::RestrictPerf => &["kernel.perf_event_paranoid = 3"],
-        KernelHardening::RestrictUserNamespaces => &["user.max_user_namespaces = 0"],
-        KernelHardening::DisableKexec => &["kernel.kexec_load_disabled = 1"],
-        KernelHardening::DisableSysrq => &["kernel.sysrq = 0"],
-        KernelHardening::DisableCoreDumps => &["fs.suid_dumpable = 0", "kernel.core_pattern = |/bin/false"],
-        KernelHardening::ProtectLinks => &[
-            "fs.protected_symlinks = 1",
-            "fs.protected_hardlinks = 1",
-            "fs.protected_fifos = 2",
-            "fs.protected_regular = 2",
-        ],
-        KernelHardening::Network => &[
-            "net.ipv4.conf.all.rp_filter = 1",
-            "net.ipv4.conf.all.accept_redirects = 0",
-            "net.ipv6.conf.all.accept_redirects = 0",
-            "net.ipv4.conf.all.send_redirects = 0",
-            "net.ipv4.tcp_syncookies = 1",
-        ],
-        // The kernel's command line or its build decides these.
-        KernelHardening::StackProtector | KernelHardening::Lockdown => &[],
     }
 }
 

@@ -6,9 +6,7 @@
 use super::{Hit, Rule};
 use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
-use crate::model::spec::{
-    Architecture, Base, BootloaderKind, FirewallBackend, Init, OsImage, OsSpec, Output,
-};
+use crate::model::spec::{Architecture, Base, BootloaderKind, Init, Mac, OsImage, OsSpec, Output};
 
 /// The one rule of this file.
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -75,41 +73,15 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.securityFeatures.mac",
-        what: "mandatory access control",
-        instead: "Take it away for now; Debian starts AppArmor where its package is installed.",
-        asked: |s| !s.security_features.mac.is_empty(),
-    },
-    Row {
-        field: "spec.securityFeatures.firewall.backend",
-        what: "firewalls with this tool",
-        instead: "Write `backend: nftables`; the rules mean the same.",
-        asked: |s| {
-            s.security_features.firewall.as_ref().is_some_and(|f| f.backend != FirewallBackend::Nftables)
-        },
-    },
-    Row {
-        field: "spec.securityFeatures.ssh.fail2ban",
-        what: "fail2ban",
-        instead: AWAY,
-        asked: |s| s.security_features.ssh.as_ref().is_some_and(|ssh| ssh.fail2ban),
-    },
-    Row {
-        field: "spec.securityFeatures.ssh.banTime",
-        what: "the time that fail2ban shuts an address out",
-        instead: AWAY,
-        asked: |s| s.security_features.ssh.as_ref().is_some_and(|ssh| ssh.ban_time.is_some()),
+        what: "SELinux in a live system",
+        instead: "Take `iso` out of `outputs`, or write `mac: [apparmor]`.",
+        asked: |s| s.security_features.mac.contains(&Mac::Selinux) && s.outputs.contains(&Output::Iso),
     },
     Row {
         field: "spec.securityFeatures.updates",
         what: "updates that the system installs by itself",
         instead: AWAY,
         asked: |s| s.security_features.updates.is_some(),
-    },
-    Row {
-        field: "spec.securityFeatures.kernelHardening",
-        what: "a harder kernel",
-        instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
-        asked: |s| !s.security_features.kernel_hardening.is_empty(),
     },
     Row {
         field: "spec.customization.shellFramework",
@@ -152,12 +124,6 @@ const ROWS: &[Row] = &[
         what: "a picture while the system starts",
         instead: AWAY,
         asked: |s| s.customization.bootloader.plymouth,
-    },
-    Row {
-        field: "spec.postInstall.systemTuning",
-        what: "tuning",
-        instead: "Bring a file for `/etc/sysctl.d` in an overlay for now.",
-        asked: |s| s.post_install.system_tuning.as_ref().is_some_and(|t| *t != Default::default()),
     },
     Row { field: "spec.installer", what: "an installer", instead: AWAY, asked: |s| s.installer.is_some() },
 ];

@@ -1,35 +1,33 @@
-//! The packet filter.
+//! nftables: one rule set that the distribution's own service loads.
 
-use super::{Needs, Plan, Program, System};
+use super::{Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Firewall, FirewallAction, OsSpec};
+use crate::model::spec::{Base, Firewall, FirewallAction};
 
-pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
-    if let Some(firewall) = &spec.security_features.firewall {
-        needs.package("spec.securityFeatures.firewall", "security", firewall.backend.as_str());
-    }
-}
-
-pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
-    let Some(firewall) = &system.configuration.security_features.firewall else { return };
-    let path = nftables_path(system.base);
-    plan.file(path, 0o755, nftables(firewall));
+pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
+    let path = path(system.base);
+    plan.file(path, 0o755, rules(firewall));
     plan.test(Program::new(
         "checking the firewall rules",
         "/usr/sbin/nft",
         &["--check", "--file", &format!("/{path}")],
     ));
+    let shows = |contains: String| Expect::Output {
+        argv: ["/usr/sbin/nft", "list", "chain", "inet", "filter", "input"].map(str::to_owned).to_vec(),
+        contains,
+    };
     plan.check(
         "spec.securityFeatures.firewall.policy",
-        Expect::Output {
-            argv: ["/usr/sbin/nft", "list", "chain", "inet", "filter", "input"].map(str::to_owned).to_vec(),
-            contains: format!("policy {};", verdict(firewall.policy)),
-        },
+        shows(format!("policy {};", verdict(firewall.policy))),
     );
+    for (index, rule) in firewall.rules.iter().enumerate() {
+        let line = format!("{} dport {} {}", rule.protocol.as_str(), rule.port, verdict(rule.action));
+        plan.check(&format!("spec.securityFeatures.firewall.rules[{index}]"), shows(line));
+    }
 }
 
 /// Where the distribution's own service looks for rules.
-fn nftables_path(base: Base) -> &'static str {
+fn path(base: Base) -> &'static str {
     match base {
         Base::Alpine => "etc/nftables.nft",
         Base::Fedora => "etc/sysconfig/nftables.conf",
@@ -47,7 +45,7 @@ fn verdict(action: FirewallAction) -> &'static str {
 
 /// An nftables rule set for incoming traffic (man nft). ICMP and ICMPv6 go by number: a small
 /// root has no `/etc/protocols`.
-fn nftables(firewall: &Firewall) -> String {
+fn rules(firewall: &Firewall) -> String {
     let rules: String = firewall
         .rules
         .iter()
