@@ -32,6 +32,7 @@ mod sysctl;
 mod testing;
 mod timing;
 mod tuning;
+mod updates;
 
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Plan, Program};
@@ -160,6 +161,7 @@ pub fn plan(system: &System<'_>) -> Plan {
     mac::plan(system, &mut plan);
     hardening::plan(system, &mut plan);
     tuning::plan(system, &mut plan);
+    updates::plan(system, &mut plan);
     // Last: what the spec says itself wins over what its features imply.
     services::plan(system, &mut plan);
     plan.in_order()

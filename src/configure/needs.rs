@@ -2,7 +2,7 @@
 
 use super::{
     accounts, ai, backup, databases, fail2ban, firewall, hardening, host, keyboard, mac, monitoring, network,
-    shell, snapshots, ssh, tuning,
+    shell, snapshots, ssh, tuning, updates,
 };
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
@@ -64,5 +64,6 @@ pub fn needs(spec: &OsSpec) -> Needs {
     mac::needs(spec, &mut needs);
     hardening::needs(spec, &mut needs);
     tuning::needs(spec, &mut needs);
+    updates::needs(spec, &mut needs);
     needs
 }

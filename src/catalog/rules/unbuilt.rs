@@ -78,12 +78,6 @@ const ROWS: &[Row] = &[
         asked: |s| s.security_features.mac.contains(&Mac::Selinux) && s.outputs.contains(&Output::Iso),
     },
     Row {
-        field: "spec.securityFeatures.updates",
-        what: "updates that the system installs by itself",
-        instead: AWAY,
-        asked: |s| s.security_features.updates.is_some(),
-    },
-    Row {
         field: "spec.customization.shellFramework",
         what: "shell frameworks",
         instead: AWAY,
