@@ -125,10 +125,10 @@ rules! {
 
     "updates-forgotten" Warning Compat ["spec.securityFeatures.updates", "spec.outputs", "spec.installer"]
     says "a live system forgets its updates at every start"
-    does "Take `updates` away, or add an installer or a disk image; `schedule` renews the image itself."
-    why "What a live system writes lies in memory."
+    does "Take `updates` away, or add an installer, a disk image or an archive; `schedule` renews the image itself."
+    why "What a live system writes lies in memory; an archive is unpacked onto a disk."
     => |i| here(i.spec.security_features.updates.is_some() && i.spec.installer.is_none()
-        && !i.spec.outputs.contains(&Output::Disk), "spec.securityFeatures.updates"),
+        && !i.spec.outputs.iter().any(|o| matches!(o, Output::Disk | Output::Rootfs)), "spec.securityFeatures.updates"),
 
     "units-without-systemd" Error Compat ["spec.services", "spec.verify.units", "spec.init", "spec.base"]
     says "{unit} is a unit of systemd, and {init} starts this system"

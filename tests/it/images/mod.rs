@@ -48,14 +48,16 @@ impl Image {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let spec = format!("specs/{name}.yaml");
         std::fs::copy(repository.join(&spec), dir.join(&spec)).unwrap();
+        let mut texts = std::fs::read_to_string(dir.join(&spec)).unwrap();
+        // A catalog is refused if nothing reads one of its files.
+        for folder in ["profiles", "profiles", "specs/pictures", "specs/scripts"] {
+            copy_named(&repository.join(folder), &dir.join(folder), &mut texts);
+        }
         let overlay = format!("specs/overlays/{name}");
-        for folder in ["profiles", "specs/pictures", "specs/scripts", &overlay] {
-            if repository.join(folder).is_dir() {
-                let to = dir.join(folder);
-                std::fs::create_dir_all(&to).unwrap();
-                let from = format!("{}/.", repository.join(folder).display());
-                run(&images, "cp", &["-a", &from, to.to_str().unwrap()]);
-            }
+        if repository.join(&overlay).is_dir() {
+            let from = format!("{}/.", repository.join(&overlay).display());
+            std::fs::create_dir_all(dir.join(&overlay)).unwrap();
+            run(&images, "cp", &["-a", &from, dir.join(&overlay).to_str().unwrap()]);
         }
         let image = Self { name, dir };
         let cache = images.join("cache");
@@ -104,6 +106,19 @@ impl Image {
         let report = self.reconcile();
         assert_eq!(report["published"], Value::Array(Vec::new()), "{report:#}");
         report["failed"].to_string()
+    }
+}
+
+/// Copies the files that are named in `texts`, and adds the texts among them.
+fn copy_named(from: &Path, to: &Path, texts: &mut String) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if texts.contains(name) && path.is_file() && !to.join(name).exists() {
+            std::fs::create_dir_all(to).unwrap();
+            std::fs::copy(&path, to.join(name)).unwrap();
+            texts.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
     }
 }
 
