@@ -132,7 +132,7 @@ impl Work {
     fn lock(&self, document: &ImageDocument, catalog: &Catalog) -> Result<Lock> {
         let request = resolve::request(&document.spec, &catalog.settings.packages)
             .map_err(|problems| problems[0].failure().on(&document.place))?;
-        self.builder().lock(&document.spec.metadata.name, &request)
+        self.builder().lock(&document.spec.metadata.name, &request, None)
     }
 
     /// Fetches packages, so that nothing is fetched while the build's time is taken.

@@ -106,7 +106,7 @@ impl<'a> Ours<'a> {
         let document = &catalog.images.values().next().ok_or_else(|| Failure::bug("no image"))?;
         let request = resolve::request(&document.spec, &catalog.settings.packages)
             .map_err(|problems| problems[0].failure().on(&document.place))?;
-        self.builder().lock(&document.spec.metadata.name, &request)
+        self.builder().lock(&document.spec.metadata.name, &request, None)
     }
 
     /// From the text of the catalog to the ISO.

@@ -290,6 +290,7 @@ fn lock(image: &OsImage, packages: usize) -> Result<Lock> {
     };
     Ok(Lock {
         dates: Vec::new(),
+        passed_over: Vec::new(),
         lock_version: LOCK_VERSION,
         image: image.metadata.name.clone(),
         request,

@@ -66,17 +66,18 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Resolves the packages that `request` asks for.
+    /// Resolves the packages that `request` asks for. Of a mirror's addresses, those that are
+    /// older than `before` are passed over.
     ///
     /// # Errors
-    /// As [`managers::lock`].
-    pub fn lock(&self, image: &ImageName, request: &LockRequest) -> Result<Lock> {
+    /// As [`managers::Manager::lock`], and if no mirror serves the distribution.
+    pub fn lock(&self, image: &ImageName, request: &LockRequest, before: Option<&Lock>) -> Result<Lock> {
         let state = self.cache.apt(&cache::needs::index_key(request, self.mirrors));
         let _held = crate::effects::files::FileLock::take(&cache::lock_of(&state))?;
         std::fs::create_dir_all(&state).during(|| format!("making {}", state.display()))?;
         cache::stamp(&state)?;
-        let from = (self.cache, state.as_path());
-        managers::lock(image, request, self.mirrors, from, self.offline, (self.events, self.cancel))
+        let before = before.map_or(&[][..], |lock| &lock.indexes);
+        managers::lock(self, image, request, before, &state)
     }
 
     /// Builds all outputs of a recipe into the folder `out`.

@@ -34,6 +34,9 @@ pub fn lock_text(lock: &Lock) -> String {
     if !lock.dates.is_empty() {
         lines(&mut text, "", "dates", &lock.dates);
     }
+    if !lock.passed_over.is_empty() {
+        lines(&mut text, "", "passedOver", &lock.passed_over);
+    }
     lines(&mut text, "", "packages", &lock.packages);
     text
 }

@@ -5,7 +5,7 @@
 //! a pause that grows.
 
 use super::cancel::Cancel;
-use super::files::{digest_file, digest_reader, parent};
+use super::files::{digest_file, digest_reader, parent, read_if_exists};
 use super::point::{Point, point};
 use super::task::Task;
 use crate::model::failure::IoContext;
@@ -363,6 +363,41 @@ pub async fn body(mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(too_long());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// A small file as a whole: `http`, `https` or `file`. Its failures name no address.
+///
+/// # Errors
+/// Class *upstream* if it is not there, if nothing comes for `idle`, if it is longer than `limit`.
+pub async fn small(client: &reqwest::Client, url: &str, limit: u64, idle: Duration) -> Result<Vec<u8>> {
+    let gone = || Failure::upstream("it is not there").code(ErrorCode::PackageUnavailable);
+    if let Some(path) = url.strip_prefix("file://") {
+        return read_if_exists(Path::new(path), limit)
+            .map_err(|_| Failure::upstream("it cannot be read"))?
+            .ok_or_else(gone);
+    }
+    let silent =
+        || Failure::upstream(format!("nothing came for {} s", idle.as_secs_f64())).code(ErrorCode::Network);
+    let failed = |e: reqwest::Error| {
+        let why = if e.is_connect() { "nobody answers there" } else { "the answer broke off" };
+        Failure::upstream(why).code(ErrorCode::Network)
+    };
+    let request = tokio::time::timeout(idle, client.get(url).send());
+    let mut response = request.await.map_err(|_| silent())?.map_err(failed)?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(Failure::upstream(format!("HTTP {status}")));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) =
+        tokio::time::timeout(idle, response.chunk()).await.map_err(|_| silent())?.map_err(failed)?
+    {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(Failure::untrusted(format!("it is longer than {limit} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -54,8 +54,21 @@ pub struct Lock {
     /// of the newest index's date.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dates: Vec<LayerDate>,
+    /// Addresses of mirrors that were not taken when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
     /// The packages, layer by layer, in the order in which they are installed.
     pub packages: Vec<LockedPackage>,
+}
+
+/// An address of a mirror that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PassedOver {
+    /// Its place in the settings: `mirrors[0].urls[1]`. Locks are published, addresses are not.
+    pub mirror: String,
+    /// Why.
+    pub why: String,
 }
 
 /// When the packages of a layer last changed.
@@ -296,6 +309,7 @@ mod tests {
             },
             indexes,
             dates: Vec::new(),
+            passed_over: Vec::new(),
             packages: Vec::new(),
         };
         let old = lock(vec![index("bookworm", 10), index("bookworm-security", 12)]);

@@ -344,7 +344,7 @@ fn lock_one(
     if let Some(old) = old.filter(|l| l.request == asked && !request.update) {
         return Ok(report(old, LockOutcome::Kept));
     }
-    let new = builder.lock(name, &asked)?;
+    let new = builder.lock(name, &asked, old)?;
     let new = match old {
         Some(old) => new.following(old)?,
         None => new,

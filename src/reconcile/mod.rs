@@ -237,7 +237,7 @@ impl World<'_> {
         let state = self.state()?;
         let now = self.clock.now();
         let locked = rescue::with_room(self, &self.events, || {
-            self.with_builder(&self.events, |builder| builder.lock(image, &request))
+            self.with_builder(&self.events, |builder| builder.lock(image, &request, old.as_ref()))
         })
         .and_then(|new| match &old {
             Some(old) => new.following(old),

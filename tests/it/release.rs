@@ -78,6 +78,7 @@ fn lock(nginx: &str) -> Lock {
         },
         indexes: Vec::new(),
         dates: Vec::new(),
+        passed_over: Vec::new(),
         packages: names
             .map(|(name, version)| LockedPackage {
                 name: name.parse().unwrap(),

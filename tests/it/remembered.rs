@@ -59,6 +59,7 @@ fn lock(image: &OsImage) -> Lock {
         request,
         indexes: vec![index],
         dates: Vec::new(),
+        passed_over: Vec::new(),
         packages,
     }
 }

@@ -166,6 +166,7 @@ impl Catalog {
             image: image.parse().unwrap(),
             request,
             dates: Vec::new(),
+            passed_over: Vec::new(),
             indexes: vec![LockedIndex {
                 suite: "bookworm".to_owned(),
                 date: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),

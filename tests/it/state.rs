@@ -248,6 +248,7 @@ fn lock(package: &str) -> Lock {
         request,
         indexes: vec![],
         dates: vec![],
+        passed_over: vec![],
         packages: vec![],
     }
 }

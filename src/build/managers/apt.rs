@@ -72,6 +72,7 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
         request: request.clone(),
         indexes,
         dates: Vec::new(),
+        passed_over: Vec::new(),
         packages,
     };
     task.finish(format!("{} packages", lock.packages.len()));

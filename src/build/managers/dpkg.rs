@@ -5,13 +5,16 @@
 //! properly over themselves.
 
 use super::{Installation, Manager, Question, Traces, apt, pins};
+use crate::build::index::Release;
 use crate::build::stack::Stack;
 use crate::build::union;
 use crate::effects::{Cancel, Output, Point, Process, Sandbox, point};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
-use crate::model::lock::LockedPackage;
+use crate::model::lock::{LockRequest, LockedPackage};
+use crate::model::settings::Mirror;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result, deciding};
+use chrono::{DateTime, Utc};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
@@ -34,6 +37,15 @@ const STATUS: &str = "var/lib/dpkg/status";
 impl Manager for Apt {
     fn lock(&self, question: &Question<'_>) -> Result<Lock> {
         apt::lock(question)
+    }
+
+    fn heads(&self, mirror: &Mirror, request: &LockRequest) -> Vec<(String, String)> {
+        let suites = mirror.indexes(request.suite.as_str(), request.architecture);
+        suites.into_iter().map(|suite| (suite.clone(), format!("dists/{suite}/InRelease"))).collect()
+    }
+
+    fn head_date(&self, head: &[u8]) -> Option<DateTime<Utc>> {
+        Release::parse(&String::from_utf8_lossy(head)).date
     }
 
     fn file_name(&self, i: usize, _: &LockedPackage) -> String {

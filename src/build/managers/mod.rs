@@ -7,20 +7,23 @@
 
 pub mod apt;
 mod dpkg;
+mod mirrors;
 mod outside;
 mod pacman;
 mod pins;
 mod rpm;
 
+use super::Builder;
 use super::cache::Cache;
 use super::stack::Stack;
 use crate::effects::{Cancel, Sandbox};
 use crate::model::artifact::InstalledPackage;
-use crate::model::lock::{LockRequest, LockedPackage};
+use crate::model::lock::{LockRequest, LockedIndex, LockedPackage};
 use crate::model::name::ImageName;
 use crate::model::settings::Mirror;
 use crate::model::spec::Base;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use chrono::{DateTime, Utc};
 use std::path::Path;
 
 /// The layer whose packages are taken alone and only unpacked for their files.
@@ -84,6 +87,17 @@ pub trait Manager: Sync {
     /// keyring; class *spec* when a package does not exist or cannot be installed.
     fn lock(&self, question: &Question<'_>) -> Result<Lock>;
 
+    /// The small files below a mirror's address that say how old its indexes are: the indexes'
+    /// names in locks, and the files' paths. None where only the whole index says it.
+    fn heads(&self, _mirror: &Mirror, _request: &LockRequest) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The date in such a file, which nobody has vouched for yet.
+    fn head_date(&self, _head: &[u8]) -> Option<DateTime<Utc>> {
+        None
+    }
+
     /// The name of the `i`th package's file when it is laid out to be installed.
     fn file_name(&self, i: usize, package: &LockedPackage) -> String;
 
@@ -139,42 +153,31 @@ pub fn of(base: Base) -> Result<&'static dyn Manager> {
     }
 }
 
-/// Resolves a request.
+/// Resolves a request. `state` is the folder that keeps its indexes, `before` the indexes that
+/// were locked before.
 ///
 /// # Errors
 /// As [`Manager::lock`], and if no mirror serves the distribution.
-pub fn lock(
+pub(super) fn lock(
+    builder: &Builder<'_>,
     image: &ImageName,
     request: &LockRequest,
-    mirrors: &[Mirror],
-    (cache, state): (&Cache, &Path),
-    offline: bool,
-    (events, cancel): (&Emitter, &Cancel),
+    before: &[LockedIndex],
+    state: &Path,
 ) -> Result<Lock> {
-    let mirrors: Vec<&Mirror> = mirrors.iter().filter(|m| m.base == request.base).collect();
-    if mirrors.is_empty() {
+    if !builder.mirrors.iter().any(|m| m.base == request.base) {
         return Err(Failure::spec(format!("no mirror for {} is set", request.base.as_str())).hint(
             "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
         ));
     }
     let manager = of(request.base)?;
-    let mut last = Failure::bug("no mirror was asked");
-    for attempt in 0..mirrors.iter().map(|m| m.urls.len()).max().unwrap_or(1).max(1) {
-        let chosen: Vec<Mirror> = mirrors.iter().map(|mirror| with_one_address(mirror, attempt)).collect();
-        let chosen: Vec<&Mirror> = chosen.iter().collect();
-        let question = Question { image, request, mirrors: &chosen, state, cache, offline, events, cancel };
-        match manager.lock(&question) {
-            Err(failure) if failure.class == FailureClass::Upstream => last = failure,
-            answered => return answered,
-        }
-    }
-    Err(last)
-}
-
-/// A mirror whose only address is the one that is tried at the `attempt`th time.
-fn with_one_address(mirror: &Mirror, attempt: usize) -> Mirror {
-    let url = mirror.urls.get(attempt % mirror.urls.len().max(1));
-    Mirror { urls: url.cloned().into_iter().collect(), ..mirror.clone() }
+    let Builder { cache, offline, events, cancel, .. } = *builder;
+    let (placed, mut passed_over) = mirrors::choose(builder, manager, request, before);
+    passed_over.iter().for_each(|note| mirrors::warn(builder, note));
+    let lock = mirrors::ask(builder, &placed, &mut passed_over, |mirrors| {
+        manager.lock(&Question { image, request, mirrors, state, cache, offline, events, cancel })
+    })?;
+    Ok(Lock { passed_over, ..lock })
 }
 
 /// So many packages are named.

@@ -158,7 +158,7 @@ impl Repository {
             cancel: &Cancel::default(),
             offline: false,
         };
-        builder.lock(&image.metadata.name, &request)
+        builder.lock(&image.metadata.name, &request, None)
     }
 
     fn lock(&self) -> Result<Lock, Failure> {

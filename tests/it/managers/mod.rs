@@ -2,6 +2,7 @@
 //! signed, served from a folder, and installed through the whole program.
 
 mod containers;
+mod mirrors;
 mod pacman;
 mod rpm;
 mod ubuntu;

@@ -6,19 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What differs between the two.
-struct Kind {
+pub struct Kind {
     base: &'static str,
     suite: &'static str,
     /// A repository as settings name it.
     component: &'static str,
     /// The same, filled in.
-    path: &'static str,
+    pub path: &'static str,
     /// What the smallest root asks for.
     brings: &'static str,
     kernel: &'static str,
 }
 
-const FEDORA: Kind = Kind {
+pub const FEDORA: Kind = Kind {
     base: "fedora",
     suite: "41",
     component: "releases/{suite}/Everything/{arch}/os",
@@ -45,15 +45,15 @@ struct About<'a> {
 }
 
 /// A repository and who signs it.
-struct Repository {
+pub struct Repository {
     kind: &'static Kind,
-    dir: PathBuf,
+    pub dir: PathBuf,
     gpg: Gpg,
     _temporary: tempfile::TempDir,
 }
 
 impl Repository {
-    fn new(kind: &'static Kind) -> Self {
+    pub fn new(kind: &'static Kind) -> Self {
         let temporary = tempfile::Builder::new().prefix("rpm").tempdir_in("/var/tmp").unwrap();
         let dir = temporary.path().to_owned();
         let repository = Self { kind, gpg: Gpg::new(&dir, "gnupg"), dir, _temporary: temporary };
@@ -146,7 +146,7 @@ impl Repository {
     }
 
     /// Makes and signs the metadata anew.
-    fn index(&self) {
+    pub fn index(&self) {
         must(command("createrepo_c").args(["--quiet", "--no-database"]).arg(self.files()));
         self.sign();
     }
@@ -156,7 +156,7 @@ impl Repository {
         must(self.gpg.gpg().args(["--yes", "--detach-sign", "--armor"]).arg(head));
     }
 
-    fn mirrors(&self) -> String {
+    pub fn mirrors(&self) -> String {
         self.mirrors_with(&self.dir.join("keys.gpg"))
     }
 
@@ -170,7 +170,7 @@ impl Repository {
         )
     }
 
-    fn world(&self) -> World {
+    pub fn world(&self) -> World {
         self.world_with("[hello]")
     }
 

@@ -357,6 +357,7 @@ impl RecipeText {
                 layers: asked.collect(),
             },
             dates: Vec::new(),
+            passed_over: Vec::new(),
             indexes: vec![LockedIndex {
                 suite: "suite".to_owned(),
                 date,

@@ -49,6 +49,7 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
         request: request.clone(),
         indexes,
         dates: Vec::new(),
+        passed_over: Vec::new(),
         packages,
     })
 }

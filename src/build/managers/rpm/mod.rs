@@ -18,8 +18,10 @@ use crate::build::stack::Stack;
 use crate::effects::{Cancel, Process};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
-use crate::model::lock::LockedPackage;
+use crate::model::lock::{LockRequest, LockedPackage};
+use crate::model::settings::Mirror;
 use crate::model::{Failure, Lock, Result};
+use chrono::{DateTime, Utc};
 use std::path::Path;
 
 const RPM: &str = "/usr/bin/rpm";
@@ -42,6 +44,16 @@ pub(super) static ZYPPER: Rpm = Rpm { solver: &zypper::Zypper };
 impl Manager for Rpm {
     fn lock(&self, question: &Question<'_>) -> Result<Lock> {
         lock::lock(question, self.solver)
+    }
+
+    fn heads(&self, mirror: &Mirror, request: &LockRequest) -> Vec<(String, String)> {
+        let indexes = mirror.indexes(request.suite.as_str(), request.architecture);
+        let head = |index: String| (index.clone(), format!("{index}/repodata/repomd.xml"));
+        indexes.into_iter().map(head).collect()
+    }
+
+    fn head_date(&self, head: &[u8]) -> Option<DateTime<Utc>> {
+        metadata::head(std::str::from_utf8(head).ok()?).ok().map(|head| head.date)
     }
 
     fn file_name(&self, i: usize, _: &LockedPackage) -> String {
