@@ -32,7 +32,7 @@ pub fn ensure(
     cancel: &Cancel,
 ) -> Result<PathBuf> {
     if wanted.is_empty() {
-        return Err(Failure::bug("the recipe has an ISO and no packages for its boot loaders"));
+        return Err(Failure::bug("the recipe has an ISO or a disk and no packages for its boot loaders"));
     }
     let folder = cache.boot_files(&id_of(wanted));
     let _making = FileLock::take(&lock_of(&folder))?;

@@ -11,6 +11,7 @@ mod configuration;
 pub mod containerfile;
 pub mod content;
 mod derived;
+pub mod disk;
 pub mod entry;
 mod identities;
 pub mod index;
@@ -103,8 +104,7 @@ impl Builder<'_> {
             runtime: self.runtime,
             offline: self.offline,
         };
-        let wants_iso = recipe.outputs.contains(&Output::Iso);
-        let (layers, kernel) = self.layers_and_kernel(resolved, &packages, wants_iso)?;
+        let (layers, kernel) = self.layers_and_kernel(resolved, &packages, recipe.starts())?;
         let stack = Stack { layers, epoch: recipe.epoch, cache: self.cache.root().to_owned() };
         every_pin_is_needed(&stack, resolved)?;
         let installed = installed(&stack, resolved)?;
@@ -116,10 +116,7 @@ impl Builder<'_> {
                 Output::Iso => self.iso(resolved, &stack, &packages, kernel.as_ref(), &path)?,
                 Output::Oci => self.oci(resolved, &stack, &path)?,
                 Output::Rootfs => rootfs::write(&stack, recipe, &path, self.events, self.cancel)?,
-                Output::Disk => {
-                    return Err(Failure::spec(format!("{}: disk images cannot be made yet", recipe.image))
-                        .hint("Remove disk from outputs."));
-                }
+                Output::Disk => self.disk(resolved, &stack, &packages, kernel.as_ref(), &path)?,
             });
         }
         Ok(Built {
@@ -200,6 +197,33 @@ impl Builder<'_> {
             out,
         };
         oci::write(&input, self.events, self.cancel)
+    }
+
+    fn disk(
+        &self,
+        resolved: &ResolvedRecipe,
+        stack: &Stack,
+        packages: &Packages<'_>,
+        kernel: Option<&Kernel>,
+        out: &Path,
+    ) -> Result<Artifact> {
+        let recipe = &resolved.recipe;
+        let kernel = kernel.ok_or_else(|| Failure::bug("a disk image without a kernel"))?;
+        let boot_files =
+            boot_files::ensure(self.cache, packages, &recipe.boot_files, self.events, self.cancel)?;
+        let splash = recipe.boot_menu.splash.and_then(|digest| resolved.blobs.get(&digest));
+        let work = WorkFolder::new(&self.cache.work(), "disk")?;
+        let input = disk::DiskInput {
+            recipe,
+            build_id: recipe.digest(),
+            stack,
+            kernel,
+            splash: splash.map(|bytes| &bytes[..]),
+            boot_files: &boot_files,
+            out,
+            scratch: work.path(),
+        };
+        disk::write(&input, self.events, self.cancel)
     }
 
     fn iso(

@@ -45,7 +45,8 @@ pub struct Recipe {
     pub compression: Compression,
     /// The boot menu of the ISO.
     pub boot_menu: BootMenu,
-    /// Packages whose files make an ISO start; they are never installed. Empty without an ISO.
+    /// Packages whose files make an ISO or a disk start; they are never installed. Empty without
+    /// either.
     pub boot_files: Vec<LockedPackage>,
     /// What the image has to show before it is trusted.
     pub verify: Verify,
@@ -269,6 +270,11 @@ impl Recipe {
             LayerStep::Configuration(configuration) => Some(&**configuration),
             _ => None,
         })
+    }
+
+    /// Whether one of the outputs starts by itself, and so needs kernel and boot loaders.
+    pub fn starts(&self) -> bool {
+        self.outputs.iter().any(|output| output.starts())
     }
 
     /// All packages of all layers.

@@ -14,9 +14,7 @@ use crate::model::name::{ChannelName, Version};
 use crate::model::plan::{Reason, Step};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
-use crate::model::{
-    Artifact, ArtifactKind, Digest, Emitter, Event, Failure, FailureClass, Result, VerifiedArtifact,
-};
+use crate::model::{Artifact, ArtifactKind, Digest, Emitter, Event, FailureClass, Result, VerifiedArtifact};
 use crate::release::{Look, Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
@@ -282,25 +280,21 @@ impl Steps<'_, '_> {
             clock: world.clock,
             tools: verify::Tools::default(),
         };
+        let checks = configure::checks_of(&resolved.recipe);
+        let wish = verify::Wish { verify: &resolved.recipe.verify, checks: &checks };
         match artifact.kind {
-            ArtifactKind::Iso => verify::iso(
-                artifact,
-                &build_id,
-                verify::Wish {
-                    verify: &resolved.recipe.verify,
-                    checks: &configure::checks_of(&resolved.recipe),
-                },
-                &options,
-                self.events(),
-                &world.cancel,
-            ),
+            ArtifactKind::Iso => {
+                verify::iso(artifact, &build_id, wish, &options, self.events(), &world.cancel)
+            }
             ArtifactKind::OciArchive => {
                 verify::oci(artifact, &build_id, &options, self.events(), &world.cancel)
             }
             ArtifactKind::Rootfs => {
                 verify::rootfs(artifact, &build_id, &options, self.events(), &world.cancel)
             }
-            ArtifactKind::Disk => Err(Failure::bug("a disk image cannot be verified yet")),
+            ArtifactKind::Disk => {
+                verify::disk(artifact, &build_id, wish, &options, self.events(), &world.cancel)
+            }
         }
     }
 }

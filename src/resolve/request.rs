@@ -82,7 +82,7 @@ pub fn check(image: &OsImage, settings: &PackageSettings) -> (Option<LockRequest
         packages.extend(asked.implied(category, image));
         asked.layer(category, packages);
     }
-    if spec.outputs.contains(&Output::Iso) {
+    if spec.outputs.iter().any(|output| output.starts()) {
         asked.boot_files(image);
     }
     let request = LockRequest {

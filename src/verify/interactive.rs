@@ -1,7 +1,7 @@
 //! `bootwright boot`: an image for a person to look at. Nothing is written to it.
 
 use super::host;
-use super::machine::{Accelerator, Config, Tools, hardware};
+use super::machine::{Accelerator, Config, Medium, Tools, hardware};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
@@ -63,7 +63,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
     };
     let config = Config {
         tools: session.tools,
-        medium: &medium,
+        medium: Medium::Disc(&medium),
         mode: session.mode,
         memory_mib: session.memory_mib,
         accelerator: session.accelerator,

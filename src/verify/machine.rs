@@ -115,14 +115,23 @@ impl Tools {
     }
 }
 
+/// What a machine starts from, by its absolute path.
+#[derive(Clone, Copy, Debug)]
+pub enum Medium<'a> {
+    /// An ISO, which is only read.
+    Disc(&'a Path),
+    /// A disk that the machine writes to: a copy of its own.
+    Disk(&'a Path),
+}
+
 /// What a machine is made of.
 #[derive(Clone, Debug)]
 pub struct Config<'a> {
     /// Emulator and firmware.
     pub tools: &'a Tools,
-    /// The ISO, an absolute path.
-    pub medium: &'a Path,
-    /// Firmware and kind of medium.
+    /// What it starts from.
+    pub medium: Medium<'a>,
+    /// Firmware, and how the medium is attached.
     pub mode: BootMode,
     /// Memory in MiB.
     pub memory_mib: u32,
@@ -164,11 +173,15 @@ pub fn hardware(config: &Config, vars: Option<&Path>) -> Vec<OsString> {
     add(&["-machine", &board]);
     add(&config.accelerator.arguments(config.processors).each_ref().map(String::as_str));
     add(&["-m", &config.memory_mib.to_string()]);
-    add(&["-blockdev", &block_device("medium", config.medium, true)]);
+    let (medium, read_only, drive) = match config.medium {
+        Medium::Disc(path) => (path, true, "ide-cd,drive=medium,bootindex=0"),
+        Medium::Disk(path) => (path, false, "ide-hd,drive=medium,bootindex=0"),
+    };
+    add(&["-blockdev", &block_device("medium", medium, read_only)]);
     if matches!(config.mode, BootMode::BiosUsb | BootMode::UefiUsb | BootMode::SecureBootUsb) {
         add(&["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on,bootindex=0"]);
     } else {
-        add(&["-device", "ide-cd,drive=medium,bootindex=0"]);
+        add(&["-device", drive]);
     }
     add(&["-device", "VGA", "-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"]);
     args
@@ -434,10 +447,14 @@ mod tests {
     use super::*;
 
     fn arguments(mode: BootMode) -> String {
+        arguments_with(mode, Medium::Disc(Path::new("/images/a,b \"c\".iso")))
+    }
+
+    fn arguments_with(mode: BootMode, medium: Medium<'_>) -> String {
         let tools = Tools::default();
         let config = Config {
             tools: &tools,
-            medium: Path::new("/images/a,b \"c\".iso"),
+            medium,
             mode,
             memory_mib: 512,
             accelerator: Accelerator::Tcg,
@@ -458,6 +475,18 @@ mod tests {
             assert_eq!(args.contains("usb-storage"), mode.as_str().ends_with("usb"), "{args}");
             assert!(args.contains("-nodefaults") && args.contains(r#""read-only":true"#));
         }
+    }
+
+    #[test]
+    fn a_disk_is_written_to_and_a_disc_is_not() {
+        let disk = Medium::Disk(Path::new("/work/disk.img"));
+        for mode in [BootMode::Bios, BootMode::Uefi, BootMode::SecureBoot] {
+            let (disc, disk) = (arguments(mode), arguments_with(mode, disk));
+            assert!(disc.contains("ide-cd,drive=medium") && disk.contains("ide-hd,drive=medium"));
+            assert!(disk.contains(r#""filename":"/work/disk.img","read-only":false"#), "{disk}");
+            assert!(!disc.contains(r#".iso","read-only":false"#), "{disc}");
+        }
+        assert!(arguments_with(BootMode::UefiUsb, disk).contains("usb-storage,drive=medium"));
     }
 
     #[test]

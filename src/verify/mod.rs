@@ -10,6 +10,7 @@ pub mod accel;
 mod boot;
 mod compare;
 mod declared;
+mod disk;
 mod host;
 pub mod interactive;
 mod judge;
@@ -26,7 +27,7 @@ pub use interactive::{Screen, interactive};
 pub use machine::{Accelerator, Tools};
 pub use root::{oci, rootfs};
 
-use crate::effects::files::digest_file;
+use crate::effects::files::{WorkFolder, digest_file};
 use crate::effects::{Cancel, Clock};
 use crate::model::check;
 use crate::model::event::Emitter;
@@ -92,11 +93,50 @@ pub fn iso(
     events: &Emitter,
     cancel: &Cancel,
 ) -> Result<Evidence> {
+    let medium = same_bytes(artifact)?;
+    boots(artifact, build_id, wish, (options, &medium), (events, cancel), |mode, boot| {
+        boot(mode, machine::Medium::Disc(&medium))
+    })
+}
+
+/// Boots a disk image in every way that its spec asks for, each time from a copy of its own
+/// that the system writes to: what the second boot finds is what the first one left.
+///
+/// # Errors
+/// As [`iso`].
+pub fn disk(
+    artifact: &Artifact,
+    build_id: &Digest,
+    wish: Wish<'_>,
+    options: &Options,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Evidence> {
+    let packed = same_bytes(artifact)?;
+    boots(artifact, build_id, wish, (options, &packed), (events, cancel), |mode, boot| {
+        let folder = WorkFolder::new(&options.scratch, &format!("disk-{}", mode.as_str()))?;
+        let image = folder.path().join("disk.img");
+        disk::unpack(&packed, &image, cancel)?;
+        boot(mode, machine::Medium::Disk(&image))
+    })
+}
+
+/// One boot of a medium.
+type BootOf<'a> = &'a (dyn Fn(BootMode, machine::Medium<'_>) -> Result<Check> + Sync);
+
+/// Carries out all boots; `with_medium` brings the medium of each.
+fn boots(
+    artifact: &Artifact,
+    build_id: &Digest,
+    wish: Wish<'_>,
+    (options, file): (&Options, &Path),
+    (events, cancel): (&Emitter, &Cancel),
+    with_medium: impl Fn(BootMode, BootOf<'_>) -> Result<Check> + Sync,
+) -> Result<Evidence> {
     let Wish { verify: wish, checks: declared } = wish;
     let started = options.clock.now();
-    let medium = same_bytes(artifact)?;
     let host = host::look(&options.tools, cancel)?;
-    let accelerator = options.acceleration.choose(&medium, options, &host, events, cancel)?;
+    let accelerator = options.acceleration.choose(file, options, &host, events, cancel)?;
     let modes = each_once(&wish.boot);
     let machines = host::machines(options.jobs, wish.memory_mib)?.min(modes.len());
     let processors = accelerator.processors(host::cores(), machines);
@@ -104,11 +144,11 @@ pub fn iso(
     environment.push(format!("accelerator: {}", accelerator.as_str()));
     environment.push(format!("processors: {processors}"));
     environment.extend(host::firmware_words(&options.tools, &modes));
-    let one = |mode: BootMode| {
+    let one = |mode: BootMode, medium: machine::Medium<'_>| {
         boot::Boot {
             config: machine::Config {
                 tools: &options.tools,
-                medium: &medium,
+                medium,
                 mode,
                 memory_mib: wish.memory_mib,
                 accelerator,
@@ -123,7 +163,7 @@ pub fn iso(
         }
         .run(events, cancel)
     };
-    let checks = at_once(machines, &modes, one)?;
+    let checks = at_once(machines, &modes, |mode| with_medium(mode, &one))?;
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
 }
 

@@ -7,6 +7,7 @@ mod catalog;
 mod cli;
 mod containerfiles;
 mod crash;
+mod disks;
 mod documents;
 mod double_build;
 mod fuzz;

@@ -23,15 +23,15 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-const EPOCH: i64 = 1_700_000_000;
+pub(crate) const EPOCH: i64 = 1_700_000_000;
 /// `cap_net_raw=ep` as the kernel stores it (`struct vfs_cap_data`, revision 2).
-const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn long_name() -> String {
     format!("usr/share/{}/{}-ü", "d".repeat(120), "f".repeat(150))
 }
 
-fn put(root: &Path, path: &str, content: &str) -> PathBuf {
+pub(crate) fn put(root: &Path, path: &str, content: &str) -> PathBuf {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
@@ -91,7 +91,7 @@ fn layers(root: &Path) -> Vec<PathBuf> {
     vec![bottom, middle, top]
 }
 
-fn stack(root: &Path, cache: &Path) -> Stack {
+pub(crate) fn stack(root: &Path, cache: &Path) -> Stack {
     let names = ["bootstrap", "configuration", "overlay"];
     let layers = layers(root);
     Stack { layers: named(&names, &layers), epoch: EPOCH, cache: cache.to_owned() }
@@ -110,7 +110,7 @@ fn named(names: &[&str], folders: &[PathBuf]) -> Vec<StackedLayer> {
     names.iter().zip(folders).map(layer).collect()
 }
 
-fn recipe() -> Recipe {
+pub(crate) fn recipe() -> Recipe {
     Recipe {
         build_format: 1,
         image: "edge-gateway".parse().unwrap(),
@@ -134,16 +134,16 @@ fn recipe() -> Recipe {
     }
 }
 
-fn run(process: Process) -> String {
+pub(crate) fn run(process: Process) -> String {
     process.check(&Cancel::default()).unwrap_or_else(|f| panic!("{f}: {:?}", f.details)).text()
 }
 
-fn quiet() -> (Emitter, Cancel) {
+pub(crate) fn quiet() -> (Emitter, Cancel) {
     (Emitter::default(), Cancel::default())
 }
 
 /// Runs `work` with another umask than the rest of the process.
-fn with_umask<T: Send>(mask: u32, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn with_umask<T: Send>(mask: u32, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|threads| {
         let thread = threads.spawn(move || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();

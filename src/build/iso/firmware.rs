@@ -6,15 +6,15 @@
 //! configuration from `/boot/grub` of the partition it was started from, or of the medium
 //! that has `/.disk/info`.
 
-use super::{IsoInput, menu};
+use super::menu;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Modules that are built into the BIOS image: all that the menu uses.
-const BIOS_MODULES: [&str; 24] = [
+pub(in crate::build) const BIOS_MODULES: [&str; 24] = [
     "biosdisk",
     "iso9660",
     "part_gpt",
@@ -49,7 +49,7 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const ESP_ROOM: u64 = 512 << 10;
 
 /// A file of the unpacked boot packages, never one of this host: links on the way are refused.
-fn boot_file(root: &Path, path: &str, package: &str) -> Result<PathBuf> {
+pub(in crate::build) fn boot_file(root: &Path, path: &str, package: &str) -> Result<PathBuf> {
     let mut at = root.to_owned();
     for part in Path::new(path).components() {
         let Component::Normal(name) = part else { return Err(Failure::bug(format!("{path} is no path"))) };
@@ -76,7 +76,7 @@ fn boot_file(root: &Path, path: &str, package: &str) -> Result<PathBuf> {
 }
 
 /// Where BIOS GRUB's modules are.
-const I386_PC: &str = "usr/lib/grub/i386-pc";
+pub(in crate::build) const I386_PC: &str = "usr/lib/grub/i386-pc";
 
 /// The master boot record that makes the ISO start from a stick under BIOS.
 pub(super) fn hybrid_mbr(boot_files: &Path) -> Result<PathBuf> {
@@ -84,13 +84,13 @@ pub(super) fn hybrid_mbr(boot_files: &Path) -> Result<PathBuf> {
 }
 
 /// GRUB's font for the BIOS menu with a picture.
-pub(super) fn font(boot_files: &Path) -> Result<Vec<u8>> {
+pub(in crate::build) fn font(boot_files: &Path) -> Result<Vec<u8>> {
     let path = boot_file(boot_files, "usr/share/grub/unicode.pf2", "grub-common")?;
     std::fs::read(&path).during(|| format!("reading {}", path.display()))
 }
 
 /// The picture, if it looks like one that GRUB can show.
-pub(super) fn checked_png(bytes: &[u8]) -> Result<&[u8]> {
+pub(in crate::build) fn checked_png(bytes: &[u8]) -> Result<&[u8]> {
     let refuse = |why: &str| {
         Err(Failure::spec(format!("customization.bootloader.splash {why}"))
             .hint("Give a PNG picture of 4 MiB at most, not interlaced, 8 bits for each colour."))
@@ -109,7 +109,7 @@ pub(super) fn checked_png(bytes: &[u8]) -> Result<&[u8]> {
 }
 
 /// The programs of the EFI partition's `EFI/BOOT`, by name.
-pub(super) fn efi_programs(boot_files: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+pub(in crate::build) fn efi_programs(boot_files: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let shim = boot_file(boot_files, "usr/lib/shim/shimx64.efi.signed", "shim-signed")?;
     let mok = boot_file(boot_files, "usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed")?;
     let grub =
@@ -118,35 +118,63 @@ pub(super) fn efi_programs(boot_files: &Path) -> Result<Vec<(&'static str, PathB
 }
 
 /// GRUB for BIOS: El Torito boot image on a disc, core image behind the MBR on a stick.
-pub(super) fn bios_image(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<PathBuf> {
-    let modules = hybrid_mbr(input.boot_files)?.with_file_name("");
-    let (config, image) = (folder.join("bios.cfg"), folder.join("bios.img"));
-    std::fs::write(&config, menu::first_stage(input.build_id))
-        .during(|| format!("writing {}", config.display()))?;
+pub(super) fn bios_image(
+    build: Digest,
+    boot_files: &Path,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<PathBuf> {
+    let format = ("i386-pc-eltorito", &[][..]);
+    grub_for_bios(format, &menu::first_stage(build), boot_files, folder, cancel)
+}
+
+/// GRUB for BIOS in one of its formats, with modules beside the usual ones, which carries out
+/// `config` first.
+pub(in crate::build) fn grub_for_bios(
+    (format, modules): (&str, &[&str]),
+    config: &str,
+    boot_files: &Path,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<PathBuf> {
+    let of_modules = hybrid_mbr(boot_files)?.with_file_name("");
+    let (path, image) = (folder.join("bios.cfg"), folder.join("bios.img"));
+    std::fs::write(&path, config).during(|| format!("writing {}", path.display()))?;
     Process::new("grub-mkimage")
-        .args(["-O", "i386-pc-eltorito", "-p", "/boot/grub", "-d"])
-        .arg(modules)
+        .args(["-O", format, "-p", "/boot/grub", "-d"])
+        .arg(of_modules)
         .arg("-c")
-        .arg(&config)
+        .arg(&path)
         .arg("-o")
         .arg(&image)
         .args(BIOS_MODULES)
+        .args(modules)
         .check(cancel)
         .map_err(|failure| failure.on("GRUB for BIOS"))?;
     Ok(image)
 }
 
-/// The EFI partition: a FAT image with the programs and the way to the menu.
-pub(super) fn esp(
-    image: &Path,
-    programs: &[(&'static str, PathBuf)],
-    input: &IsoInput<'_>,
-    folder: &Path,
-    cancel: &Cancel,
-) -> Result<()> {
+/// An EFI partition: a FAT image with the programs and the way to the menu.
+#[derive(Debug)]
+pub(in crate::build) struct Esp<'a> {
+    /// Names in `EFI/BOOT` and files.
+    pub programs: &'a [(&'static str, PathBuf)],
+    /// `boot/grub/grub.cfg`: what the signed GRUB reads first.
+    pub config: &'a str,
+    /// Where its serial number comes from.
+    pub build: Digest,
+    /// All its dates, in seconds.
+    pub epoch: i64,
+    /// Its size in KiB; as small as can be when absent. With a size it is FAT32, which some
+    /// firmware insists on for disks.
+    pub kib: Option<u64>,
+}
+
+/// Writes an EFI partition's image.
+pub(in crate::build) fn esp(image: &Path, esp: &Esp<'_>, folder: &Path, cancel: &Cancel) -> Result<()> {
     let root = folder.join("esp");
     let mut size = ESP_ROOM;
-    for (name, from) in programs {
+    for (name, from) in esp.programs {
         let to = root.join("EFI/BOOT").join(name);
         let writing = || format!("writing {}", to.display());
         std::fs::create_dir_all(to.parent().unwrap_or(&root)).during(writing)?;
@@ -155,16 +183,18 @@ pub(super) fn esp(
     let config = root.join("boot/grub/grub.cfg");
     let writing = || format!("writing {}", config.display());
     std::fs::create_dir_all(root.join("boot/grub")).during(writing)?;
-    let text = format!("{}source $prefix/grub.cfg\n", menu::first_stage(input.build_id));
-    std::fs::write(&config, text).during(writing)?;
-    same_times_and_modes(&root, input.recipe.epoch)?;
-    let serial = hex::encode(&input.build_id.as_bytes()[..4]);
-    let kib = size.div_ceil(1 << 10).next_multiple_of(64);
-    let epoch = input.recipe.epoch.max(0).to_string();
+    std::fs::write(&config, esp.config).during(writing)?;
+    same_times_and_modes(&root, esp.epoch)?;
+    let serial = hex::encode(&esp.build.as_bytes()[..4]);
+    let smallest = size.div_ceil(1 << 10).next_multiple_of(64);
+    let epoch = esp.epoch.max(0).to_string();
+    let kind: &[&str] = if esp.kib.is_some() { &["-F", "32"] } else { &[] };
     Process::new("mkfs.fat")
-        .args(["--invariant", "-i", &serial, "-n", "EFI", "-C"])
+        .args(["--invariant", "-i", &serial, "-n", "EFI"])
+        .args(kind)
+        .arg("-C")
         .arg(image)
-        .arg(kib.to_string())
+        .arg(esp.kib.unwrap_or(smallest).to_string())
         .env("SOURCE_DATE_EPOCH", &epoch)
         .check(cancel)?;
     // mtools reads no configuration of this host, and takes the folders' times from the epoch.

@@ -16,8 +16,18 @@ const COMMAND_LINE_SIZE: usize = 2048;
 /// takes only those that are there, one for each module.
 const LOOP_DEVICES: usize = 8;
 /// Words that say where the system is and which build it is: not the catalog's to set.
-const RESERVED: [&str; 8] =
-    ["boot", "live-media", "live-media-path", "live-media-offset", "module", "fromiso", "findiso", "root"];
+const RESERVED: [&str; 10] = [
+    "boot",
+    "live-media",
+    "live-media-path",
+    "live-media-offset",
+    "module",
+    "fromiso",
+    "findiso",
+    "root",
+    "rootflags",
+    "rootfstype",
+];
 
 /// What the menu speaks about beside the catalog's wishes.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +52,38 @@ pub fn first_stage(build: Digest) -> String {
     )
 }
 
-/// `boot/grub/grub.cfg`.
+/// One way to start, as the menu shows it.
+#[derive(Debug)]
+pub(in crate::build) struct Start<'a> {
+    /// The word that GRUB knows it by.
+    pub id: &'static str,
+    /// The kernel's path.
+    pub kernel: &'a str,
+    /// The paths of the initramfs archives.
+    pub initrd: &'a str,
+    /// The first words of the kernel command line: where the system is.
+    pub words: &'a str,
+}
+
+/// `boot/grub/grub.cfg` of an ISO.
 ///
 /// # Errors
 /// Class *spec* if the title or a kernel flag cannot be taken.
 pub fn grub_cfg(menu: &BootMenu, system: System) -> Result<String> {
+    let start = Start {
+        id: "live",
+        kernel: "/live/vmlinuz",
+        initrd: "/live/initrd.img /live/medium.img",
+        words: &live_words(system),
+    };
+    configuration(menu, system.build, &start)
+}
+
+/// GRUB's configuration with one system, started with few and with all messages.
+///
+/// # Errors
+/// Class *spec* if the title or a kernel flag cannot be taken.
+pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &Start<'_>) -> Result<String> {
     let title = quoted(title(menu)?);
     let verbose = quoted(&format!("{} (all messages)", menu.title));
     let mut cfg = format!(
@@ -59,19 +96,21 @@ pub fn grub_cfg(menu: &BootMenu, system: System) -> Result<String> {
          \x20 terminal_input console serial\n\
          \x20 terminal_output console serial\n\
          fi\n",
-        build = system.build.hex(),
+        build = build.hex(),
         timeout = menu.timeout,
     );
     if menu.splash.is_some() {
         cfg.push_str(SPLASH);
     }
-    for (title, id, words) in [(title, "live", QUIET), (verbose, "verbose", VERBOSE)] {
-        let line = command_line(menu, system, words)?;
+    for (title, id, words) in [(title, start.id, QUIET), (verbose, "verbose", VERBOSE)] {
+        let line = command_line(menu, start, words)?;
         cfg.push_str(&format!(
             "menuentry {title} --id {id} {{\n\
-             \x20 linux /live/vmlinuz {line}\n\
-             \x20 initrd /live/initrd.img /live/medium.img\n\
-             }}\n"
+             \x20 linux {kernel} {line}\n\
+             \x20 initrd {initrd}\n\
+             }}\n",
+            kernel = start.kernel,
+            initrd = start.initrd,
         ));
     }
     cfg.push_str(
@@ -136,16 +175,22 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-fn command_line(menu: &BootMenu, system: System, words: &str) -> Result<String> {
+/// Where live-boot finds the system.
+fn live_words(system: System) -> String {
     let mut line = format!("boot=live live-media-path=/live bootwright.build={}", system.build.hex());
     if system.modules + 1 > LOOP_DEVICES {
         // One more for `findiso`.
         line.push_str(&format!(" loop.max_loop={}", (system.modules + 1).next_power_of_two()));
     }
+    line
+}
+
+fn command_line(menu: &BootMenu, start: &Start<'_>, words: &str) -> Result<String> {
+    let mut line = start.words.to_owned();
     line.push_str(" console=tty0 console=ttyS0,115200 ");
     line.push_str(words);
-    // GRUB adds BOOT_IMAGE=/live/vmlinuz in front.
-    let mut length = line.len() + "BOOT_IMAGE=/live/vmlinuz ".len();
+    // GRUB adds BOOT_IMAGE=KERNEL in front.
+    let mut length = line.len() + "BOOT_IMAGE= ".len() + start.kernel.len();
     for flag in &menu.kernel_flags {
         check_flag(flag)?;
         length += flag.len() + 1;
@@ -177,7 +222,7 @@ fn check_flag(flag: &str) -> Result<()> {
     // The kernel reads - and _ as the same letter in names.
     let same = |reserved: &str| name.replace('_', "-").eq_ignore_ascii_case(reserved);
     if RESERVED.iter().any(|reserved| same(reserved)) || name.starts_with("bootwright.") {
-        return refuse("is set by Bootwright", "Remove it: where the live system is found is fixed.");
+        return refuse("is set by Bootwright", "Remove it: where the system is found is fixed.");
     }
     Ok(())
 }

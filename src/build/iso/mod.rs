@@ -14,7 +14,7 @@
 //! live/filesystem.module      their order: later ones lie on top
 //! ```
 
-mod firmware;
+pub(super) mod firmware;
 pub mod medium;
 pub mod menu;
 
@@ -127,8 +127,15 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
     tree.files.push(("live/initrd.img".to_owned(), input.kernel.initrd.clone()));
     let programs = firmware::efi_programs(input.boot_files)?;
     tree.files.extend(programs.iter().map(|(name, path)| (format!("EFI/BOOT/{name}"), path.clone())));
-    firmware::esp(&tree.esp, &programs, input, folder, cancel)?;
-    let bios = firmware::bios_image(input, folder, cancel)?;
+    let esp = firmware::Esp {
+        programs: &programs,
+        config: &format!("{}source $prefix/grub.cfg\n", menu::first_stage(build)),
+        build,
+        epoch: input.recipe.epoch,
+        kib: None,
+    };
+    firmware::esp(&tree.esp, &esp, folder, cancel)?;
+    let bios = firmware::bios_image(build, input.boot_files, folder, cancel)?;
     tree.files.push(("boot/grub/bios.img".to_owned(), bios));
     for (_, path) in &tree.files {
         regular_file(path)?;
@@ -196,7 +203,7 @@ fn volume_id(image: &str) -> String {
 }
 
 /// A GUID from the build id, marked as version 8 (RFC 9562): its bits are ours.
-fn disk_guid(build: Digest) -> String {
+pub(super) fn disk_guid(build: Digest) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&build.as_bytes()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()

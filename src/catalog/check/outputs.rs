@@ -11,7 +11,11 @@ pub fn check(report: &mut Report<'_>, image: &OsImage, files: &Files) {
     let outputs = &image.spec.outputs;
     let known = report.intact("spec.outputs");
     if outputs.is_empty() && known {
-        report.error("spec.outputs", "no output is asked for", "Name at least one of iso, oci, rootfs.");
+        report.error(
+            "spec.outputs",
+            "no output is asked for",
+            "Name at least one of iso, oci, rootfs, disk.",
+        );
     }
     for (index, output) in outputs.iter().enumerate() {
         let field = format!("spec.outputs[{index}]");
@@ -35,8 +39,10 @@ fn unmade(report: &mut Report<'_>, image: &OsImage) {
         ("spec.limits.ociSize", Output::Oci, limits.oci_size.is_some()),
         ("spec.limits.rootfsSize", Output::Rootfs, limits.rootfs_size.is_some()),
     ];
-    for field in ["spec.verify.boot", "spec.verify.memoryMib", "spec.customization.bootloader"] {
-        wants.push((field, Output::Iso, report.is_set(field)));
+    if !image.spec.outputs.contains(&Output::Disk) {
+        for field in ["spec.verify.boot", "spec.verify.memoryMib", "spec.customization.bootloader"] {
+            wants.push((field, Output::Iso, report.is_set(field)));
+        }
     }
     for (field, output, set) in wants {
         if set && !image.spec.outputs.contains(&output) {
@@ -51,10 +57,10 @@ fn unmade(report: &mut Report<'_>, image: &OsImage) {
 
 fn verify(report: &mut Report<'_>, image: &OsImage) {
     let verify = &image.spec.verify;
-    if verify.boot.is_empty() && image.spec.outputs.contains(&Output::Iso) {
+    if verify.boot.is_empty() && image.spec.outputs.iter().any(|output| output.starts()) {
         report.error(
             "spec.verify.boot",
-            "no way to boot is listed: an ISO that was never booted is not published",
+            "no way to boot is listed: an image that was never booted is not published",
             "Name at least one of bios, uefi, secure-boot, bios-usb, uefi-usb, secure-boot-usb.",
         );
     }

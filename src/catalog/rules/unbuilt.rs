@@ -6,7 +6,9 @@
 use super::{Hit, Rule};
 use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
-use crate::model::spec::{Architecture, Base, BootloaderKind, Init, Mac, OsImage, OsSpec, Output};
+use crate::model::spec::{
+    Architecture, Base, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
+};
 
 /// The one rule of this file.
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -61,9 +63,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.filesystem",
-        what: "the layout of disks",
-        instead: AWAY,
-        asked: |s| s.filesystem.is_some(),
+        what: "disks with another layout than one ext4 root filesystem",
+        instead: "Write `root: ext4` alone for now: the disk image has an EFI partition and a root that grows with the disk.",
+        asked: |s| s.filesystem.as_ref().is_some_and(|f| *f != Filesystem::default()),
     },
     Row {
         field: "spec.display",
@@ -124,26 +126,26 @@ const ROWS: &[Row] = &[
 
 /// What only Debian's live system can do yet.
 const LIVE: &str = "ISO images of distributions other than Debian";
+/// What is laid out for Debian's kernel, initramfs and boot loaders.
+const DISK: &str = "disk images of distributions other than Debian";
 
 fn unbuilt(image: &OsImage) -> Vec<Hit> {
     let spec = &image.spec;
     let rows = ROWS.iter().filter(|row| (row.asked)(spec));
     let mut hits: Vec<Hit> =
         rows.map(|row| Hit::at(row.field).with("what", row.what).with("instead", row.instead)).collect();
-    let starts = spec.base == Base::Debian;
-    for (index, _) in spec.outputs.iter().enumerate().filter(|(_, o)| **o == Output::Iso && !starts) {
-        let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", LIVE);
-        hits.push(hit.with("instead", "What can be made of this distribution now: oci, rootfs."));
-    }
-    for (index, _) in spec.outputs.iter().enumerate().filter(|(_, output)| **output == Output::Disk) {
-        let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", "disk images");
-        hits.push(hit.with("instead", "What can be made now: iso, oci, rootfs."));
+    if spec.base != Base::Debian {
+        for (index, output) in spec.outputs.iter().enumerate().filter(|(_, output)| output.starts()) {
+            let what = if *output == Output::Iso { LIVE } else { DISK };
+            let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", what);
+            hits.push(hit.with("instead", "What can be made of this distribution now: oci, rootfs."));
+        }
     }
     hits
 }
 
 /// What cannot be built yet, field by field, for the reference.
 pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let outputs = ("spec.outputs[]", "disk images");
-    ROWS.iter().map(|row| (row.field, row.what)).chain([("spec.outputs[]", LIVE), outputs])
+    let outputs = [("spec.outputs[]", LIVE), ("spec.outputs[]", DISK)];
+    ROWS.iter().map(|row| (row.field, row.what)).chain(outputs)
 }

@@ -28,6 +28,11 @@ impl Output {
             Self::Disk => "disk",
         }
     }
+
+    /// Whether a machine starts from it by itself.
+    pub fn starts(self) -> bool {
+        matches!(self, Self::Iso | Self::Disk)
+    }
 }
 
 /// Sizes that must not be exceeded: `700MiB`, `2GiB`, `1500MB` or plain bytes.

@@ -68,6 +68,8 @@ pub const TOOLS: &[Tool] = &[
     program("grub-mkimage", "--version", "grub-common", "makes the BIOS boot loader"),
     program("mkfs.fat", "--help", "dosfstools", "makes the UEFI boot partition"),
     program("mcopy", "--version", "mtools", "fills the UEFI boot partition"),
+    program("mke2fs", "-V", "e2fsprogs", "makes the root filesystem of a disk image"),
+    program("debugfs", "-V", "e2fsprogs", "fills that filesystem without mounting it"),
     program("qemu-system-x86_64", "--version", "qemu-system-x86", "boots images before anything trusts them"),
     file("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "UEFI firmware for boots"),
     file("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "ovmf", "UEFI firmware that insists on Secure Boot"),

@@ -97,7 +97,7 @@ fn verification(spec: &OsSpec, wanted: &Verification, report: &mut Report<'_>) {
         || !wanted.units.is_empty()
         || !wanted.ports.is_empty()
         || wanted.dwell_seconds.is_some();
-    if asks_a_boot && !spec.outputs.contains(&Output::Iso) {
+    if asks_a_boot && !spec.outputs.iter().any(|output| output.starts()) {
         report.add(
             Stage::Spec,
             "spec.outputs",

@@ -1,0 +1,78 @@
+//! A disk image as a machine needs it: unpacked, in a sparse file.
+
+use crate::effects::Cancel;
+use crate::model::failure::IoContext;
+use crate::model::{Failure, Result};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// So many zeros at a stretch are left out of the file.
+const HOLE: usize = 64 << 10;
+/// No disk of an image is larger; the file was made by somebody else's program perhaps.
+const LARGEST: u64 = 1 << 40;
+
+/// Unpacks a zstd-compressed disk image; what is zero takes no room.
+///
+/// # Errors
+/// Class *upstream* if it is no such image, *host* if there is no room for it.
+pub(super) fn unpack(packed: &Path, image: &Path, cancel: &Cancel) -> Result<()> {
+    let reading = || format!("unpacking {}", packed.display());
+    let mut from = File::open(packed).and_then(zstd::Decoder::new).during(reading)?;
+    let writing = || format!("writing {}", image.display());
+    let mut to = File::create(image).during(writing)?;
+    let mut buffer = vec![0; HOLE];
+    let mut size = 0;
+    loop {
+        cancel.check()?;
+        let n = fill(&mut from, &mut buffer).during(reading)?;
+        if n == 0 {
+            break;
+        }
+        size += n as u64;
+        if size > LARGEST {
+            return Err(Failure::spec(format!("{}: a disk of more than 1 TiB", packed.display())));
+        }
+        if buffer[..n].iter().all(|byte| *byte == 0) {
+            to.seek(SeekFrom::Start(size)).during(writing)?;
+        } else {
+            to.write_all(&buffer[..n]).during(writing)?;
+        }
+    }
+    to.set_len(size).during(writing)
+}
+
+/// Reads until the buffer is full or nothing is left.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match from.read(&mut buffer[n..])? {
+            0 => break,
+            more => n += more,
+        }
+    }
+    Ok(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn zeros_take_no_room_and_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (packed, image) = (dir.path().join("a.img.zst"), dir.path().join("a.img"));
+        let mut bytes = vec![0; 8 << 20];
+        bytes[..3].copy_from_slice(b"one");
+        bytes[(5 << 20) + 7..(5 << 20) + 10].copy_from_slice(b"two");
+        // Not a multiple of a block, and zeros at the end.
+        bytes.truncate((7 << 20) + 513);
+        std::fs::write(&packed, zstd::encode_all(&bytes[..], 1).unwrap()).unwrap();
+        unpack(&packed, &image, &Cancel::default()).unwrap();
+        assert!(std::fs::read(&image).unwrap() == bytes);
+        assert!(image.metadata().unwrap().blocks() * 512 < 1 << 20);
+        std::fs::write(&packed, b"no archive").unwrap();
+        assert!(unpack(&packed, &image, &Cancel::default()).is_err());
+    }
+}
