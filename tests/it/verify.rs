@@ -4,6 +4,7 @@
 //! runs the real guest probe; only systemd is played by a script. They boot in real QEMU.
 
 mod checker;
+mod disks;
 mod roots;
 
 use bootwright::effects::files::digest_file;

@@ -2,7 +2,7 @@
 
 use super::{Report, list};
 use crate::model::policy::{ArtifactFacts, ReleaseFacts, Requirement, Rule, Stage, Verification};
-use crate::model::spec::{Output, Size};
+use crate::model::spec::Size;
 
 pub(super) fn judge(rule: &Rule, facts: &ReleaseFacts, stage: Stage, report: &mut Report<'_>) {
     sizes(rule, &facts.what, &facts.artifacts, stage, report);
@@ -74,7 +74,7 @@ fn shown(wanted: &Verification, facts: &ReleaseFacts, stage: Stage, report: &mut
                 )
                 .curable = true;
         }
-        if artifact.output == Output::Iso {
+        if artifact.output.starts() {
             for mode in wanted.boot.iter().filter(|mode| !artifact.boots.contains(mode)) {
                 report
                     .add(

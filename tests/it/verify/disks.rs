@@ -1,0 +1,83 @@
+//! A disk image of our own making starts by BIOS, by UEFI and under Secure Boot: its GRUB
+//! finds the root filesystem and loads kernel and initramfs from it.
+
+use super::{artifact, asked, build_id, checks, find, initramfs, kernel, machine, options, put, wish};
+use crate::outputs::{EPOCH, recipe};
+use bootwright::build::disk::{self, DiskInput};
+use bootwright::build::stack::{Kernel, Stack, StackedLayer};
+use bootwright::effects::Cancel;
+use bootwright::model::event::Emitter;
+use bootwright::model::evidence::{Evidence, Verdict};
+use bootwright::model::recipe::LayerId;
+use bootwright::model::spec::{BootMode, Verify};
+use bootwright::model::{Artifact, ArtifactKind, Digest};
+use bootwright::verify;
+use std::path::Path;
+
+/// A disk whose initramfs plays `scenario`; kernel and boot loaders are Debian's own.
+fn image(folder: &Path, scenario: &str) -> Artifact {
+    let layer = folder.join("layer");
+    let vmlinuz = layer.join("boot/vmlinuz-tiny");
+    put(&vmlinuz, &std::fs::read(find(&kernel().join("root/boot"), "vmlinuz")).unwrap(), 0o644);
+    let layers = vec![StackedLayer {
+        name: "kernel".to_owned(),
+        id: LayerId(Digest::of("kernel")),
+        epoch: EPOCH,
+        folder: layer,
+        cached: false,
+        size: 8 << 20,
+    }];
+    let mut recipe = recipe();
+    recipe.boot_menu.timeout = 0;
+    recipe.boot_menu.kernel_flags = vec![format!("scenario={scenario}")];
+    let stack = Stack { layers, epoch: EPOCH, cache: folder.join("cache") };
+    let kernel = Kernel { version: "tiny".to_owned(), vmlinuz, initrd: initramfs().to_owned() };
+    let input = DiskInput {
+        recipe: &recipe,
+        build_id: build_id(),
+        stack: &stack,
+        kernel: &kernel,
+        splash: None,
+        boot_files: Path::new("/"),
+        out: &folder.join("tiny, with a comma.img.zst"),
+        scratch: folder,
+    };
+    disk::write(&input, &Emitter::default(), &Cancel::default()).unwrap()
+}
+
+fn boot(image: &Artifact, modes: &[BootMode], seconds: u32, folder: &Path) -> Evidence {
+    let (events, cancel) = (Emitter::default(), Cancel::default());
+    let wish = Verify { boot: modes.to_vec(), ..wish(seconds) };
+    let declared = checks();
+    let evidence =
+        verify::disk(image, &build_id(), asked(&wish, &declared), &options(folder), &events, &cancel);
+    assert_eq!(std::fs::read_dir(folder.join("scratch")).unwrap().count(), 0, "something was left");
+    evidence.unwrap()
+}
+
+#[test]
+fn a_disk_starts_by_bios_uefi_and_secure_boot() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), "good");
+    let modes = [BootMode::Bios, BootMode::UefiUsb, BootMode::SecureBoot];
+    let evidence = boot(&image, &modes, 300, folder.path());
+    assert_eq!(evidence.kind, ArtifactKind::Disk);
+    for check in &evidence.checks {
+        assert_eq!(check.verdict, Verdict::Passed, "{}: {:?}", check.name, check.findings);
+    }
+    assert!(evidence.checks[2].findings.contains(&"secure boot: on".to_owned()));
+}
+
+#[test]
+fn a_disk_without_its_root_filesystem_does_not_start() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = image(folder.path(), "good");
+    let mut bytes = zstd::decode_all(std::fs::File::open(&whole.path).unwrap()).unwrap();
+    // The superblock, 1 KiB into the filesystem at 66 MiB.
+    bytes[(66 << 20) + 1024..(66 << 20) + 2048].fill(0);
+    std::fs::write(&whole.path, zstd::encode_all(&bytes[..], 1).unwrap()).unwrap();
+    let evidence = boot(&artifact(ArtifactKind::Disk, whole.path), &[BootMode::Bios], 60, folder.path());
+    assert!(matches!(evidence.checks[0].verdict, Verdict::Hang { .. }), "{:?}", evidence.checks[0].verdict);
+}
