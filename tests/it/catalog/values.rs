@@ -11,7 +11,7 @@ fn values_that_are_refused() {
         "not yet built: images with this init system",
     );
     refuses("  architecture: aarch64\n  verify: {boot: [uefi]}\n", 1, "not yet built");
-    refuses("  outputs: [disk]\n  filesystem: {root: xfs}\n", 1, "not yet built: disks with another layout");
+    refuses("  outputs: [disk]\n  filesystem: {root: xfs}\n", 2, "not yet built: disks with another layout");
     refuses("  outputs: [iso, iso]\n", 1, "listed twice");
     refuses("  outputs: []\n", 1, "no output");
     refuses("  kernel: {version: linux-zen}\n", 1, "Debian has no linux-zen");
