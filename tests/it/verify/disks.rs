@@ -1,5 +1,5 @@
-//! A disk image of our own making starts by BIOS, by UEFI and under Secure Boot: its GRUB
-//! finds the root filesystem and loads kernel and initramfs from it.
+//! A disk image of our own making starts by BIOS and by UEFI: its GRUB finds the root
+//! filesystem and loads kernel and initramfs from it.
 
 use super::{artifact, asked, build_id, checks, find, initramfs, kernel, machine, options, put, wish};
 use crate::outputs::{EPOCH, recipe};
@@ -56,17 +56,15 @@ fn boot(image: &Artifact, modes: &[BootMode], seconds: u32, folder: &Path) -> Ev
 }
 
 #[test]
-fn a_disk_starts_by_bios_uefi_and_secure_boot() {
+fn a_disk_starts_by_bios_and_by_uefi() {
     let _one = machine();
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path(), "good");
-    let modes = [BootMode::Bios, BootMode::UefiUsb, BootMode::SecureBoot];
-    let evidence = boot(&image, &modes, 300, folder.path());
+    let evidence = boot(&image, &[BootMode::Bios, BootMode::UefiUsb], 300, folder.path());
     assert_eq!(evidence.kind, ArtifactKind::Disk);
     for check in &evidence.checks {
         assert_eq!(check.verdict, Verdict::Passed, "{}: {:?}", check.name, check.findings);
     }
-    assert!(evidence.checks[2].findings.contains(&"secure boot: on".to_owned()));
 }
 
 #[test]
