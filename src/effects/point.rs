@@ -63,7 +63,6 @@ points! {
     IsoTree "iso.tree" "The small files of an ISO are made.";
     IsoWritten "iso.written" "An ISO is written, under a temporary name.";
     OciWritten "oci.written" "An OCI archive is written, under a temporary name.";
-    DiskWritten "disk.written" "A disk image is written, under a temporary name.";
     RootfsWritten "rootfs.written" "A root filesystem archive is written, under a temporary name.";
     ArtifactPlaced "artifact.placed" "An artifact has its name.";
     RunVerifying "run.verifying" "The run verifies.";

@@ -22,7 +22,7 @@ use super::rootfs::compressor;
 use super::stack::{self, Kernel, Stack};
 use super::union;
 use crate::effects::files::remove_tree;
-use crate::effects::{Cancel, Point, Task, point};
+use crate::effects::{Cancel, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::failure::IoContext;
 use crate::model::spec::{Architecture, Size};
@@ -87,7 +87,6 @@ fn write_checked(input: &DiskInput<'_>, events: &Emitter, cancel: &Cancel) -> Re
     task.finish(format!("filled, {}", Size::from_bytes(parts.root.1)));
     cancel.check()?;
     compress(&parts, input, events, cancel)?;
-    point(Point::DiskWritten)?;
     let layers: Vec<_> = input.stack.layers.iter().map(|layer| (layer.name.clone(), layer.size)).collect();
     let artifact = stack::seal(ArtifactKind::Disk, input.out, ("limits", None), &layers)?;
     remove_tree(&folder)?;
