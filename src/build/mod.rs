@@ -106,7 +106,7 @@ impl Builder<'_> {
         };
         let (layers, kernel) = self.layers_and_kernel(resolved, &packages, recipe.starts())?;
         let stack = Stack { layers, epoch: recipe.epoch, cache: self.cache.root().to_owned() };
-        every_pin_is_needed(&stack, resolved)?;
+        the_lock_is_what_is_there(&stack, resolved)?;
         let installed = installed(&stack, resolved)?;
         let mut artifacts = Vec::new();
         for output in &recipe.outputs {
@@ -260,11 +260,12 @@ impl Builder<'_> {
 }
 
 /// Looks at the package database as the last package layer left it.
-fn every_pin_is_needed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<()> {
+fn the_lock_is_what_is_there(stack: &Stack, resolved: &ResolvedRecipe) -> Result<()> {
     let layers = &resolved.lock.request.layers;
     let of_packages = |layer: &&StackedLayer| layers.iter().any(|l| l.name == layer.name);
     let installed =
         Stack { layers: stack.layers.iter().filter(of_packages).cloned().collect(), ..stack.clone() };
+    managers::every_pin_is_installed(&resolved.lock, &installed)?;
     managers::every_pin_is_needed(&resolved.lock, &installed)
 }
 

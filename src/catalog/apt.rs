@@ -62,7 +62,14 @@ fn mirror(entry: Entry) -> Option<Mirror> {
         Some(_) => return None,
     };
     let complete = !urls.is_empty() && !suites.is_empty() && !entry.components.is_empty();
-    complete.then_some(Mirror { base: Base::Debian, urls, suites, components: entry.components, keyring })
+    complete.then_some(Mirror {
+        base: Base::Debian,
+        urls,
+        suites,
+        components: entry.components,
+        keyring,
+        unsigned_indexes: false,
+    })
 }
 
 /// The address without what only apt understands; none if it is of a kind that we do not read.

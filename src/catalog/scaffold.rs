@@ -164,6 +164,7 @@ mod tests {
             suites: vec!["{suite}".to_owned(), "{suite}-updates".to_owned()],
             components: vec!["main".to_owned()],
             keyring: "/usr/share/keyrings/x.gpg".to_owned(),
+            unsigned_indexes: false,
         }]
     }
 

@@ -24,6 +24,7 @@ use crate::model::settings::Mirror;
 use crate::model::spec::Base;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The layer whose packages are taken alone and only unpacked for their files.
@@ -195,6 +196,31 @@ pub fn every_pin_is_needed(lock: &Lock, stack: &Stack) -> Result<()> {
     }
 }
 
+/// Refuses a root in which a file of the lock turned out to be another package than the index
+/// said. `stack` is the root as the package layers left it.
+///
+/// # Errors
+/// *Untrusted*, naming what was locked.
+pub fn every_pin_is_installed(lock: &Lock, stack: &Stack) -> Result<()> {
+    missing(lock, &of(lock.request.base)?.installed(stack)?)
+}
+
+fn missing(lock: &Lock, installed: &[InstalledPackage]) -> Result<()> {
+    let there: BTreeSet<(&str, &str, &str)> =
+        installed.iter().map(|p| (p.name.as_str(), p.version.as_str(), p.architecture.as_str())).collect();
+    let of_root = lock.packages.iter().filter(|p| p.layer != BOOT_FILES);
+    let lost = of_root.filter(|p| !there.contains(&(p.name.as_str(), &p.version, &p.architecture)));
+    let names: Vec<String> = lost.take(NAMED).map(|p| format!("{} {}", p.name, p.version)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::untrusted(format!(
+        "files of the lock are other packages than it says: {}",
+        names.join(", ")
+    ))
+    .hint("The mirror's index names wrong files for them: ask another mirror, and tell who runs this one."))
+}
+
 fn stale_pins(lock: &Lock, stale: &[String]) -> Failure {
     let more = match stale.len().saturating_sub(NAMED) {
         0 => String::new(),
@@ -229,5 +255,33 @@ mod tests {
         assert!(failure.hint.unwrap().contains("bootwright lock --update edge"));
         let many: Vec<String> = (0..30).map(|n| format!("p{n}")).collect();
         assert!(stale_pins(&lock, &many).message.ends_with("p19 and 10 more"));
+    }
+    #[test]
+    fn what_was_locked_must_be_what_is_there() {
+        let digest = crate::model::Digest::of("x");
+        let package = |layer: &str| {
+            serde_json::json!({"name": "hello", "version": "1-1", "architecture": "x86_64", "sha256": digest,
+                "size": 1, "path": "hello", "suite": "rolling", "layer": layer})
+        };
+        let lock: Lock = serde_json::from_value(serde_json::json!({
+            "lockVersion": 1, "image": "edge", "indexes": [], "packages": [package("base"), package(BOOT_FILES)],
+            "request": {"base": "arch", "suite": "rolling", "architecture": "x86_64", "layers": []}
+        }))
+        .unwrap();
+        let installed = |name: &str, version: &str| InstalledPackage {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: "x86_64".to_owned(),
+            source: None,
+            maintainer: None,
+            homepage: None,
+            sha256: None,
+        };
+        assert!(missing(&lock, &[installed("hello", "1-1"), installed("more", "2")]).is_ok());
+        for other in [installed("hello", "1-0"), installed("evil", "1-1")] {
+            let failure = missing(&lock, &[other]).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::Untrusted);
+            assert!(failure.message.ends_with("hello 1-1"), "{failure}");
+        }
     }
 }

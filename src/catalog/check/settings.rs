@@ -176,6 +176,13 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         }
     }
     path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);
+    if mirror.unsigned_indexes && !matches!(mirror.base, Base::Arch | Base::Fedora) {
+        report.conflict(
+            &format!("{field}.unsignedIndexes"),
+            format!("the indexes of {} are always signed", mirror.base.as_str()),
+            "Take this away: it is for public mirrors of Arch and Fedora, which sign packages only.",
+        );
+    }
 }
 
 fn is_path_word(text: &str) -> bool {

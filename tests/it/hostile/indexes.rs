@@ -141,6 +141,7 @@ impl Repository {
             suites: vec!["{suite}".to_owned()],
             components: vec!["main".to_owned()],
             keyring: self.path("owner.gpg").to_str().unwrap().to_owned(),
+            unsigned_indexes: false,
         };
         let spec = crate::catalog::SPEC;
         let image: OsImage = serde_saphyr::from_str(spec).unwrap();

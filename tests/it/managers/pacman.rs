@@ -99,6 +99,11 @@ impl Repository {
         self.mirrors_with(&self.dir.join("keys.gpg"))
     }
 
+    /// The same, whose databases may be unsigned.
+    fn unsigned_mirrors(&self) -> String {
+        self.mirrors().replace("keyring:", "unsignedIndexes: true, keyring:")
+    }
+
     fn mirrors_with(&self, keyring: &Path) -> String {
         format!(
             "  - {{base: arch, urls: [\"file://{}\"], suites: [\"{{suite}}\"], components: [core], keyring: {}}}\n",
@@ -197,6 +202,35 @@ fn who_is_not_trusted_is_refused() {
     repository.index();
     let done = world.run(&["lock", "--update", "tiny"]);
     assert!(done.status.success(), "{}", super::words(&done));
+}
+
+/// As the public mirrors are: the word of the mirror counts for what there is, and nothing else.
+#[test]
+fn without_signed_databases_packages_are_signed_all_the_same() {
+    let (_dir, repository) = repository();
+    let unsign = || {
+        for name in ["core.db.sig", "core.db.tar.gz.sig"] {
+            let _ = fs::remove_file(repository.files().join(name));
+        }
+    };
+    unsign();
+    let world = World::new(SPEC, &repository.unsigned_mirrors());
+    world.released();
+    // A signature that is there must be right.
+    repository.index();
+    let stranger = Gpg::new(&repository.dir, "stranger");
+    unsign();
+    stranger.sign(&repository.files().join("core.db.tar.gz"));
+    fs::rename(repository.files().join("core.db.tar.gz.sig"), repository.files().join("core.db.sig"))
+        .unwrap();
+    let said = world.refused();
+    assert!(said.contains("database is not signed"), "{said}");
+    unsign();
+    // A package without a signature.
+    fs::remove_file(format!("{}.sig", repository.file("hello").display())).unwrap();
+    let other = World::new(SPEC, &repository.unsigned_mirrors());
+    let said = other.refused();
+    assert!(said.contains("package is not signed"), "{said}");
 }
 
 #[test]

@@ -295,6 +295,29 @@ fn opensuse_indexes_that_are_refused() {
     indexes_are_refused(&OPENSUSE);
 }
 
+/// As Fedora's public mirrors are: the word of the mirror counts for what there is, and for
+/// nothing else.
+#[test]
+fn fedora_without_signed_metadata_has_signed_packages() {
+    let repository = Repository::new(&FEDORA);
+    repository.package("bare", About { unsigned: true, ..About::default() }, |_| {});
+    repository.index();
+    fs::remove_file(repository.metadata("repomd.xml.asc")).unwrap();
+    let unsigned = repository.mirrors().replace("keyring:", "unsignedIndexes: true, keyring:");
+    let world = repository.world();
+    world.settings(&unsigned);
+    world.released();
+    let world = repository.world_with("[bare]");
+    world.settings(&unsigned);
+    let said = not_built(&world);
+    assert!(said.contains("not signed by a key of the mirrors' keyrings") && said.contains("bare"), "{said}");
+    // openSUSE signs its metadata.
+    let world = Repository::new(&OPENSUSE).world();
+    world.settings(&unsigned.replace("base: fedora", "base: opensuse"));
+    let said = world.refused();
+    assert!(said.contains("always signed"), "{said}");
+}
+
 fn packages_are_refused(kind: &'static Kind) {
     let repository = Repository::new(kind);
     repository.package("broken", About { tags: &["Requires: nowhere >= 2"], ..About::default() }, |_| {});

@@ -34,8 +34,8 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
         asked.update()?;
     }
     point(Point::IndexesFetched)?;
-    let indexes = asked.indexes()?;
     let databases = asked.databases()?;
+    let indexes = asked.indexes(&databases)?;
     let mut packages: Vec<LockedPackage> = Vec::new();
     let mut below = BTreeMap::new();
     for layer in &request.layers {
@@ -128,15 +128,20 @@ impl<'a> Asked<'a> {
         if output.status.success() { Ok(()) } else { Err(classify_update(&output)) }
     }
 
-    /// The databases as they are here, which pacman has checked; their date is their signature's.
-    fn indexes(&self) -> Result<Vec<LockedIndex>> {
+    /// The databases as they are here, which pacman has checked; their date is their signature's,
+    /// or without one that of their newest package.
+    fn indexes(&self, databases: &Databases) -> Result<Vec<LockedIndex>> {
         let mut indexes: Vec<LockedIndex> = Vec::new();
         for (i, keyring) in self.keyrings.iter().enumerate() {
             let of_mirror: Vec<&Repository> = self.repositories.iter().filter(|r| r.mirror == i).collect();
             let (mut digests, mut date) = (Vec::new(), DateTime::default());
             for repository in &of_mirror {
                 digests.push(digest_file(&self.database(repository)?)?.0);
-                date = date.max(self.signed_at(repository)?);
+                let unsigned = self.question.mirrors[i].unsigned_indexes && !self.is_signed(repository);
+                date = date.max(match unsigned {
+                    true => built_last(databases, repository)?,
+                    false => self.signed_at(repository)?,
+                });
             }
             let Some(first) = of_mirror.first() else { continue };
             indexes.push(LockedIndex {
@@ -157,6 +162,10 @@ impl<'a> Asked<'a> {
         Err(Failure::offline(format!("the database of {} is not in the cache", repository.name)).hint(
             "Run `bootwright lock` or `bootwright reconcile` once with network: the indexes stay in the cache.",
         ))
+    }
+
+    fn is_signed(&self, repository: &Repository) -> bool {
+        self.folder.join(format!("db/sync/{}.db.sig", repository.name)).is_file()
     }
 
     fn signed_at(&self, repository: &Repository) -> Result<DateTime<chrono::Utc>> {
@@ -333,6 +342,15 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// When the newest package of a database was built.
+fn built_last(databases: &Databases, repository: &Repository) -> Result<DateTime<chrono::Utc>> {
+    let packages = databases.get(&repository.name).into_iter().flat_map(BTreeMap::values);
+    let dates = packages.filter_map(|desc| desc.one("BUILDDATE")?.parse().ok());
+    dates.max().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(|| {
+        Failure::upstream(format!("the database of {} has neither signature nor dates", repository.name))
+    })
+}
+
 fn options() -> [&'static str; 15] {
     [
         "--config",
@@ -392,6 +410,10 @@ fn configuration(
     );
     for repository in repositories {
         text.push_str(&format!("\n[{}]\n", repository.name));
+        if mirrors[repository.mirror].unsigned_indexes {
+            // A signature that is there must be right all the same.
+            text.push_str("SigLevel = PackageRequired DatabaseOptional TrustedOnly\n");
+        }
         for url in &mirrors[repository.mirror].urls {
             // `$repo` and `$arch` would be filled in.
             if url.contains(['$', '\n', '\r']) {

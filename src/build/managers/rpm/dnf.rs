@@ -25,15 +25,21 @@ fn configuration() -> String {
     )
 }
 
-/// A name of dnf's own for a repository: another address is another repository.
+/// A name of dnf's own for a repository: another address is another repository, and what was
+/// fetched unsigned is not what was checked.
 fn id(i: usize, repository: &Repository) -> String {
-    format!("r{i}-{}", Digest::of(&repository.url).short())
+    format!("r{i}-{}", Digest::of_json(&(&repository.url, repository.unsigned)).short())
 }
 
 fn definition(i: usize, repository: &Repository) -> String {
     let keys: Vec<String> = repository.keys.iter().map(|key| format!("file://{STATE}/keys/{key}")).collect();
     let id = id(i, repository);
-    format!("[{id}]\nname={id}\nbaseurl={}\nenabled=1\ngpgkey={}\n", repository.url, keys.join(" "))
+    let signed = u8::from(!repository.unsigned);
+    format!(
+        "[{id}]\nname={id}\nbaseurl={}\nenabled=1\nrepo_gpgcheck={signed}\ngpgkey={}\n",
+        repository.url,
+        keys.join(" ")
+    )
 }
 
 impl Solver for Dnf {
@@ -176,6 +182,7 @@ mod tests {
             keyring: Digest::of(""),
             keys: vec!["0-0.key".to_owned(), "0-1.key".to_owned()],
             binary: "0.gpg".to_owned(),
+            unsigned: false,
         };
         let text = definition(0, &repository);
         assert!(

@@ -57,6 +57,8 @@ pub(super) struct Repository {
     pub keys: Vec<String>,
     /// All of them in one file, as gpgv wants them.
     pub binary: String,
+    /// Whether its metadata may be unsigned.
+    pub unsigned: bool,
 }
 
 /// What a solver works with.
@@ -169,6 +171,7 @@ fn repositories(question: &Question<'_>, folder: &Path) -> Result<Vec<Repository
                 keyring: Digest::of(&keyring),
                 keys: keys.armoured.clone(),
                 binary: keys.binary.clone(),
+                unsigned: mirror.unsigned_indexes,
             });
         }
     }
@@ -212,7 +215,9 @@ fn read_indexes(asking: &Asking<'_>, solver: &dyn Solver) -> Result<(Vec<LockedI
         let folder = solver.metadata(asking, i)?.ok_or_else(missing)?;
         let path = folder.join("repodata/repomd.xml");
         let text = std::fs::read_to_string(&path).map_err(|_| missing())?;
-        check_signature(asking, repository, &path)?;
+        if !repository.unsigned {
+            check_signature(asking, repository, &path)?;
+        }
         let head = metadata::head(&text).map_err(|f| f.on(&repository.index))?;
         let list = folder.join(&head.primary);
         if digest_file(&list).map_err(|_| missing())?.0 != head.digest {
