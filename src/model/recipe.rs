@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
 /// recipes get new digests then.
-pub const BUILD_FORMAT: u32 = 3;
+pub const BUILD_FORMAT: u32 = 4;
 
 /// A spec with everything resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The images of this repository: built, booted, held against their specs and published, as
 //! `reconcile` does it. One cache for all of them, so that what they share is built once.
 
+mod borgos;
 mod hardened;
 
 use serde_json::Value;
