@@ -121,7 +121,9 @@ fn greetd(base: Base, user: Option<&str>) -> String {
     text
 }
 
-/// Starts the compositor. Where no graphics card can draw, the processor does.
+/// Starts the compositor. Where no graphics card can draw, the processor does. On a slow
+/// machine the login may not be the active one within the seconds that wlroots waits, so it is
+/// tried again.
 fn wrapper(compositor: Compositor) -> String {
     let program = if compositor == Compositor::Hyprland { "Hyprland" } else { "sway" };
     debug_assert!(tables::row(compositor.as_str()).is_some());
@@ -130,7 +132,7 @@ fn wrapper(compositor: Compositor) -> String {
          export XDG_SESSION_TYPE=wayland XDG_CURRENT_DESKTOP={} MOZ_ENABLE_WAYLAND=1\n\
          if [ ! -e /dev/dri/renderD128 ]; then\n\
          \texport WLR_RENDERER=pixman WLR_NO_HARDWARE_CURSORS=1 WLR_RENDERER_ALLOW_SOFTWARE=1\nfi\n\
-         exec {program}\n",
+         for try in 1 2 3 4; do\n\t{program} && exit 0\n\tsleep 3\ndone\nexit 1\n",
         compositor.as_str()
     )
 }
