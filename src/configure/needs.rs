@@ -1,8 +1,8 @@
 //! What the features of a spec need beside the packages that it names.
 
 use super::{
-    accounts, ai, backup, databases, fail2ban, firewall, hardening, host, keyboard, mac, monitoring, network,
-    shell, snapshots, ssh, tuning, updates,
+    accounts, ai, backup, databases, desktop, fail2ban, firewall, hardening, host, installer, keyboard, mac,
+    monitoring, network, shell, snapshots, ssh, tuning, updates,
 };
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
@@ -53,6 +53,8 @@ pub fn needs(spec: &OsSpec) -> Needs {
     accounts::needs(spec, &mut needs);
     shell::needs(spec, &mut needs);
     network::needs(spec, &mut needs);
+    desktop::needs(spec, &mut needs);
+    installer::needs(spec, &mut needs);
     firewall::needs(spec, &mut needs);
     ssh::needs(spec, &mut needs);
     databases::needs(spec, &mut needs);

@@ -45,11 +45,22 @@ enum ServiceText {
     Somewhere(BTreeMap<String, String>),
 }
 
-/// The categories in the order of requirement 1, section 7.2, and what is in every system.
-pub const CATEGORIES: [&str; 9] =
-    ["development", "ai_ml", "security", "networking", "databases", "servers", "multimedia", "utils", "base"];
+/// The categories in the order of requirement 1, section 7.2, what is in every system, and what
+/// graphical sessions are made of.
+pub const CATEGORIES: [&str; 10] = [
+    "development",
+    "ai_ml",
+    "security",
+    "networking",
+    "databases",
+    "servers",
+    "multimedia",
+    "utils",
+    "base",
+    "desktop",
+];
 
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     include_str!("packages/development.yaml"),
     include_str!("packages/ai_ml.yaml"),
     include_str!("packages/security.yaml"),
@@ -59,6 +70,7 @@ const TEXTS: [&str; 9] = [
     include_str!("packages/multimedia.yaml"),
     include_str!("packages/utils.yaml"),
     include_str!("packages/base.yaml"),
+    include_str!("packages/desktop.yaml"),
 ];
 
 /// All rows in the order of their categories, and where each name stands.

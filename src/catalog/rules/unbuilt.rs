@@ -68,12 +68,6 @@ const ROWS: &[Row] = &[
         asked: |s| s.filesystem.as_ref().is_some_and(|f| *f != Filesystem::default()),
     },
     Row {
-        field: "spec.display",
-        what: "graphical sessions",
-        instead: AWAY,
-        asked: |s| s.display.as_ref().is_some_and(|d| *d != Default::default()),
-    },
-    Row {
         field: "spec.securityFeatures.mac",
         what: "SELinux in a live system",
         instead: "Take `iso` out of `outputs`, or write `mac: [apparmor]`.",
@@ -121,7 +115,18 @@ const ROWS: &[Row] = &[
         instead: AWAY,
         asked: |s| s.customization.bootloader.plymouth,
     },
-    Row { field: "spec.installer", what: "an installer", instead: AWAY, asked: |s| s.installer.is_some() },
+    Row {
+        field: "spec.installer.logo",
+        what: "a logo of the installer",
+        instead: "Take it away for now: a plain mark is shown.",
+        asked: |s| s.installer.as_ref().is_some_and(|i| i.logo.is_some()),
+    },
+    Row {
+        field: "spec.installer.slides",
+        what: "pictures of the installer",
+        instead: AWAY,
+        asked: |s| s.installer.as_ref().is_some_and(|i| !i.slides.is_empty()),
+    },
 ];
 
 /// What only Debian's live system can do yet.

@@ -1,0 +1,84 @@
+use crate::configure::testing::{needed, planned};
+use crate::model::check::Expect;
+use crate::model::spec::{Base, Compositor};
+use serde_json::{Value, json};
+
+const ALL: [Compositor; 8] = [
+    Compositor::Hyprland,
+    Compositor::Sway,
+    Compositor::I3,
+    Compositor::Gnome,
+    Compositor::Kde,
+    Compositor::Xfce,
+    Compositor::Dwm,
+    Compositor::Bspwm,
+];
+
+fn spec(compositor: Compositor) -> Value {
+    let wayland = compositor.servers()[0].as_str() == "wayland";
+    let (bar, launcher, terminal, notifications) =
+        if wayland { ("waybar", "wofi", "foot", "mako") } else { ("polybar", "rofi", "xterm", "dunst") };
+    json!({"outputs": ["iso"], "defaults": {"users": [{"name": "live"}], "keyboard": {"layout": "de"}},
+        "display": {"server": compositor.servers()[0].as_str(), "compositor": compositor.as_str(), "bar": bar,
+            "launcher": launcher, "terminal": terminal, "notifications": notifications, "theme": "nord"}})
+}
+
+/// Requirement 1, section 4.2: every compositor has an effect.
+#[test]
+fn every_compositor_gets_a_session() {
+    for compositor in ALL {
+        for base in Base::ALL {
+            let plan = planned(base, None, &spec(compositor), &[]);
+            let name = compositor.as_str();
+            let login = super::login::row(compositor);
+            assert!(plan.on.iter().any(|s| s.starts_with(login)), "{name}: {:?}", plan.on);
+            assert!(plan.checks.iter().any(|c| matches!(c.expect, Expect::Process { .. })), "{name}");
+            // Everything that is started beside it stands somewhere.
+            let parts: Vec<String> = plan
+                .files
+                .iter()
+                .filter_map(|file| plan.text(&file.path))
+                .filter(|text| text.contains("waybar") || text.contains("polybar"))
+                .map(str::to_owned)
+                .collect();
+            assert!(!parts.is_empty(), "{name} starts no bar");
+            let needs: Vec<String> = needed(base, &spec(compositor)).into_iter().map(|(_, n)| n).collect();
+            assert!(needs.iter().any(|n| n == name) && needs.iter().any(|n| n == login), "{needs:?}");
+            // What users own wins over defaults: nothing is put into homes.
+            assert!(plan.files.iter().all(|file| !file.path.starts_with("home/")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn only_live_systems_log_somebody_in() {
+    for compositor in ALL {
+        let mut disk = spec(compositor);
+        disk["outputs"] = json!(["rootfs"]);
+        let plan = planned(Base::Debian, None, &disk, &[]);
+        let texts = plan.files.iter().filter_map(|file| plan.text(&file.path)).collect::<String>();
+        let words = ["initial_session", "autologin", "AutomaticLogin", "[Autologin]"];
+        assert!(words.iter().all(|word| !texts.contains(word)), "{}", compositor.as_str());
+        let plan = planned(Base::Debian, None, &spec(compositor), &[]);
+        let texts = plan.files.iter().filter_map(|file| plan.text(&file.path)).collect::<String>();
+        assert!(words.iter().any(|word| texts.contains(word)), "{}", compositor.as_str());
+    }
+}
+
+#[test]
+fn sway_starts_what_was_chosen_in_the_themes_colours() {
+    let plan = planned(Base::Debian, None, &spec(Compositor::Sway), &[]);
+    let text = plan.text("etc/skel/.config/sway/config").unwrap();
+    for line in [
+        "output * bg #2e3440 solid_color",
+        "bindsym $mod+Return exec foot",
+        "bindsym $mod+d exec wofi --show drun",
+        "exec waybar",
+        "exec mako",
+        "\txkb_layout \"de\"",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    let none = json!({"display": {"server": "wayland"}});
+    assert!(planned(Base::Debian, None, &none, &[]).text("etc/greetd/config.toml").is_none());
+}

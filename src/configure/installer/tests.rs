@@ -1,0 +1,72 @@
+use crate::configure::testing::{needed, planned};
+use crate::model::spec::Base;
+use serde_json::{Value, json};
+
+fn spec(installer: Value) -> Value {
+    json!({"outputs": ["iso"], "defaults": {"users": [{"name": "live"}]},
+        "display": {"server": "wayland", "compositor": "sway"}, "installer": installer})
+}
+
+fn parsed(plan: &crate::configure::Plan, path: &str) -> Value {
+    serde_saphyr::from_str(plan.text(path).unwrap()).unwrap()
+}
+
+#[test]
+fn pages_and_work_follow_the_spec() {
+    let plan = planned(Base::Debian, None, &spec(json!({})), &["live-boot"]);
+    let settings = parsed(&plan, "etc/calamares/settings.conf");
+    assert_eq!(settings["sequence"][0]["show"].as_array().unwrap().len(), 6);
+    assert_eq!(settings["sequence"][2]["show"], json!(["finished"]));
+    let few = json!({"productName": "Grüße 1.0", "pages": ["partition", "users", "summary"]});
+    let plan = planned(Base::Debian, None, &spec(few), &["live-boot"]);
+    let settings = parsed(&plan, "etc/calamares/settings.conf");
+    assert_eq!(settings["sequence"][0]["show"], json!(["partition", "users", "summary"]));
+    assert_eq!(settings["sequence"].as_array().unwrap().len(), 2);
+    let exec = settings["sequence"][1]["exec"].as_array().unwrap();
+    assert!(!exec.contains(&json!("keyboard")) && !exec.contains(&json!("luksbootkeyfile")));
+    let branding = parsed(&plan, "etc/calamares/branding/bootwright/branding.desc");
+    assert_eq!(branding["strings"]["productName"], "Grüße 1.0");
+    assert_eq!(branding["strings"]["bootloaderEntryName"], "Gre10");
+    let packages = parsed(&plan, "etc/calamares/modules/packages.conf");
+    assert_eq!(packages["operations"][0]["remove"], json!(["live-boot"]));
+}
+
+#[test]
+fn disks_follow_the_spec() {
+    let mut fields = spec(json!({}));
+    fields["filesystem"] = json!({"root": "btrfs", "encryption": "luks2", "compression": true,
+        "swap": {"kind": "file", "size": "1GiB"}});
+    let plan = planned(Base::Debian, None, &fields, &[]);
+    let partition = parsed(&plan, "etc/calamares/modules/partition.conf");
+    assert_eq!(partition["defaultFileSystemType"], "btrfs");
+    assert_eq!(partition["enableLuksAutomatedPartitioning"], true);
+    assert_eq!(partition["initialSwapChoice"], "file");
+    assert!(plan.text("etc/calamares/modules/mount.conf").unwrap().contains("compress=zstd"));
+    let exec = parsed(&plan, "etc/calamares/settings.conf")["sequence"][1]["exec"].clone();
+    assert!(exec.as_array().unwrap().contains(&json!("luksbootkeyfile")));
+}
+
+/// Nobody but the live user gets root's rights without a password, and only for one program.
+#[test]
+fn rights_are_the_live_users_only() {
+    let plan = planned(Base::Debian, None, &spec(json!({})), &[]);
+    assert_eq!(
+        plan.text(super::SUDOERS),
+        Some("live ALL=(root) NOPASSWD: /usr/local/bin/bootwright-install\n")
+    );
+    let mut nobody = spec(json!({}));
+    nobody["defaults"] = json!({});
+    let plan = planned(Base::Debian, None, &nobody, &[]);
+    assert!(plan.text(super::SUDOERS).is_none());
+    let mut container = spec(json!({}));
+    container["outputs"] = json!(["oci"]);
+    assert!(planned(Base::Debian, None, &container, &[]).text("etc/calamares/settings.conf").is_none());
+}
+
+#[test]
+fn it_needs_windows_and_sudo() {
+    let names: Vec<String> = needed(Base::Debian, &spec(json!({}))).into_iter().map(|(_, n)| n).collect();
+    for name in ["calamares", "rsync", "sudo", "qt-wayland"] {
+        assert!(names.iter().any(|n| n == name), "{name}");
+    }
+}
