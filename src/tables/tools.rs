@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
@@ -23,6 +23,8 @@ const PACKAGES: [(&str, &str); 21] = [
     ("git", "git"),
     ("gpg", "gpg"),
     ("pacman", "pacman-package-manager"),
+    ("mke2fs", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
 ];
 
 /// The Debian package of a program, if it is one that we start.
