@@ -72,10 +72,13 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
     };
     let observed = inputs.observed.images.get(image);
     let current = observed.and_then(|o| o.channels.get(&desired.channel));
-    if desired.paused && !matches!(step.action, Action::Repair { .. }) {
+    // Bytes that were published once are mended, whatever is thought of the image since.
+    let mends = matches!(step.action, Action::Repair { .. });
+    if desired.paused && !mends {
         say("is paused and has a step");
     }
-    if inputs.ruling.findings.get(image).is_some_and(|found| found.iter().any(Finding::refuses)) {
+    let refused = inputs.ruling.findings.get(image).is_some_and(|found| found.iter().any(Finding::refuses));
+    if refused && !mends {
         say("is refused by a policy and has a step");
     }
     if inputs.history.get(image).is_some_and(|h| h.leased_by.is_some()) {
