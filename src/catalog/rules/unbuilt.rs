@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
     Row {
         field: "spec.customization.dotfiles",
         what: "users' own settings",
-        instead: "Bring them in an overlay, below `/etc/skel`, for now.",
+        instead: "Put them into place in a post-install script for now.",
         asked: |s| s.customization.dotfiles.is_some(),
     },
     Row {
