@@ -15,7 +15,7 @@
 //! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), clock
 //! - [`state`]: the database: runs, events, leases
 //! - [`intake`]: plain words → spec: the deterministic reader, and language models
-//! - [`build`]: lock, layers, configuration, ISO, OCI and registry, root filesystem archive, Containerfiles
+//! - [`build`]: package managers, layers, plans carried out, ISO, disk image, OCI and registry, root filesystem archive, Containerfiles
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
@@ -24,7 +24,7 @@
 //!
 //! # What is never done
 //!
-//! - `planner`, `resolve` and `tables` do no I/O and know no clock but the one they are given.
+//! - `configure`, `planner`, `resolve` and `tables` do no I/O and know no clock but the one they are given.
 //! - `build`, `verify` and `release` never use one another; a value from `model` passes between them.
 //! - A room uses only rooms above it in the list (`tests/it/architecture.rs` holds it to that).
 //! - Nothing but `cli` prints; nothing but `effects` spawns a process or opens a connection.

@@ -127,6 +127,24 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl Lock {
+    /// A fresh answer, all of whose layers are of the newest index's date.
+    pub fn new(
+        image: &ImageName,
+        request: &LockRequest,
+        indexes: Vec<LockedIndex>,
+        packages: Vec<LockedPackage>,
+    ) -> Self {
+        Self {
+            lock_version: LOCK_VERSION,
+            image: image.clone(),
+            request: request.clone(),
+            indexes,
+            dates: Vec::new(),
+            passed_over: Vec::new(),
+            packages,
+        }
+    }
+
     /// The identity of the answer: request and packages, not the indexes, so that a
     /// newer index with the same packages is no change.
     pub fn digest(&self) -> Digest {

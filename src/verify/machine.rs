@@ -479,11 +479,11 @@ mod tests {
 
     #[test]
     fn a_disk_is_written_to_and_a_disc_is_not() {
-        let disk = Medium::Disk(Path::new("/work/disk.img"));
+        let disk = Medium::Disk(Path::new("/images/disk.img"));
         for mode in [BootMode::Bios, BootMode::Uefi, BootMode::SecureBoot] {
             let (disc, disk) = (arguments(mode), arguments_with(mode, disk));
             assert!(disc.contains("ide-cd,drive=medium") && disk.contains("ide-hd,drive=medium"));
-            assert!(disk.contains(r#""filename":"/work/disk.img","read-only":false"#), "{disk}");
+            assert!(disk.contains(r#""filename":"/images/disk.img","read-only":false"#), "{disk}");
             assert!(!disc.contains(r#".iso","read-only":false"#), "{disc}");
         }
         assert!(arguments_with(BootMode::UefiUsb, disk).contains("usb-storage,drive=medium"));

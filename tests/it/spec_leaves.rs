@@ -87,7 +87,7 @@ fn outcome_of(text: &str) -> (Option<Digest>, Vec<Diagnostic>) {
     let digest = catalog.and_then(|catalog| {
         let document = catalog.images.values().next()?;
         if let Err(problems) = resolve::request(&document.spec, &catalog.settings.packages) {
-            // Refused, with a reason that names the field: not read over.
+            // Refused: then what is said must differ with the leaf.
             return Some(Digest::of(format!("{problems:?}")));
         }
         Some(resolve::resolve(document, answer(&document.spec), &catalog.settings).unwrap().recipe.digest())

@@ -11,7 +11,7 @@ use crate::build::index::{Chosen, Release, Stanzas};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Task, point};
 use crate::model::failure::IoContext;
-use crate::model::lock::{LOCK_VERSION, LayerRequest, LockRequest, LockedIndex, LockedPackage};
+use crate::model::lock::{LayerRequest, LockRequest, LockedIndex, LockedPackage};
 use crate::model::name::PackageName;
 use crate::model::settings::Mirror;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
@@ -66,15 +66,7 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
     for layer in &request.layers {
         set_waves(layer, &essential, &mut packages, &stanzas);
     }
-    let lock = Lock {
-        lock_version: LOCK_VERSION,
-        image: image.clone(),
-        request: request.clone(),
-        indexes,
-        dates: Vec::new(),
-        passed_over: Vec::new(),
-        packages,
-    };
+    let lock = Lock::new(image, request, indexes, packages);
     task.finish(format!("{} packages", lock.packages.len()));
     Ok(lock)
 }

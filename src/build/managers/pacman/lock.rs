@@ -10,7 +10,7 @@ use crate::build::managers::{BOOT_FILES, Question, outside};
 use crate::effects::files::{digest_file, link_or_copy, parent, remove_tree, write_atomic};
 use crate::effects::{Output, Point, Process, Sandbox, Task, point};
 use crate::model::failure::IoContext;
-use crate::model::lock::{LOCK_VERSION, LayerRequest, LockedIndex, LockedPackage};
+use crate::model::lock::{LayerRequest, LockedIndex, LockedPackage};
 use crate::model::settings::Mirror;
 use crate::model::spec::Architecture;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
@@ -43,15 +43,7 @@ pub(super) fn lock(question: &Question<'_>) -> Result<Lock> {
     }
     asked.fetch(&packages)?;
     task.finish(format!("{} packages", packages.len()));
-    Ok(Lock {
-        lock_version: LOCK_VERSION,
-        image: image.clone(),
-        request: request.clone(),
-        indexes,
-        dates: Vec::new(),
-        passed_over: Vec::new(),
-        packages,
-    })
+    Ok(Lock::new(image, request, indexes, packages))
 }
 
 /// One repository: a component of a mirror.

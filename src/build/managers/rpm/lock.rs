@@ -12,7 +12,7 @@ use crate::build::managers::{BOOT_FILES, Question};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Sandbox, Task, point};
 use crate::model::failure::IoContext;
-use crate::model::lock::{LOCK_VERSION, LockedIndex, LockedPackage};
+use crate::model::lock::{LockedIndex, LockedPackage};
 use crate::model::name::PackageName;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -134,15 +134,7 @@ pub(super) fn lock(question: &Question<'_>, solver: &dyn Solver) -> Result<Lock>
             below.extend(fresh);
         }
     }
-    let lock = Lock {
-        lock_version: LOCK_VERSION,
-        image: image.clone(),
-        request: request.clone(),
-        indexes,
-        dates: Vec::new(),
-        passed_over: Vec::new(),
-        packages,
-    };
+    let lock = Lock::new(image, request, indexes, packages);
     task.finish(format!("{} packages", lock.packages.len()));
     Ok(lock)
 }
