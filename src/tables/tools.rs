@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
@@ -25,6 +25,10 @@ const PACKAGES: [(&str, &str); 23] = [
     ("pacman", "pacman-package-manager"),
     ("mke2fs", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),
+    ("dnf", "dnf"),
+    ("zypper", "zypper"),
+    ("rpm", "rpm"),
+    ("rpm2archive", "rpm"),
 ];
 
 /// The Debian package of a program, if it is one that we start.

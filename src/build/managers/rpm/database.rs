@@ -1,7 +1,7 @@
 //! What a root's own rpm database says.
 
-use super::{DATABASE, RPM, is_here, metadata};
-use crate::build::managers::pins;
+use super::{DATABASE, RPM, metadata};
+use crate::build::managers::{outside, pins};
 use crate::build::stack::Stack;
 use crate::effects::files::WorkFolder;
 use crate::effects::sandbox::TOOL_ROOT;
@@ -24,7 +24,7 @@ const KEY: &str = "gpg-pubkey";
 
 /// Asks the database of a stack.
 fn query(stack: &Stack, format: &str) -> Result<String> {
-    is_here((RPM, "rpm"))?;
+    outside::need("rpm")?;
     let work = WorkFolder::new(&stack.cache.join("work"), "rpm")?;
     let lowers: Vec<PathBuf> = stack.layers.iter().map(|layer| layer.folder.clone()).collect();
     let output = Sandbox::new(&lowers, work.path())?

@@ -43,8 +43,8 @@ fn definition(i: usize, repository: &Repository) -> String {
 }
 
 impl Solver for Dnf {
-    fn program(&self) -> (&'static str, &'static str) {
-        (PROGRAM, "dnf")
+    fn program(&self) -> &'static str {
+        "dnf"
     }
 
     fn prepare(&self, asking: &Asking<'_>) -> Result<()> {

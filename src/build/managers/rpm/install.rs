@@ -4,7 +4,7 @@
 //! say when and where something was installed. rpm takes the time of the transaction from
 //! `SOURCE_DATE_EPOCH`, so that its database is the same wherever it is written.
 
-use super::{DATABASE, RPM, is_here, keys};
+use super::{DATABASE, RPM, keys};
 use crate::build::managers::{Installation, outside};
 use crate::effects::Output;
 use crate::effects::sandbox::TOOL_ROOT;
@@ -28,7 +28,7 @@ pub(super) fn bootstrap(it: &Installation<'_>) -> Result<()> {
 
 /// Installs packages over the layers below.
 pub(super) fn install(it: &Installation<'_>) -> Result<()> {
-    is_here((RPM, "rpm"))?;
+    outside::need("rpm")?;
     let folder = it.work.join("keys");
     for (i, keyring) in it.keyrings.iter().enumerate() {
         let bytes = std::fs::read(keyring).map_err(|e| {

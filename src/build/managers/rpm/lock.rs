@@ -23,8 +23,8 @@ pub(super) const STATE: &str = "/run/state";
 
 /// A package manager that resolves.
 pub(super) trait Solver: Sync {
-    /// The program and the Debian package that brings it.
-    fn program(&self) -> (&'static str, &'static str);
+    /// The program's name.
+    fn program(&self) -> &'static str;
 
     /// Writes its configuration.
     fn prepare(&self, asking: &Asking<'_>) -> Result<()>;
@@ -94,7 +94,7 @@ impl Asking<'_> {
 /// Resolves a request.
 pub(super) fn lock(question: &Question<'_>, solver: &dyn Solver) -> Result<Lock> {
     let Question { image, request, mirrors, offline, events, cancel, .. } = *question;
-    super::is_here(solver.program())?;
+    outside::need(solver.program())?;
     let task = Task::start(events, format!("lock {image}"));
     let (sandbox, state) = outside::asking(question)?;
     let folder = state.join("solver");

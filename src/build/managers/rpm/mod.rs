@@ -69,7 +69,7 @@ impl Manager for Rpm {
     }
 
     fn extract(&self, file: &Path, root: &Path, cancel: &Cancel) -> Result<()> {
-        is_here(("/usr/bin/rpm2archive", "rpm"))?;
+        outside::need("rpm2archive")?;
         let bytes = std::fs::read(file).during(|| format!("reading {}", file.display()))?;
         let mut unpacker = Process::new("rpm2archive").args(["--nocompression", "-"]).stdin(bytes).spawn()?;
         let pipe = unpacker.stdout().ok_or_else(|| Failure::bug("rpm2archive has no stdout"))?;
@@ -107,13 +107,4 @@ impl Manager for Rpm {
             ],
         }
     }
-}
-
-/// Says so if a program of this host is missing, before a sandbox says it in other words.
-fn is_here((program, package): (&str, &str)) -> Result<()> {
-    if Path::new(program).exists() {
-        return Ok(());
-    }
-    Err(Failure::host(format!("{program} is not installed"))
-        .hint(format!("It is in the Debian package {package}: `apt-get install {package}`.")))
 }

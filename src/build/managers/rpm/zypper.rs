@@ -29,8 +29,8 @@ fn definition(i: usize, repository: &Repository) -> String {
 }
 
 impl Solver for Zypper {
-    fn program(&self) -> (&'static str, &'static str) {
-        (PROGRAM, "zypper")
+    fn program(&self) -> &'static str {
+        "zypper"
     }
 
     fn prepare(&self, asking: &Asking<'_>) -> Result<()> {
