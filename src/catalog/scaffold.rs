@@ -4,6 +4,8 @@ use super::schema::{Kind, schema_text};
 use crate::model::name::{ChannelName, ImageName, ProfileName, SuiteName};
 use crate::model::profile::SecurityLevel;
 use crate::model::settings::Mirror;
+use crate::model::spec::Base;
+use crate::tables;
 use std::fmt::Write as _;
 
 /// The files of a catalog that works: settings with the given mirrors and signing key, one
@@ -32,7 +34,9 @@ const NOTE_RUNNERS: &str = "# Runners\n\nHosts that may take work will stand her
 fn first_spec() -> String {
     // Both names are constants of this file.
     match ("hello".parse(), "bookworm".parse(), "edge".parse()) {
-        (Ok(name), Ok(suite), Ok(channel)) => new_spec(&name, &suite, &channel, &Parts::default()),
+        (Ok(name), Ok(suite), Ok(channel)) => {
+            new_spec(&name, Base::Debian, &suite, &channel, &Parts::default())
+        }
         _ => String::new(),
     }
 }
@@ -46,8 +50,17 @@ pub struct Parts {
     pub security: Option<SecurityLevel>,
 }
 
-/// The text of a new spec of a small Debian system, with comments.
-pub fn new_spec(name: &ImageName, suite: &SuiteName, channel: &ChannelName, parts: &Parts) -> String {
+/// The text of a new spec of a small system, with comments.
+pub fn new_spec(
+    name: &ImageName,
+    base: Base,
+    suite: &SuiteName,
+    channel: &ChannelName,
+    parts: &Parts,
+) -> String {
+    let starts = tables::support(base).is_some_and(|support| support.iso.is_there());
+    let outputs = if starts { "[iso, oci]        # iso, oci, rootfs" } else { "[rootfs, oci]" };
+    let proof = if starts { PROOF } else { "" };
     let channel = quoted(channel.as_str());
     let paths: Vec<String> = parts.profiles.iter().map(|name| format!("profiles/{name}.yaml")).collect();
     let include = if paths.is_empty() { String::new() } else { format!("include: [{}]\n", paths.join(", ")) };
@@ -61,12 +74,12 @@ apiVersion: bootwright/v1
 kind: OsImage
 {include}metadata:
   name: {name}
-  description: A small Debian system
+  description: A small {title} system
 spec:
-  base: debian
+  base: {base}
   suite: {suite}
   architecture: x86_64
-  outputs: [iso, oci]        # iso, oci, rootfs
+  outputs: {outputs}
   channel: {channel}
   # schedule: \"0 3 * * 1\"    # look for upstream changes then: minute, hour, day, month, weekday
   packages:                  # each category becomes one layer
@@ -78,16 +91,21 @@ spec:
   #     - name: admin
   #       sudo: true
   #       sshKeys: [\"ssh-ed25519 AAAA… you@example.org\"]
-{security}  verify:                    # what the image has to show before anything trusts it
-    boot: [bios, uefi]
-    dwellSeconds: 5
-    units: [nftables.service]
-  limits: {{isoSize: 2GiB}}
-",
+{security}{proof}",
+        title = base.title(),
+        base = base.as_str(),
         name = quoted(name.as_str()),
         suite = quoted(suite.as_str()),
     )
 }
+
+/// What an image that starts has to show.
+const PROOF: &str = "  verify:                    # what the image has to show before anything trusts it
+    boot: [bios, uefi]
+    dwellSeconds: 5
+    units: [nftables.service]
+  limits: {isoSize: 2GiB}
+";
 
 /// The text of `bootwright.yaml` with comments. Paths are those that the defaults use.
 pub fn settings_text(mirrors: &[Mirror], key_path: Option<&str>) -> String {
@@ -193,7 +211,7 @@ mod tests {
         let parts = Parts { profiles: vec!["a".parse().unwrap()], security: Some(SecurityLevel::Minimal) };
         let (name, suite, channel) =
             ("x".parse().unwrap(), "bookworm".parse().unwrap(), "edge".parse().unwrap());
-        let text = new_spec(&name, &suite, &channel, &parts);
+        let text = new_spec(&name, Base::Debian, &suite, &channel, &parts);
         let files = [("specs/x.yaml", text.as_str()), ("profiles/a.yaml", profile)];
         let catalog = load(&files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
         let spec = &catalog.images[&name].spec.spec;
@@ -204,7 +222,7 @@ mod tests {
     fn names_that_look_like_something_else() {
         for name in ["on", "no", "true", "null", "1234", "0x1f", "1e3", "007"] {
             let (suite, channel) = ("bookworm".parse().unwrap(), "no".parse().unwrap());
-            let text = new_spec(&name.parse().unwrap(), &suite, &channel, &Parts::default());
+            let text = new_spec(&name.parse().unwrap(), Base::Debian, &suite, &channel, &Parts::default());
             let catalog = load(&[("specs/x.yaml".to_owned(), text.into_bytes())]);
             assert_eq!(catalog.images.keys().next().unwrap().as_str(), name);
         }

@@ -123,7 +123,7 @@ pub enum Command {
     Key(KeyCommand),
     /// Show what distributions call a package, where it comes from, or why it is not there
     Packages(PackagesArgs),
-    /// Write an image's spec as a Containerfile, for any of the eight distributions
+    /// Write an image's spec as a Containerfile, for any of the distributions
     Containerfile(ContainerfileArgs),
     /// Say what this host lacks, and install it when asked
     Doctor(DoctorArgs),
@@ -618,8 +618,8 @@ fn kind_parser() -> impl TypedValueParser<Value = Kind> {
 }
 
 fn base_parser() -> impl TypedValueParser<Value = Base> {
-    use Base::{Alpine, Arch, Debian, Fedora, Gentoo, Opensuse, Ubuntu, Void};
-    named(&[Arch, Debian, Ubuntu, Alpine, Fedora, Opensuse, Void, Gentoo], Base::as_str)
+    let names = PossibleValuesParser::new(Base::all().map(Base::as_str));
+    names.try_map(|text| Base::named(&text).ok_or_else(|| format!("{text:?} is not known")))
 }
 
 fn level_parser() -> impl TypedValueParser<Value = SecurityLevel> {

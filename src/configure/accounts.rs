@@ -2,7 +2,7 @@
 
 use super::{Account, Needs, Plan, Program, System, shell};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, OsSpec, User};
+use crate::model::spec::{Base, Family, OsSpec, User};
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     for (index, user) in spec.defaults.users.iter().enumerate() {
@@ -14,7 +14,7 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
 
 /// The group whose members may use sudo.
 fn administrators(base: Base) -> &'static str {
-    if matches!(base, Base::Debian | Base::Ubuntu) { "sudo" } else { "wheel" }
+    if base.family() == Family::Debian { "sudo" } else { "wheel" }
 }
 
 pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {

@@ -2,7 +2,7 @@
 
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, FirewallBackend, Init, OsSpec, Ssh};
+use crate::model::spec::{Family, FirewallBackend, Init, OsSpec, Ssh};
 
 const FIELD: &str = "spec.securityFeatures.ssh.fail2ban";
 /// What fail2ban itself takes when nothing is said, in tries and seconds.
@@ -16,14 +16,12 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     needs.package(FIELD, "security", "fail2ban");
     if spec.init_system() == Init::Systemd {
         // It reads the journal through this, and does not bring it along.
-        match spec.base {
-            Base::Debian | Base::Ubuntu | Base::Opensuse => {
-                needs.package(FIELD, "security", "python3-systemd")
-            }
-            Base::Arch => needs.package(FIELD, "security", "python-systemd"),
-            Base::Fedora => needs.package(FIELD, "security", "fail2ban-systemd"),
-            Base::Gentoo => needs.package(FIELD, "security", "dev-python/python-systemd"),
-            Base::Alpine | Base::Void => {}
+        match spec.base.family() {
+            Family::Debian | Family::Opensuse => needs.package(FIELD, "security", "python3-systemd"),
+            Family::Arch => needs.package(FIELD, "security", "python-systemd"),
+            Family::Fedora => needs.package(FIELD, "security", "fail2ban-systemd"),
+            Family::Gentoo => needs.package(FIELD, "security", "dev-python/python-systemd"),
+            Family::Alpine | Family::Void => {}
         }
     }
     if spec.security_features.firewall.is_none() {

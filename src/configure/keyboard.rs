@@ -2,7 +2,7 @@
 
 use super::{Needs, Plan, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Init, Keyboard, OsSpec};
+use crate::model::spec::{Family, Init, Keyboard, OsSpec};
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     if spec.defaults.keyboard.is_some() {
@@ -26,12 +26,12 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
     }
     plan.file("etc/X11/xorg.conf.d/00-keyboard.conf", 0o644, xorg(keyboard));
     let keymap = keymap(keyboard);
-    match (system.base, system.init()) {
+    match (system.base.family(), system.init()) {
         (_, Init::Systemd) => {
             plan.file("etc/vconsole.conf", 0o644, format!("KEYMAP={keymap}\n"));
             line(plan, "/etc/vconsole.conf", &format!("KEYMAP={keymap}"));
         }
-        (Base::Alpine, _) => {
+        (Family::Alpine, _) => {
             // The package kbd-bkeymaps; OpenRC's own service would want another program.
             let map = format!("KEYMAP=/usr/share/bkeymaps/{layout}/{}.bmap.gz", alpine_map(keyboard));
             plan.file("etc/conf.d/loadkmap", 0o644, format!("{map}\n"));

@@ -2,7 +2,7 @@
 
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Mac, OsSpec, Output};
+use crate::model::spec::{Family, Mac, OsSpec, Output};
 
 fn field(index: usize) -> String {
     format!("spec.securityFeatures.mac[{index}]")
@@ -13,9 +13,9 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
         needs.package(&field(index), "security", mac.as_str());
         words(*mac).iter().for_each(|word| needs.kernel_flag(word));
         if *mac == Mac::Selinux {
-            let more: &[&str] = match spec.base {
-                Base::Debian | Base::Ubuntu => &["selinux-policy-default", "policycoreutils"],
-                Base::Fedora | Base::Opensuse => &["selinux-policy-targeted", "policycoreutils"],
+            let more: &[&str] = match spec.base.family() {
+                Family::Debian => &["selinux-policy-default", "policycoreutils"],
+                Family::Fedora | Family::Opensuse => &["selinux-policy-targeted", "policycoreutils"],
                 _ => &[],
             };
             more.iter().for_each(|name| needs.package(&field(index), "security", name));

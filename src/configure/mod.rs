@@ -42,7 +42,7 @@ pub use plan::{Account, File, FileContent, Plan, Program};
 use crate::model::check::Check;
 use crate::model::name::{ImageName, UnitName};
 use crate::model::recipe::{Configuration, Recipe};
-use crate::model::spec::{Architecture, Base, Bootloader, Customization, Init, OsSpec, Output};
+use crate::model::spec::{Architecture, Base, Bootloader, Customization, Family, Init, OsSpec, Output};
 use crate::model::{Digest, Failure, Result};
 use std::collections::BTreeSet;
 
@@ -76,7 +76,7 @@ impl System<'_> {
 
     /// Whether it is Debian or one of its children.
     pub fn is_debian(&self) -> bool {
-        matches!(self.base, Base::Debian | Base::Ubuntu)
+        self.base.family() == Family::Debian
     }
 }
 

@@ -6,7 +6,7 @@
 use super::own::{OwnService, Run};
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Init, Listen, Monitoring, MonitoringService, OsSpec, Protocol};
+use crate::model::spec::{Base, Family, Init, Listen, Monitoring, MonitoringService, OsSpec, Protocol};
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     for (index, service) in spec.services.monitoring.iter().enumerate() {
@@ -44,11 +44,11 @@ fn port_of(service: &MonitoringService) -> u16 {
 }
 
 fn node_exporter(base: Base, address: String) -> Command {
-    let program = match base {
-        Base::Debian | Base::Ubuntu | Base::Arch => "/usr/bin/prometheus-node-exporter",
+    let program = match base.family() {
+        Family::Debian | Family::Arch => "/usr/bin/prometheus-node-exporter",
         _ => "/usr/bin/node_exporter",
     };
-    let user = if matches!(base, Base::Debian | Base::Ubuntu) { "prometheus" } else { "nobody" };
+    let user = if base.family() == Family::Debian { "prometheus" } else { "nobody" };
     Command { line: format!("{program} --web.listen-address={address}"), user: Some(user) }
 }
 

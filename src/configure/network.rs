@@ -2,7 +2,7 @@
 
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Init, NetworkManager, OsSpec, Supplicant, Wireless};
+use crate::model::spec::{Base, Family, Init, NetworkManager, OsSpec, Supplicant, Wireless};
 use crate::tables;
 
 const MANAGER: &str = "spec.network.manager";
@@ -136,7 +136,7 @@ fn network_manager(wireless: Option<&Wireless>, plan: &mut Plan) {
 /// ifupdown takes patterns, Alpine's ifupdown-ng takes the kernel's old names, which Alpine keeps.
 fn interfaces(base: Base, wireless: Option<&Wireless>) -> String {
     let mut text = "auto lo\niface lo inet loopback\n\n".to_owned();
-    if base == Base::Alpine {
+    if base.family() == Family::Alpine {
         text.push_str("auto eth0\niface eth0 inet dhcp\n");
         if wireless.is_some() {
             text.push_str("\nauto wlan0\niface wlan0 inet dhcp\n\tuse wifi\n");

@@ -1,7 +1,7 @@
 //! The login shell of users who name none.
 
 use super::{Needs, System};
-use crate::model::spec::{Base, OsSpec, Shell};
+use crate::model::spec::{Base, Family, OsSpec, Shell};
 use crate::tables;
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
@@ -14,7 +14,7 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
 pub(super) fn of_all(system: &System<'_>) -> String {
     match system.configuration.customization.shell {
         Some(shell) => path(system.base, shell),
-        None if system.base == Base::Alpine => "/bin/ash".to_owned(),
+        None if system.base.family() == Family::Alpine => "/bin/ash".to_owned(),
         None => "/bin/bash".to_owned(),
     }
 }
@@ -38,7 +38,7 @@ mod tests {
     /// `useradd` takes any path; login refuses one that is not there.
     #[test]
     fn every_distribution_has_every_shell_somewhere() {
-        for base in Base::ALL {
+        for base in Base::all() {
             for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
                 let path = path(base, shell);
                 assert!(tables::of(base).shell(&path).is_some(), "{path} on {}", base.as_str());

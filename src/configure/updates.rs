@@ -4,7 +4,7 @@ use super::own::{OwnService, Run, schedule_needs};
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
 use crate::model::spec::text::Timing;
-use crate::model::spec::{Base, OsSpec, UpdateScope};
+use crate::model::spec::{Base, Family, OsSpec, UpdateScope};
 
 const FIELD: &str = "spec.securityFeatures.updates";
 const PROGRAM: &str = "/usr/lib/bootwright/updates";
@@ -13,7 +13,7 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     if spec.security_features.updates.is_none() {
         return;
     }
-    if matches!(spec.base, Base::Debian | Base::Ubuntu) {
+    if spec.base.family() == Family::Debian {
         needs.package(FIELD, "security", "unattended-upgrades");
     }
     needs.package(FIELD, "base", "ca-certificates");
@@ -44,21 +44,23 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
 }
 
 fn manager(base: Base) -> &'static str {
-    match base {
-        Base::Debian | Base::Ubuntu => "apt",
-        Base::Fedora => "dnf",
-        Base::Opensuse => "zypper",
-        Base::Arch => "pacman",
-        Base::Alpine => "apk",
-        Base::Void => "xbps",
-        Base::Gentoo => "emerge",
+    match base.family() {
+        Family::Debian => "apt",
+        Family::Fedora => "dnf",
+        Family::Opensuse => "zypper",
+        Family::Arch => "pacman",
+        Family::Alpine => "apk",
+        Family::Void => "xbps",
+        Family::Gentoo => "emerge",
     }
 }
 
 fn scope(system: &System<'_>, scope: UpdateScope) -> &'static str {
     match scope {
         UpdateScope::Security => "security",
-        UpdateScope::All if system.base == Base::Opensuse && system.suite == "tumbleweed" => "rolling",
+        UpdateScope::All if system.base.family() == Family::Opensuse && system.suite == "tumbleweed" => {
+            "rolling"
+        }
         UpdateScope::All => "all",
     }
 }
@@ -66,10 +68,7 @@ fn scope(system: &System<'_>, scope: UpdateScope) -> &'static str {
 /// Which updates are taken, as unattended-upgrades reads it (its README.md, "Origins-Pattern").
 /// Its own timers stay asleep: nothing sets `APT::Periodic`.
 fn debian(system: &System<'_>, scope: UpdateScope, plan: &mut Plan) {
-    let mut origins = match system.base {
-        Base::Ubuntu => vec!["origin=Ubuntu,archive=${distro_codename}-security"],
-        _ => vec!["origin=Debian,codename=${distro_codename}-security,label=Debian-Security"],
-    };
+    let mut origins: Vec<&str> = system.base.about().security_origins.iter().map(String::as_str).collect();
     if scope == UpdateScope::All {
         origins.push("origin=${distro_id},codename=${distro_codename}");
         origins.push("origin=${distro_id},codename=${distro_codename}-updates");

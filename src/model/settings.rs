@@ -4,7 +4,7 @@ use super::age::Age;
 use super::name::ChannelName;
 use super::packaging::PackageSettings;
 use super::signing::SigningKey;
-use super::spec::{Architecture, Base, Size};
+use super::spec::{Architecture, Base, Family, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU8;
@@ -198,12 +198,12 @@ impl Mirror {
     /// serve the suite.
     pub fn indexes(&self, suite: &str, architecture: Architecture) -> Vec<String> {
         let suites: Vec<String> = self.suites.iter().map(|s| s.replace("{suite}", suite)).collect();
-        match self.base {
-            Base::Fedora | Base::Opensuse if suites.iter().any(|s| s == suite) => {
+        match self.base.family() {
+            Family::Fedora | Family::Opensuse if suites.iter().any(|s| s == suite) => {
                 let path = |component: &String| fill_in(component, suite, architecture);
                 self.components.iter().map(path).collect()
             }
-            Base::Fedora | Base::Opensuse => Vec::new(),
+            Family::Fedora | Family::Opensuse => Vec::new(),
             _ => suites,
         }
     }

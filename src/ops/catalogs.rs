@@ -27,8 +27,6 @@ const APT_SOURCES: &str = "/etc/apt/sources.list";
 const APT_SOURCES_FOLDER: &str = "/etc/apt/sources.list.d";
 /// The signing key's place in a new catalog; git ignores it.
 const KEY: &str = "keys/bootwright.key";
-/// The suite of a new spec.
-const SUITE: &str = "bookworm";
 
 /// Makes a catalog that works: settings with the host's own mirrors, a signing key, a spec.
 ///
@@ -136,6 +134,11 @@ fn make_key(context: &Context, dir: &Path) -> Result<SigningKey> {
     Ok(SigningKey { private, public, encrypted: passphrase.is_some() })
 }
 
+/// The suite of a spec that names none.
+fn usual_suite(base: Base) -> &'static str {
+    tables::of(base).suites().next().unwrap_or("rolling")
+}
+
 /// Adds a spec to a catalog.
 ///
 /// # Errors
@@ -146,18 +149,13 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
         return Err(Failure::spec("a spec can be added to a working tree only")
             .hint("Clone the catalog and run this in it."));
     };
-    if request.base != Base::Debian {
-        return Err(Failure::spec(format!("{} images cannot be built yet", request.base.as_str()))
-            .code(crate::model::ErrorCode::Compat)
-            .hint("Debian can; leave --base out."));
-    }
     let mut files = catalog::read(&location, &clones(context))?;
     if catalog::resolved(&files, &request.name).is_ok() {
         return Err(Failure::spec(format!("the catalog has an image {} already", request.name)));
     }
     let suite = match request.suite {
         Some(suite) => suite,
-        None => SUITE.parse().map_err(|e| Failure::bug(format!("{e}")))?,
+        None => usual_suite(request.base).parse().map_err(|e| Failure::bug(format!("{e}")))?,
     };
     let channel = match catalog::settings(&files)?.channels.first() {
         Some(channel) => channel.clone(),
@@ -168,7 +166,7 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
     if to.exists() {
         return Err(Failure::spec(format!("{path} is there already")));
     }
-    let text = scaffold::new_spec(&request.name, &suite, &channel, &request.parts);
+    let text = scaffold::new_spec(&request.name, request.base, &suite, &channel, &request.parts);
     files.add(&path, catalog::files::FileKind::Regular, text.clone().into_bytes())?;
     // A profile that is not there, or a level that cannot be built: nothing is written then.
     catalog::load(&files).map_err(|found| diagnostic::failure(&found))?;

@@ -86,7 +86,7 @@ pub struct UnknownPackage {
 pub fn packages(request: PackagesRequest) -> PackagesReport {
     let bases: Vec<Base> = match request.base {
         Some(base) => vec![base],
-        None => Base::ALL.to_vec(),
+        None => Base::all().collect(),
     };
     let mut report = PackagesReport { rows: Vec::new(), unknown: Vec::new() };
     let mut asked: Vec<&'static Row> = Vec::new();

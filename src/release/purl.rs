@@ -6,16 +6,7 @@ use crate::model::spec::Base;
 
 /// The package URL of one package of a distribution's suite.
 pub fn of_package(base: Base, suite: &str, name: &str, version: &str, architecture: &str) -> String {
-    let kind = match base {
-        Base::Debian => "deb/debian",
-        Base::Ubuntu => "deb/ubuntu",
-        Base::Arch => "alpm/arch",
-        Base::Alpine => "apk/alpine",
-        Base::Fedora => "rpm/fedora",
-        Base::Opensuse => "rpm/opensuse",
-        Base::Void => "generic/void",
-        Base::Gentoo => "generic/gentoo",
-    };
+    let kind = &base.about().purl;
     format!(
         "pkg:{kind}/{}@{}?arch={}&distro={}",
         encode(name),

@@ -81,7 +81,7 @@ impl<'a> Lookup<'a> {
 
     /// What the distribution calls itself.
     pub(super) fn title(&self) -> &'static str {
-        &self.distribution.title
+        self.base.title()
     }
 
     /// What a name must look like here.

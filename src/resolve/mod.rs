@@ -3,7 +3,7 @@
 //! Pure: the same inputs give the same recipe, and nothing but what shapes the bytes of
 //! an image goes in. [`request`] says what a package manager is asked; [`resolve`] puts
 //! its answer (the lock) and the spec together. [`packages`] says what a spec comes to on
-//! any of the eight distributions.
+//! any of the distributions.
 
 mod lookup;
 mod packages;

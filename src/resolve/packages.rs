@@ -1,4 +1,4 @@
-//! Everything that a spec asks of a package manager, for all eight distributions.
+//! Everything that a spec asks of a package manager, for all distributions.
 //!
 //! [`super::request`] is for images that can be built: it is exact and refuses. This here is
 //! for whoever wants to see what a spec comes to (`check`, Containerfiles), whether or not
@@ -352,7 +352,7 @@ mod tests {
     /// Every name of every row resolves everywhere to packages or to a reason.
     #[test]
     fn every_row_resolves_everywhere() {
-        for base in Base::ALL {
+        for base in Base::all() {
             let names: Vec<&str> = tables::rows().iter().map(|r| r.name.as_str()).collect();
             let suite = tables::of(base).suites().next().unwrap();
             let spec = serde_json::json!({"packages": {"utils": names}});

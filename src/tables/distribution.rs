@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Distribution {
-    /// What it calls itself.
-    pub title: String,
     /// Its package manager.
     pub manager: Manager,
     /// The architectures whose images can be built; empty where none can be yet.

@@ -1,4 +1,4 @@
-//! Data the project curates: how eight distributions call packages, kernels and services.
+//! Data the project curates: how distributions call packages, kernels and services.
 //!
 //! The data are YAML files beside this one, compiled in and read once. A name that is in no
 //! row is the distribution's own; a table only translates, it is no list of what may be
@@ -25,24 +25,15 @@ pub use tools::tool_package;
 
 use crate::model::spec::Base;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-static DISTRIBUTIONS: [LazyLock<Distribution>; 8] = [
-    LazyLock::new(|| load(include_str!("distributions/arch.yaml"), include_str!("checked/arch.yaml"))),
-    LazyLock::new(|| load(include_str!("distributions/debian.yaml"), include_str!("checked/debian.yaml"))),
-    LazyLock::new(|| load(include_str!("distributions/ubuntu.yaml"), include_str!("checked/ubuntu.yaml"))),
-    LazyLock::new(|| load(include_str!("distributions/alpine.yaml"), include_str!("checked/alpine.yaml"))),
-    LazyLock::new(|| load(include_str!("distributions/fedora.yaml"), include_str!("checked/fedora.yaml"))),
-    LazyLock::new(|| {
-        load(include_str!("distributions/opensuse.yaml"), include_str!("checked/opensuse.yaml"))
-    }),
-    LazyLock::new(|| load(include_str!("distributions/void.yaml"), include_str!("checked/void.yaml"))),
-    LazyLock::new(|| load(include_str!("distributions/gentoo.yaml"), include_str!("checked/gentoo.yaml"))),
-];
+static DISTRIBUTIONS: LazyLock<BTreeMap<Base, Distribution>> =
+    LazyLock::new(|| Base::all().map(|base| (base, load(base))).collect());
 
-fn load(distribution: &str, checked: &str) -> Distribution {
-    let mut distribution: Distribution = read("a distribution", distribution);
-    distribution.evidence = read("what was checked", checked);
+fn load(base: Base) -> Distribution {
+    let mut distribution: Distribution = read(base.as_str(), base.texts().system);
+    distribution.evidence = read(base.as_str(), base.texts().seen);
     distribution
 }
 
@@ -54,17 +45,7 @@ fn read<T: DeserializeOwned>(what: &str, text: &str) -> T {
 
 /// What is known about a distribution.
 pub fn of(base: Base) -> &'static Distribution {
-    let place = match base {
-        Base::Arch => 0,
-        Base::Debian => 1,
-        Base::Ubuntu => 2,
-        Base::Alpine => 3,
-        Base::Fedora => 4,
-        Base::Opensuse => 5,
-        Base::Void => 6,
-        Base::Gentoo => 7,
-    };
-    &DISTRIBUTIONS[place]
+    &DISTRIBUTIONS[&base]
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The rows: one name as specs write it, over all eight distributions.
+//! The rows: one name as specs write it, over all distributions.
 
 use super::entry::Entry;
 use crate::model::name::PackageName;
@@ -22,20 +22,14 @@ pub struct Row {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RowText {
     #[serde(default)]
     also: Vec<String>,
     all: Option<Entry>,
-    arch: Option<Entry>,
-    debian: Option<Entry>,
-    ubuntu: Option<Entry>,
-    alpine: Option<Entry>,
-    fedora: Option<Entry>,
-    opensuse: Option<Entry>,
-    void: Option<Entry>,
-    gentoo: Option<Entry>,
     service: Option<ServiceText>,
+    /// By distribution; any other key is a mistake.
+    #[serde(flatten)]
+    on: BTreeMap<Base, Entry>,
 }
 
 #[derive(Deserialize)]
@@ -100,35 +94,26 @@ static ROWS: LazyLock<Rows> = LazyLock::new(|| {
 
 impl RowText {
     fn row(self, name: String, category: &'static str) -> Row {
-        let on = [
-            (Base::Arch, self.arch),
-            (Base::Debian, self.debian),
-            (Base::Ubuntu, self.ubuntu),
-            (Base::Alpine, self.alpine),
-            (Base::Fedora, self.fedora),
-            (Base::Opensuse, self.opensuse),
-            (Base::Void, self.void),
-            (Base::Gentoo, self.gentoo),
-        ];
         let service = match self.service {
             None => BTreeMap::new(),
             Some(ServiceText::Everywhere(name)) => BTreeMap::from([("all".to_owned(), name)]),
             Some(ServiceText::Somewhere(map)) => map,
         };
-        let on = on.into_iter().filter_map(|(base, entry)| Some((base, entry?))).collect();
-        Row { name, category, also: self.also, all: self.all, on, service }
+        Row { name, category, also: self.also, all: self.all, on: self.on, service }
     }
 }
 
 impl Row {
     /// What a distribution has; `None` where nobody looked.
     pub fn on(&self, base: Base) -> Option<&Entry> {
-        self.on.get(&base).or(self.all.as_ref())
+        let like = || self.on.get(&base.about().like?);
+        self.on.get(&base).or_else(like).or(self.all.as_ref())
     }
 
     /// What the service that comes with it is called, if one does.
     pub fn service(&self, base: Base, init: Init) -> Option<&str> {
-        let keys = [base.as_str(), init.as_str(), "all"];
+        let like = base.about().like.map_or(base.as_str(), Base::as_str);
+        let keys = [base.as_str(), like, init.as_str(), "all"];
         keys.into_iter().find_map(|key| self.service.get(key)).map(String::as_str)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 const ABOUT: &str = "<!-- Made from the tables by `UPDATE=1 cargo test --lib tables::page`; do not edit. -->
-# Packages of eight distributions
+# Packages of all distributions
 
 A spec names packages by one name for all distributions; `bootwright packages NAME` shows
 what each calls it. A name that is in no row is taken as the distribution's own, and
@@ -45,9 +45,10 @@ tailscale:
   service: {systemd: tailscaled, openrc: tailscale, debian: x}
 ```
 
-`src/tables/distributions/BASE.yaml` has what every system of a distribution needs, its
-suites and kernels; `src/tables/repositories.yaml` the other repositories;
-`src/tables/checked/BASE.yaml` where each name was seen.
+`src/tables/distributions/BASE/` has one folder for each distribution: `about.yaml` says what it
+is (family, init systems, whose package names it takes over), `system.yaml` what every system of it
+needs, its suites and kernels, `seen.yaml` where each name was seen.
+`src/tables/repositories.yaml` has the other repositories.
 ";
 
 /// The text of `docs/packages.md`.
@@ -59,15 +60,15 @@ pub fn page() -> String {
     for category in CATEGORIES {
         let rows: Vec<&Row> = rows().iter().filter(|r| r.category == category).collect();
         let _ = write!(text, "\n## `{category}`: {} names\n\n| name |", rows.len());
-        for base in Base::ALL {
+        for base in Base::all() {
             let _ = write!(text, " {} |", base.as_str());
         }
-        let _ = writeln!(text, "\n|---|{}", "---|".repeat(Base::ALL.len()));
+        let _ = writeln!(text, "\n|---|{}", "---|".repeat(Base::all().count()));
         for row in rows {
             let names = std::iter::once(&row.name).chain(&row.also);
             let names: Vec<String> = names.map(|n| format!("`{n}`")).collect();
             let _ = write!(text, "| {} |", names.join(", "));
-            for base in Base::ALL {
+            for base in Base::all() {
                 let _ = write!(text, " {} |", row.on(base).map_or_else(String::new, |e| cell(base, e)));
             }
             text.push('\n');
@@ -115,7 +116,7 @@ fn checked(text: &mut String) {
          no proof that every suite has its package. A name that was seen nowhere has a `?` below, and whoever asks \
          for it is told.\n\n| distribution | suites | names | seen | where |\n|---|---|---|---|---|\n",
     );
-    for base in Base::ALL {
+    for base in Base::all() {
         let distribution = of(base);
         let own = distribution.own_packages().into_iter();
         let names: BTreeSet<&PackageName> = all_packages(base).into_iter().chain(own).collect();
@@ -125,7 +126,7 @@ fn checked(text: &mut String) {
             .map(|e| format!("{} ({} names, looked at on {})", e.source, e.names.len(), e.looked))
             .collect();
         let suites: Vec<&str> = distribution.suites().collect();
-        let (title, count) = (&distribution.title, names.len());
+        let (title, count) = (base.title(), names.len());
         let _ =
             writeln!(text, "| {title} | {} | {count} | {seen} | {} |", suites.join(", "), places.join("; "));
     }
@@ -142,9 +143,9 @@ fn kernels(text: &mut String) {
         "\n## Kernels\n\n| distribution | architecture | `linux-lts` | `linux-zen` | `linux-hardened` |\n",
     );
     text.push_str("|---|---|---|---|---|\n");
-    for base in Base::ALL {
+    for base in Base::all() {
         for architecture in [Architecture::X86_64, Architecture::Aarch64] {
-            let _ = write!(text, "| {} | {} |", of(base).title, architecture.as_str());
+            let _ = write!(text, "| {} | {} |", base.title(), architecture.as_str());
             for (_, flavour) in flavours {
                 let entry = of(base).kernel(architecture, flavour);
                 let _ = write!(text, " {} |", entry.map_or_else(String::new, |e| cell(base, e)));

@@ -4,7 +4,7 @@
 //! `tests/it/support.rs` looks whether those tests are there, and whether the cells agree with
 //! what the code takes and refuses.
 
-use super::{of, read};
+use super::read;
 use crate::model::spec::Base;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ pub fn support_page() -> String {
             let _ = writeln!(text, "| distribution | {} |", heads.join(" | "));
             let _ = writeln!(text, "|---|{}", "---|".repeat(cells.len()));
         }
-        let _ = write!(text, "| {} |", of(*base).title);
+        let _ = write!(text, "| {} |", base.title());
         for (_, cell) in cells {
             let mut numbers = Vec::new();
             for test in &cell.shown {
@@ -129,6 +129,6 @@ mod tests {
 
     #[test]
     fn every_distribution_has_a_row() {
-        assert!(Base::ALL.iter().all(|base| support(*base).is_some()));
+        assert!(Base::all().all(|base| support(base).is_some()));
     }
 }

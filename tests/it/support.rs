@@ -41,7 +41,7 @@ fn tests() -> BTreeSet<String> {
 #[test]
 fn every_claim_names_a_test_that_is_there() {
     let tests = tests();
-    for base in Base::ALL {
+    for base in Base::all() {
         for (head, cell) in tables::support(base).unwrap().cells() {
             for test in &cell.shown {
                 assert!(tests.contains(test), "{} {head}: there is no test {test}", base.as_str());
@@ -63,7 +63,7 @@ fn is_taken(base: Base, output: &str) -> bool {
 
 #[test]
 fn what_is_taken_and_refused_agrees_with_the_table() {
-    for base in Base::ALL {
+    for base in Base::all() {
         let support = tables::support(base).unwrap();
         let name = base.as_str();
         assert_eq!(support.lock.is_there(), support.native.is_there(), "{name}: lock");

@@ -1,4 +1,4 @@
-//! A spec as a Containerfile, for all eight distributions.
+//! A spec as a Containerfile, for all distributions.
 //!
 //! Pure: text and files come out, whoever asks writes them. The stages stand in the order of
 //! requirement 1, section 5.2: what changes seldom comes first, so that a changed line of
@@ -15,7 +15,7 @@ use crate::configure::{self, Plan, System};
 use crate::model::catalog::{ImageDocument, OverlayContent};
 use crate::model::lock::Lock;
 use crate::model::name::PackageName;
-use crate::model::spec::{Base, Init, OsSpec};
+use crate::model::spec::{Family, Init, OsSpec};
 use crate::model::{Failure, Result};
 use crate::resolve::{Resolved, ResolvedCategory};
 use crate::tables::{self, Distribution, Manager, RepositoryKind};
@@ -54,7 +54,12 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
     out.cached(&commands, &commands.update.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
     let init = distribution.container.init.get(spec.init_system().as_str());
     for category in categories(resolved, init) {
-        install(&category, &commands, document.lock.as_ref().filter(|_| spec.base == Base::Debian), &mut out);
+        install(
+            &category,
+            &commands,
+            document.lock.as_ref().filter(|_| spec.base.family() == Family::Debian),
+            &mut out,
+        );
     }
     out.stage("Shell and accounts");
     locale(spec, distribution, &mut out)?;
@@ -333,7 +338,7 @@ fn scripts(document: &ImageDocument, out: &mut Rendered) -> Result<()> {
 fn entrypoint(spec: &OsSpec, starts: bool, out: &mut Rendered) {
     if !starts {
         out.comment("No service is switched on: the container starts a shell.");
-        let shell = if spec.base == Base::Alpine { "/bin/ash" } else { "/bin/bash" };
+        let shell = if spec.base.family() == Family::Alpine { "/bin/ash" } else { "/bin/bash" };
         out.line(&format!("CMD [\"{shell}\"]"));
         return;
     }

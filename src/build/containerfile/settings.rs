@@ -2,7 +2,7 @@
 
 use super::{Rendered, word};
 use crate::configure::{FileContent, Plan};
-use crate::model::spec::{Base, Init, OsSpec, User};
+use crate::model::spec::{Base, Family, Init, OsSpec, User};
 use crate::model::{Failure, Result};
 use crate::resolve::ResolvedService;
 use crate::tables;
@@ -15,7 +15,7 @@ pub(super) fn accounts(spec: &OsSpec, out: &mut Rendered) -> Result<()> {
         let shell = match (&user.shell, default) {
             (Some(shell), _) => path(shell, &format!("spec.defaults.users[{index}].shell"))?,
             (None, Some(shell)) if shell != "bash" => format!("/usr/bin/{shell}"),
-            (None, _) if spec.base == Base::Alpine => "/bin/ash".to_owned(),
+            (None, _) if spec.base.family() == Family::Alpine => "/bin/ash".to_owned(),
             (None, _) => "/bin/bash".to_owned(),
         };
         let mut commands = account(spec.base, user, &shell);
@@ -45,13 +45,13 @@ pub(super) fn accounts(spec: &OsSpec, out: &mut Rendered) -> Result<()> {
 
 fn account(base: Base, user: &User, shell: &str) -> Vec<String> {
     let name = user.name.as_str();
-    let administrators = if matches!(base, Base::Debian | Base::Ubuntu) { "sudo" } else { "wheel" };
+    let administrators = if base.family() == Family::Debian { "sudo" } else { "wheel" };
     let mut groups: Vec<&str> = user.groups.iter().map(|g| g.as_str()).collect();
     if user.sudo && !groups.contains(&administrators) {
         groups.push(administrators);
     }
     let mut commands = Vec::new();
-    if base == Base::Alpine {
+    if base.family() == Family::Alpine {
         commands.push(format!("adduser -D -s {shell} {name}"));
         for group in groups {
             commands.push(format!("{{ getent group {group} || addgroup {group}; }}"));

@@ -23,6 +23,7 @@ use crate::model::name::ImageName;
 use crate::model::settings::Mirror;
 use crate::model::spec::Base;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::tables;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -141,12 +142,13 @@ pub trait Manager: Sync {
 /// # Errors
 /// Class *spec*, for a distribution that cannot be built yet.
 pub fn of(base: Base) -> Result<&'static dyn Manager> {
-    match base {
-        Base::Debian | Base::Ubuntu => Ok(&dpkg::Apt),
-        Base::Arch => Ok(&pacman::Pacman),
-        Base::Fedora => Ok(&rpm::DNF),
-        Base::Opensuse => Ok(&rpm::ZYPPER),
-        _ => Err(Failure::new(
+    use tables::Manager::{Apk, Apt, Dnf, Emerge, Pacman, Xbps, Zypper};
+    match tables::of(base).manager {
+        Apt => Ok(&dpkg::Apt),
+        Pacman => Ok(&pacman::Pacman),
+        Dnf => Ok(&rpm::DNF),
+        Zypper => Ok(&rpm::ZYPPER),
+        Apk | Emerge | Xbps => Err(Failure::new(
             ErrorCode::Compat,
             FailureClass::Spec,
             format!("images of {} cannot be built yet", base.as_str()),

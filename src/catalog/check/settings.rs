@@ -3,8 +3,9 @@
 use super::{Report, doubled, signing};
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
 use crate::model::settings::{Mirror, Settings, StoreSettings};
-use crate::model::spec::{Architecture, Base};
+use crate::model::spec::{Architecture, Family};
 use crate::model::{ImageName, Version};
+use crate::tables;
 
 pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (field, path) in [("store.path", &settings.store.path), ("cache.path", &settings.cache.path)] {
@@ -128,7 +129,7 @@ pub(super) fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
 }
 
 fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
-    if !matches!(mirror.base, Base::Debian | Base::Ubuntu | Base::Arch | Base::Fedora | Base::Opensuse) {
+    if tables::of(mirror.base).builds.is_empty() {
         report.conflict(
             &format!("{field}.base"),
             format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
@@ -163,8 +164,8 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         }
     }
     for (index, component) in mirror.components.iter().enumerate() {
-        let (filled, example) = match mirror.base {
-            Base::Fedora | Base::Opensuse => (
+        let (filled, example) = match mirror.base.family() {
+            Family::Fedora | Family::Opensuse => (
                 crate::model::settings::fill_in(component, "x", Architecture::X86_64),
                 "Write the repository's path: updates/{suite}/Everything/{arch}, update/leap/{version}/oss.",
             ),
@@ -176,7 +177,7 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         }
     }
     path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);
-    if mirror.unsigned_indexes && !matches!(mirror.base, Base::Arch | Base::Fedora) {
+    if mirror.unsigned_indexes && !matches!(mirror.base.family(), Family::Arch | Family::Fedora) {
         report.conflict(
             &format!("{field}.unsignedIndexes"),
             format!("the indexes of {} are always signed", mirror.base.as_str()),

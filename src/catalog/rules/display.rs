@@ -2,7 +2,7 @@
 
 use super::rows::{Hits, here, package, rules};
 use super::{Hit, Rule};
-use crate::model::spec::{Base, Compositor, Display, DisplayServer, Init, InstallerPage, OsImage, Output};
+use crate::model::spec::{Compositor, Display, DisplayServer, Family, Init, InstallerPage, OsImage, Output};
 
 rules! {
     "compositor-server" Error Compat ["spec.display.server", "spec.display.compositor"]
@@ -155,7 +155,7 @@ rules! {
     says "Calamares is not packaged for {base}"
     does "Describe the installation by hand, or take another base."
     why "It has to know how the distribution sets up its boot loader and initramfs."
-    => |i| here(i.spec.installer.is_some() && matches!(i.spec.base, Base::Gentoo | Base::Alpine), "spec.installer")
+    => |i| here(i.spec.installer.is_some() && matches!(i.spec.base.family(), Family::Gentoo | Family::Alpine), "spec.installer")
         .into_iter().map(|hit| hit.with("base", i.spec.base.as_str())).collect(),
 
     "plymouth-without-picture" Warning Validation

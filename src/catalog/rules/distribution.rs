@@ -3,8 +3,8 @@
 use super::rows::{Hits, here, packages, rules};
 use super::{Hit, Rule};
 use crate::model::spec::{
-    Architecture, Base, BootMode, FirewallBackend, Init, KernelVersion, Mac, NetworkManager, OsImage, Output,
-    UpdateScope,
+    Architecture, Base, BootMode, Family, FirewallBackend, Guard, Init, KernelVersion, Libc, Mac,
+    NetworkManager, OsImage, Output, UpdateScope,
 };
 
 rules! {
@@ -23,15 +23,20 @@ rules! {
     why "The zen and the hardened kernel are packaged by Arch and Gentoo only."
     => |i| {
         let rare = i.spec.kernel.version != KernelVersion::LinuxLts;
-        here(rare && !matches!(i.spec.base, Base::Arch | Base::Gentoo), "spec.kernel.version").into_iter()
-            .map(|hit| hit.with("base", proper(i.spec.base)).with("kernel", i.spec.kernel.version.as_str())).collect()
+        here(rare && !matches!(i.spec.base.family(), Family::Arch | Family::Gentoo), "spec.kernel.version").into_iter()
+            .map(|hit| hit.with("base", i.spec.base.title()).with("kernel", i.spec.kernel.version.as_str())).collect()
     },
 
     "arch-on-arm" Error Compat ["spec.architecture", "spec.base"]
-    says "Arch Linux exists for x86_64 only"
+    says "{base} exists for {only} only"
     does "Take another base for aarch64: debian, alpine, fedora, opensuse, ubuntu, void or gentoo."
     why "Arch Linux ARM is another project with its own keys and mirrors."
-    => |i| here(i.spec.base == Base::Arch && i.spec.architecture == Architecture::Aarch64, "spec.architecture"),
+    => |i| {
+        let made = &i.spec.base.about().architectures;
+        let only: Vec<&str> = made.iter().map(|a| a.as_str()).collect();
+        here(!made.contains(&i.spec.architecture), "spec.architecture").into_iter()
+            .map(|hit| hit.with("base", i.spec.base.title()).with("only", only.join(", "))).collect()
+    },
 
     "bios-on-arm" Error Compat ["spec.verify.boot", "spec.architecture", "spec.outputs"]
     says "an aarch64 machine has no BIOS: it cannot start with {mode}"
@@ -44,8 +49,8 @@ rules! {
     says "{base} has no boot loader with Microsoft's signature: {mode} cannot succeed"
     does "Take {mode} away from `verify.boot`, or take debian, ubuntu, fedora or opensuse."
     why "Firmware with Microsoft's keys starts a signed shim, which these four have only."
-    => |i| secure(i).filter(|_| matches!(i.spec.base, Base::Arch | Base::Alpine | Base::Void | Base::Gentoo))
-        .take(1).map(|mode| Hit::at("spec.verify.boot").with("base", proper(i.spec.base)).with("mode", mode.as_str()))
+    => |i| secure(i).filter(|_| !i.spec.base.about().secure_boot)
+        .take(1).map(|mode| Hit::at("spec.verify.boot").with("base", i.spec.base.title()).with("mode", mode.as_str()))
         .collect(),
 
     "secure-boot-kernel" Error Compat ["spec.verify.boot", "spec.kernel.version"]
@@ -72,10 +77,10 @@ rules! {
     => |i| if i.spec.architecture == Architecture::X86_64 { Vec::new() } else { listed(i, &X86_ONLY) },
 
     "package-of-glibc" Error PackageUnavailable ["spec.packages", "spec.base"]
-    says "{name} does not run on Alpine"
+    says "{name} does not run on {base}"
     does "Take it away, or take another base."
-    why "Its programs are built for glibc, and Alpine has musl."
-    => |i| if i.spec.base == Base::Alpine { listed(i, &GLIBC_ONLY) } else { Vec::new() },
+    why "Its programs are built for glibc, and this distribution has musl."
+    => |i| if musl(i) { listed(i, &GLIBC_ONLY) } else { Vec::new() },
 
     "mac-one-of" Error Compat ["spec.securityFeatures.mac"]
     says "AppArmor and SELinux cannot both guard one system"
@@ -90,19 +95,19 @@ rules! {
     says "{base} has no SELinux policy"
     does "Write `mac: [apparmor]`."
     why "Without a policy SELinux allows everything or nothing."
-    => |i| mac(i, Mac::Selinux, &[Base::Alpine, Base::Void]),
+    => |i| mac(i, Mac::Selinux, Guard::None),
 
     "selinux-by-hand" Warning Compat ["spec.securityFeatures.mac", "spec.base"]
     says "SELinux is hard to keep running on {base}"
     does "Write `mac: [apparmor]`, or plan for work on the policy at every update."
     why "Its packages are built and tested without a policy, on Arch even without the libraries."
-    => |i| mac(i, Mac::Selinux, &[Base::Arch, Base::Debian, Base::Ubuntu]),
+    => |i| mac(i, Mac::Selinux, Guard::ByHand),
 
     "apparmor-not-there" Error Compat ["spec.securityFeatures.mac", "spec.base"]
-    says "Fedora has no AppArmor"
+    says "{base} has no AppArmor"
     does "Write `mac: [selinux]`."
     why "Fedora's kernel is built with SELinux as its only guard of this kind, and it packages no profiles."
-    => |i| mac(i, Mac::Apparmor, &[Base::Fedora]),
+    => |i| mac(i, Mac::Apparmor, Guard::None),
 
     "mac-in-a-container" Warning Compat ["spec.securityFeatures.mac", "spec.outputs"]
     says "a container cannot choose its access control"
@@ -153,7 +158,7 @@ rules! {
     does "Write `manager: networkmanager`, `systemd-networkd` or `dhcpcd`."
     why "Debian, Ubuntu and Alpine read /etc/network/interfaces, others do not."
     => |i| manager(i, |m| m == NetworkManager::Ifupdown
-        && !matches!(i.spec.base, Base::Debian | Base::Ubuntu | Base::Alpine)),
+        && !matches!(i.spec.base.family(), Family::Debian | Family::Alpine)),
 
     "network-two-managers" Error Compat ["spec.network.manager", "spec.packages"]
     says "{name} and `network.manager: {manager}` would both set addresses"
@@ -173,16 +178,16 @@ rules! {
     says "{base} comes with firewalld, which ufw fights with"
     does "Write `backend: nftables`."
     why "Both write rules at start, and the later one wins."
-    => |i| here(matches!(i.spec.base, Base::Fedora | Base::Opensuse) && i.spec.security_features.firewall.as_ref()
+    => |i| here(matches!(i.spec.base.family(), Family::Fedora | Family::Opensuse) && i.spec.security_features.firewall.as_ref()
         .is_some_and(|f| f.backend == FirewallBackend::Ufw), "spec.securityFeatures.firewall.backend")
-        .into_iter().map(|hit| hit.with("base", proper(i.spec.base))).collect(),
+        .into_iter().map(|hit| hit.with("base", i.spec.base.title())).collect(),
 
     "locale-on-musl" Warning Compat ["spec.defaults.locale", "spec.base"]
-    says "Alpine has no locales: {locale} changes next to nothing"
+    says "{base} has no locales: {locale} changes next to nothing"
     does "Take the line away, or take a base with glibc."
     why "musl knows C.UTF-8 only; programs speak another language only through their own catalogues."
-    => |i| i.spec.defaults.locale.iter().filter(|l| i.spec.base == Base::Alpine && *l != "C.UTF-8")
-        .map(|l| Hit::at("spec.defaults.locale").with("locale", l)).collect(),
+    => |i| i.spec.defaults.locale.iter().filter(|l| musl(i) && *l != "C.UTF-8")
+        .map(|l| Hit::at("spec.defaults.locale").with("locale", l).with("base", i.spec.base.title())).collect(),
 }
 
 /// Packages of programs or drivers for PCs.
@@ -221,35 +226,19 @@ const GLIBC_ONLY: [&str; 12] = [
     "mongodb",
 ];
 
-fn proper(base: Base) -> &'static str {
-    match base {
-        Base::Arch => "Arch Linux",
-        Base::Debian => "Debian",
-        Base::Ubuntu => "Ubuntu",
-        Base::Alpine => "Alpine",
-        Base::Fedora => "Fedora",
-        Base::Opensuse => "openSUSE",
-        Base::Void => "Void",
-        Base::Gentoo => "Gentoo",
-    }
-}
-
 /// The distribution that a suite's name belongs to without doubt.
 fn owner(suite: &str) -> Option<Base> {
-    match suite {
-        "buster" | "bullseye" | "bookworm" | "trixie" | "forky" | "sid" => Some(Base::Debian),
-        "bionic" | "focal" | "jammy" | "mantic" | "noble" | "oracular" | "plucky" | "questing" => {
-            Some(Base::Ubuntu)
-        }
-        "tumbleweed" | "leap" => Some(Base::Opensuse),
-        "rawhide" => Some(Base::Fedora),
-        _ => None,
-    }
+    Base::all().find(|base| base.about().codenames.iter().any(|name| name == suite))
+}
+
+fn musl(image: &OsImage) -> bool {
+    image.spec.base.about().libc == Libc::Musl
 }
 
 fn listed(image: &OsImage, names: &[&str]) -> Hits {
     let found = packages(image).filter(|(_, name)| names.contains(&name.as_str()));
-    found.map(|(field, name)| Hit::at(field).with("name", name)).collect()
+    let hit = |(field, name)| Hit::at(field).with("name", name).with("base", image.spec.base.title());
+    found.map(hit).collect()
 }
 
 fn secure(image: &OsImage) -> impl Iterator<Item = &BootMode> {
@@ -269,20 +258,22 @@ fn only_oci(image: &OsImage) -> bool {
     !image.spec.outputs.is_empty() && image.spec.outputs.iter().all(|output| *output == Output::Oci)
 }
 
-fn mac(image: &OsImage, mac: Mac, bases: &[Base]) -> Hits {
+fn mac(image: &OsImage, mac: Mac, how: Guard) -> Hits {
+    let about = image.spec.base.about();
+    let kept = if mac == Mac::Selinux { about.selinux } else { about.apparmor };
     let asked = image.spec.security_features.mac.iter().enumerate();
-    let wrong = asked.filter(|(_, asked)| **asked == mac && bases.contains(&image.spec.base));
+    let wrong = asked.filter(|(_, asked)| **asked == mac && kept == how);
     wrong
         .map(|(at, _)| {
-            Hit::at(format!("spec.securityFeatures.mac[{at}]")).with("base", proper(image.spec.base))
+            Hit::at(format!("spec.securityFeatures.mac[{at}]")).with("base", image.spec.base.title())
         })
         .collect()
 }
 
 fn rolling(image: &OsImage, asked: bool, field: &str) -> Hits {
-    here(asked && matches!(image.spec.base, Base::Arch | Base::Void | Base::Gentoo), field)
+    here(asked && image.spec.base.about().rolling, field)
         .into_iter()
-        .map(|hit| hit.with("base", proper(image.spec.base)))
+        .map(|hit| hit.with("base", image.spec.base.title()))
         .collect()
 }
 
@@ -293,7 +284,7 @@ fn manager(image: &OsImage, wrong: impl Fn(NetworkManager) -> bool) -> Hits {
         .map(|_| {
             Hit::at("spec.network.manager")
                 .with("init", image.spec.init_system().as_str())
-                .with("base", proper(image.spec.base))
+                .with("base", image.spec.base.title())
         })
         .into_iter()
         .collect()

@@ -4,7 +4,7 @@ use super::rows::{Hits, here, rules};
 use super::{Hit, Rule};
 use crate::model::spec::text::PartitionExtent;
 use crate::model::spec::{
-    Base, BootMode, BootloaderKind, Encryption, Filesystem, KernelHardening, OsImage, Output, Partition,
+    BootMode, BootloaderKind, Encryption, Family, Filesystem, KernelHardening, OsImage, Output, Partition,
     RaidLevel, RootFilesystem, SwapKind,
 };
 
@@ -92,14 +92,14 @@ rules! {
     says "ZFS is poorly supported on Alpine"
     does "Write `root: btrfs` or `root: ext4`."
     why "Alpine's ZFS modules follow some of its kernels only, and its initramfs mounts no encrypted pool."
-    => |i| filesystem(i, |f| here(zfs(f) && i.spec.base == Base::Alpine, "spec.filesystem.root")),
+    => |i| filesystem(i, |f| here(zfs(f) && i.spec.base.family() == Family::Alpine, "spec.filesystem.root")),
 
     "zfs-outside-the-kernel" Warning Compat ["spec.filesystem.root", "spec.base"]
     says "ZFS is not part of {base}'s kernel: an update of the kernel can leave the system without its root"
     does "Keep the kernel on linux-lts, or write `root: btrfs`."
     why "The licence keeps ZFS out of Linux; outside Debian, Ubuntu, Void and Alpine the module is built from other sources, later than the kernel."
     => |i| filesystem(i, |f| based(i, zfs(f)
-        && matches!(i.spec.base, Base::Arch | Base::Fedora | Base::Opensuse | Base::Gentoo), "spec.filesystem.root")),
+        && matches!(i.spec.base.family(), Family::Arch | Family::Fedora | Family::Opensuse | Family::Gentoo), "spec.filesystem.root")),
 
     "zfs-on-luks" Warning Compat ["spec.filesystem.root", "spec.filesystem.encryption"]
     says "ZFS lies on LUKS here, although it encrypts by itself"

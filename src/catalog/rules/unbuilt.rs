@@ -9,6 +9,7 @@ use crate::model::ErrorCode;
 use crate::model::spec::{
     Architecture, Base, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
 };
+use crate::tables;
 
 /// The one rule of this file.
 pub(super) const RULES: &[Rule] = &[Rule {
@@ -45,9 +46,7 @@ const ROWS: &[Row] = &[
         field: "spec.base",
         what: "images of this distribution",
         instead: "What can be built now: debian, ubuntu, arch, fedora, opensuse.",
-        asked: |s| {
-            !matches!(s.base, Base::Debian | Base::Ubuntu | Base::Arch | Base::Fedora | Base::Opensuse)
-        },
+        asked: |s| tables::of(s.base).builds.is_empty(),
     },
     Row {
         field: "spec.architecture",

@@ -12,7 +12,7 @@ mod stores;
 use super::own::{OwnService, Run};
 use super::{Needs, Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Database, DatabaseService, Init, Listen, OsSpec, Protocol};
+use crate::model::spec::{Base, Database, DatabaseService, Family, Init, Listen, OsSpec, Protocol};
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     for (index, database) in spec.services.databases.iter().enumerate() {
@@ -168,5 +168,5 @@ fn by_unit(system: &System<'_>) -> bool {
 
 /// The account of a server whose distributions disagree on its name.
 fn account(base: Base, debian: &'static str, others: &'static str) -> &'static str {
-    if matches!(base, Base::Debian | Base::Ubuntu) { debian } else { others }
+    if base.family() == Family::Debian { debian } else { others }
 }

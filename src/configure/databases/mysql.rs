@@ -2,7 +2,7 @@
 
 use super::{Server, by_unit};
 use crate::configure::{Plan, Program, System};
-use crate::model::spec::{Base, Database};
+use crate::model::spec::{Base, Database, Family};
 
 const SCRIPT: &str = "/usr/lib/bootwright/mysql";
 
@@ -45,11 +45,11 @@ pub(super) fn plan(server: &Server<'_>, system: &System<'_>, plan: &mut Plan) {
 
 /// A file that the distribution's own settings include after theirs.
 fn settings_path(base: Base, database: Database) -> &'static str {
-    match (base, database) {
-        (Base::Ubuntu, Database::Mysql) => "etc/mysql/mysql.conf.d/zz-bootwright.cnf",
-        (Base::Debian | Base::Ubuntu, _) => "etc/mysql/mariadb.conf.d/90-bootwright.cnf",
-        (Base::Gentoo, Database::Mysql) => "etc/mysql/mysql.d/90-bootwright.cnf",
-        (Base::Gentoo, _) => "etc/mysql/mariadb.d/90-bootwright.cnf",
+    match (base.family(), database) {
+        (Family::Debian, Database::Mysql) => "etc/mysql/mysql.conf.d/zz-bootwright.cnf",
+        (Family::Debian, _) => "etc/mysql/mariadb.conf.d/90-bootwright.cnf",
+        (Family::Gentoo, Database::Mysql) => "etc/mysql/mysql.d/90-bootwright.cnf",
+        (Family::Gentoo, _) => "etc/mysql/mariadb.d/90-bootwright.cnf",
         _ => "etc/my.cnf.d/90-bootwright.cnf",
     }
 }

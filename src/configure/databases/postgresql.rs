@@ -2,7 +2,7 @@
 
 use super::{Server, by_unit};
 use crate::configure::{Plan, Program, System};
-use crate::model::spec::Base;
+use crate::model::spec::Family;
 
 const SCRIPT: &str = "/usr/lib/bootwright/postgresql";
 
@@ -92,10 +92,10 @@ fn version(system: &System<'_>) -> String {
 }
 
 fn usual_data(system: &System<'_>, version: &str) -> String {
-    match system.base {
-        Base::Debian | Base::Ubuntu => format!("/var/lib/postgresql/{version}/main"),
-        Base::Arch => "/var/lib/postgres/data".to_owned(),
-        Base::Fedora | Base::Opensuse => "/var/lib/pgsql/data".to_owned(),
-        Base::Alpine | Base::Void | Base::Gentoo => format!("/var/lib/postgresql/{version}/data"),
+    match system.base.family() {
+        Family::Debian => format!("/var/lib/postgresql/{version}/main"),
+        Family::Arch => "/var/lib/postgres/data".to_owned(),
+        Family::Fedora | Family::Opensuse => "/var/lib/pgsql/data".to_owned(),
+        Family::Alpine | Family::Void | Family::Gentoo => format!("/var/lib/postgresql/{version}/data"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Server, account, by_unit};
 use crate::configure::{Plan, System};
-use crate::model::spec::Base;
+use crate::model::spec::{Base, Family};
 
 /// How Redis is called where it is that, and where Valkey is.
 struct Redis {
@@ -12,14 +12,14 @@ struct Redis {
 }
 
 fn redis_of(base: Base) -> Redis {
-    match base {
-        Base::Arch | Base::Fedora => {
+    match base.family() {
+        Family::Arch | Family::Fedora => {
             Redis { name: "valkey", program: "/usr/bin/valkey-server", settings: "/etc/valkey/valkey.conf" }
         }
-        Base::Alpine => {
+        Family::Alpine => {
             Redis { name: "redis", program: "/usr/bin/redis-server", settings: "/etc/redis.conf" }
         }
-        Base::Gentoo => {
+        Family::Gentoo => {
             Redis { name: "redis", program: "/usr/sbin/redis-server", settings: "/etc/redis/redis.conf" }
         }
         _ => Redis { name: "redis", program: "/usr/bin/redis-server", settings: "/etc/redis/redis.conf" },
@@ -85,7 +85,7 @@ pub(super) fn memcached(server: &Server<'_>, system: &System<'_>, plan: &mut Pla
 
 pub(super) fn mongodb(server: &Server<'_>, system: &System<'_>, plan: &mut Plan) {
     let user = "mongodb";
-    let usual = if system.base == Base::Gentoo { "/var/lib/mongodb" } else { "/var/lib/mongo" };
+    let usual = if system.base.family() == Family::Gentoo { "/var/lib/mongodb" } else { "/var/lib/mongo" };
     let usual = if system.is_debian() { "/var/lib/mongodb" } else { usual };
     let data = server.data(usual);
     server.data_folder(user, plan);

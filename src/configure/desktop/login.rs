@@ -3,7 +3,7 @@
 
 use super::super::Plan;
 use super::Session;
-use crate::model::spec::{Base, Compositor, Output};
+use crate::model::spec::{Base, Compositor, Family, Output};
 use crate::tables;
 
 /// The table's row of what asks who is there.
@@ -69,7 +69,7 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
             }
             // Arch's and Void's PAM rules let this group in without a password.
             if user.is_some()
-                && matches!(session.system.base, Base::Arch | Base::Void)
+                && matches!(session.system.base.family(), Family::Arch | Family::Void)
                 && let Some(account) = plan.accounts.first_mut()
             {
                 account.groups.push("autologin".to_owned());
@@ -106,11 +106,11 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
 
 /// greetd's settings (man 5 greetd): it starts the session of a user, then asks by agreety.
 fn greetd(base: Base, user: Option<&str>) -> String {
-    let (agreety, greeter) = match base {
-        Base::Debian | Base::Ubuntu => ("/usr/sbin/agreety", "_greetd"),
-        Base::Void => ("agreety", "_greeter"),
-        Base::Arch | Base::Opensuse => ("agreety", "greeter"),
-        Base::Alpine | Base::Fedora | Base::Gentoo => ("agreety", "greetd"),
+    let (agreety, greeter) = match base.family() {
+        Family::Debian => ("/usr/sbin/agreety", "_greetd"),
+        Family::Void => ("agreety", "_greeter"),
+        Family::Arch | Family::Opensuse => ("agreety", "greeter"),
+        Family::Alpine | Family::Fedora | Family::Gentoo => ("agreety", "greetd"),
     };
     let mut text = format!(
         "[terminal]\nvt = 7\n\n[default_session]\ncommand = \"{agreety} --cmd {SESSION}\"\nuser = \"{greeter}\"\n"

@@ -27,7 +27,7 @@ fn spec(compositor: Compositor) -> Value {
 #[test]
 fn every_compositor_gets_a_session() {
     for compositor in ALL {
-        for base in Base::ALL {
+        for base in Base::all() {
             let plan = planned(base, None, &spec(compositor), &[]);
             let name = compositor.as_str();
             let login = super::login::row(compositor);

@@ -3,7 +3,7 @@
 
 use super::{Plan, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Firewall, FirewallAction, FirewallRule, Init};
+use crate::model::spec::{Base, Family, Firewall, FirewallAction, FirewallRule, Init};
 
 /// Where the rules lie and what loads them.
 struct Service {
@@ -13,28 +13,26 @@ struct Service {
 }
 
 fn service(base: Base, init: Init) -> Service {
-    let (v4, v6, names): (_, _, &[&str]) = match (base, init) {
-        (Base::Debian | Base::Ubuntu, _) => {
-            ("etc/iptables/rules.v4", "etc/iptables/rules.v6", &["netfilter-persistent"])
-        }
-        (Base::Fedora, _) => {
+    let (v4, v6, names): (_, _, &[&str]) = match (base.family(), init) {
+        (Family::Debian, _) => ("etc/iptables/rules.v4", "etc/iptables/rules.v6", &["netfilter-persistent"]),
+        (Family::Fedora, _) => {
             ("etc/sysconfig/iptables", "etc/sysconfig/ip6tables", &["iptables", "ip6tables"])
         }
-        (Base::Alpine, _) => {
+        (Family::Alpine, _) => {
             ("etc/iptables/rules-save", "etc/iptables/rules6-save", &["iptables", "ip6tables"])
         }
-        (Base::Gentoo, Init::Systemd) => (
+        (Family::Gentoo, Init::Systemd) => (
             "var/lib/iptables/rules-save",
             "var/lib/ip6tables/rules-save",
             &["iptables-restore", "ip6tables-restore"],
         ),
-        (Base::Gentoo, _) => {
+        (Family::Gentoo, _) => {
             ("var/lib/iptables/rules-save", "var/lib/ip6tables/rules-save", &["iptables", "ip6tables"])
         }
-        (Base::Opensuse, _) => {
+        (Family::Opensuse, _) => {
             ("etc/iptables/iptables.rules", "etc/iptables/ip6tables.rules", &["bootwright-iptables"])
         }
-        (Base::Arch | Base::Void, _) => {
+        (Family::Arch | Family::Void, _) => {
             ("etc/iptables/iptables.rules", "etc/iptables/ip6tables.rules", &["iptables", "ip6tables"])
         }
     };
@@ -45,7 +43,7 @@ pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
     let service = service(system.base, system.init());
     plan.file(service.v4, 0o600, rules(firewall, false));
     plan.file(service.v6, 0o600, rules(firewall, true));
-    if system.base == Base::Opensuse {
+    if system.base.family() == Family::Opensuse {
         plan.file("etc/systemd/system/bootwright-iptables.service", 0o644, OPENSUSE);
     }
     for name in service.names {

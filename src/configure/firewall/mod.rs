@@ -8,7 +8,7 @@ mod nftables;
 mod ufw;
 
 use super::{Needs, Plan, Program, System};
-use crate::model::spec::{Base, FirewallBackend, OsSpec};
+use crate::model::spec::{Family, FirewallBackend, OsSpec};
 
 const FIELD: &str = "spec.securityFeatures.firewall";
 
@@ -16,9 +16,9 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     let Some(firewall) = &spec.security_features.firewall else { return };
     needs.package(FIELD, "security", firewall.backend.as_str());
     if firewall.backend == FirewallBackend::Iptables {
-        match spec.base {
-            Base::Debian | Base::Ubuntu => needs.package(FIELD, "security", "iptables-persistent"),
-            Base::Fedora => needs.package(FIELD, "security", "iptables-services"),
+        match spec.base.family() {
+            Family::Debian => needs.package(FIELD, "security", "iptables-persistent"),
+            Family::Fedora => needs.package(FIELD, "security", "iptables-services"),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Plan, Program, System};
 use crate::model::check::Expect;
-use crate::model::spec::{Base, Firewall, FirewallAction};
+use crate::model::spec::{Base, Family, Firewall, FirewallAction};
 
 pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
     let path = path(system.base);
@@ -28,10 +28,10 @@ pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
 
 /// Where the distribution's own service looks for rules.
 fn path(base: Base) -> &'static str {
-    match base {
-        Base::Alpine => "etc/nftables.nft",
-        Base::Fedora => "etc/sysconfig/nftables.conf",
-        Base::Gentoo => "var/lib/nftables/rules-save",
+    match base.family() {
+        Family::Alpine => "etc/nftables.nft",
+        Family::Fedora => "etc/sysconfig/nftables.conf",
+        Family::Gentoo => "var/lib/nftables/rules-save",
         _ => "etc/nftables.conf",
     }
 }

@@ -29,7 +29,7 @@ pub use customization::{
     Bootloader, BootloaderKind, Customization, Dotfiles, MenuColors, Prompt, Shell, ShellFramework,
 };
 pub use display::{Compositor, Display, DisplayServer};
-pub use distribution::{Architecture, Base, Init};
+pub use distribution::{About, Architecture, Base, Family, Guard, Init, Libc};
 pub use firewall::{Firewall, FirewallAction, FirewallBackend, FirewallRule, Protocol};
 pub use installer::{Installer, InstallerPage, InstallerProgram};
 pub use kernel::{Kernel, KernelVersion, Modules};

@@ -278,7 +278,7 @@ fn what_a_distribution_lacks_is_an_error_with_its_reason() {
     assert!(bootwright::resolve::request(&image("debian", "bookworm", later.clone()), &settings).is_ok());
     let plan = plan(later);
     assert!(plan.on.contains("bootwright-ollama-model.service") && !plan.on.contains("ollama.service"));
-    assert_eq!(Base::ALL.len(), 8);
+    assert_eq!(Base::all().count(), 8);
 }
 
 /// What the overlay or a script brings is not there yet when the settings are written.
