@@ -3,6 +3,7 @@
 
 mod containers;
 mod mirrors;
+mod ninth;
 mod pacman;
 mod rpm;
 mod ubuntu;
@@ -136,18 +137,23 @@ impl Drop for Gpg {
 /// A catalog with one image, `tiny`.
 pub struct World {
     pub dir: PathBuf,
+    program: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl World {
     pub fn new(spec: &str, mirrors: &str) -> Self {
+        Self::made_by(Path::new(env!("CARGO_BIN_EXE_bootwright")), spec, mirrors)
+    }
+
+    /// The same by another program than the one under test.
+    pub fn made_by(program: &Path, spec: &str, mirrors: &str) -> Self {
         let temporary = tempfile::Builder::new().prefix("managers").tempdir_in("/var/tmp").unwrap();
         let dir = temporary.path().join("catalog");
-        must(
-            command(env!("CARGO_BIN_EXE_bootwright")).current_dir(temporary.path()).args(["init", "catalog"]),
-        );
+        let program = program.to_owned();
+        must(command(program.to_str().unwrap()).current_dir(temporary.path()).args(["init", "catalog"]));
         fs::remove_file(dir.join("specs/hello.yaml")).unwrap();
-        let world = Self { dir, _temporary: temporary };
+        let world = Self { dir, program, _temporary: temporary };
         world.settings(mirrors);
         put(&world.dir, "specs/tiny.yaml", spec, 0o644);
         world.commit();
@@ -181,7 +187,7 @@ impl World {
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
-        let mut command = command(env!("CARGO_BIN_EXE_bootwright"));
+        let mut command = command(self.program.to_str().unwrap());
         command.current_dir(&self.dir).args(["--output", "json"]).args(args);
         command.env_remove("BOOTWRIGHT_KEY_PASSPHRASE").output().unwrap()
     }
