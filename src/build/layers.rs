@@ -142,7 +142,10 @@ impl LayerBuilder<'_> {
         let task = Task::start(self.events, format!("layer {name}"));
         let work = WorkFolder::new(&self.cache.work(), name)?;
         let lowers: Vec<PathBuf> = below.iter().map(|l| l.folder.clone()).collect();
-        let sandbox = Sandbox::new(&lowers, work.path())?.env("SOURCE_DATE_EPOCH", epoch.to_string());
+        let architecture = self.resolved.recipe.architecture;
+        let sandbox = Sandbox::new(&lowers, work.path())?
+            .running(architecture)?
+            .env("SOURCE_DATE_EPOCH", epoch.to_string());
         step(&sandbox, work.path()).map_err(|f| f.on(format!("layer {name}")))?;
         point(Point::LayerInstalled)?;
         let traces = managers::of(self.resolved.recipe.base)?.traces();
@@ -217,6 +220,7 @@ impl LayerBuilder<'_> {
                     files: &files,
                     keyrings: &keyrings,
                     work: &own,
+                    architecture: self.resolved.recipe.architecture,
                     epoch,
                     events,
                     cancel,

@@ -38,7 +38,8 @@ use crate::model::name::ImageName;
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::settings::Mirror;
 use crate::model::spec::{Output, Size};
-use crate::model::{Artifact, ArtifactKind, Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Artifact, ArtifactKind, Emitter, ErrorCode, Failure, FailureClass, Lock, Recipe, Result};
+use crate::tables::{self, Live};
 use cache::Cache;
 use layers::LayerBuilder;
 use packages::Packages;
@@ -160,7 +161,9 @@ impl Builder<'_> {
         if !wants_kernel {
             return Ok((builder.build(|_| Ok(()))?, None));
         }
-        let make = |layers: &[StackedLayer]| initramfs::make(layers, self.cache, self.events, self.cancel);
+        let how = (live_of(&resolved.recipe)?.generator, resolved.recipe.architecture);
+        let make =
+            |layers: &[StackedLayer]| initramfs::make(layers, how, self.cache, self.events, self.cancel);
         std::thread::scope(|scope| {
             let mut early = None;
             let layers = builder.build(|stack| {
@@ -236,7 +239,11 @@ impl Builder<'_> {
     ) -> Result<Artifact> {
         let recipe = &resolved.recipe;
         let kernel = kernel.ok_or_else(|| Failure::bug("an ISO without a kernel"))?;
-        let modules = squashfs::modules(stack, recipe.compression, self.events, self.cancel)?;
+        let live = live_of(recipe)?;
+        let modules = match live.stacked {
+            true => squashfs::modules(stack, recipe.compression, self.events, self.cancel)?,
+            false => vec![squashfs::flat(stack, recipe.compression, self.events, self.cancel)?],
+        };
         let on_iso = modules.iter().map(|m| (m.name.clone(), m.path.clone())).collect();
         let boot_files =
             boot_files::ensure(self.cache, packages, &recipe.boot_files, self.events, self.cancel)?;
@@ -245,6 +252,8 @@ impl Builder<'_> {
         iso::write(
             &iso::IsoInput {
                 recipe,
+                live,
+                grub: tables::of(recipe.base).grub.as_ref(),
                 build_id: recipe.digest(),
                 modules: on_iso,
                 kernel,
@@ -257,6 +266,14 @@ impl Builder<'_> {
             self.cancel,
         )
     }
+}
+
+/// How the live system of a recipe's distribution finds its root.
+fn live_of(recipe: &Recipe) -> Result<&'static Live> {
+    tables::of(recipe.base).live_system().ok_or_else(|| {
+        Failure::spec(format!("a live system of {} cannot be made yet", recipe.base.as_str()))
+            .hint("Take iso and disk out of `outputs`.")
+    })
 }
 
 /// Looks at the package database as the last package layer left it.

@@ -59,6 +59,11 @@ pub fn walk_layers(folders: &[&Path], epoch: i64) -> Walk {
     start(folders.iter().rev().map(|folder| (*folder).to_owned()).collect(), epoch, true)
 }
 
+/// Walks neighbouring layers (bottom first) that nothing lies below: as they show.
+pub fn walk_flat(folders: &[&Path], epoch: i64) -> Walk {
+    start(folders.iter().rev().map(|folder| (*folder).to_owned()).collect(), epoch, false)
+}
+
 fn start(folders: Vec<PathBuf>, epoch: i64, raw: bool) -> Walk {
     let root = folders.first().cloned();
     let root = root.map(|source| Merged { path: PathBuf::new(), source, folders, opaque: false });

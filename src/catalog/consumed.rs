@@ -9,7 +9,7 @@ use crate::model::catalog::ImageDocument;
 use crate::model::name::{ChannelName, ImageName};
 use crate::model::policy::Subject;
 use crate::model::settings::{Mirror, Settings};
-use crate::model::spec::{Base, Output};
+use crate::model::spec::{Architecture, Base, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -20,6 +20,7 @@ pub struct Reads {
     suite: String,
     channel: ChannelName,
     outputs: Vec<Output>,
+    architecture: Architecture,
 }
 
 impl Reads {
@@ -31,12 +32,19 @@ impl Reads {
             suite: spec.suite.as_str().to_owned(),
             channel: spec.channel.clone(),
             outputs: spec.outputs.clone(),
+            architecture: spec.architecture,
         }
     }
 
     /// The image as the rules of policies select it.
     pub fn subject<'a>(&'a self, name: &'a ImageName) -> Subject<'a> {
-        Subject { name, channel: &self.channel, base: self.base, outputs: &self.outputs }
+        Subject {
+            name,
+            channel: &self.channel,
+            base: self.base,
+            outputs: &self.outputs,
+            architecture: self.architecture,
+        }
     }
 }
 

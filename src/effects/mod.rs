@@ -7,6 +7,7 @@ pub mod alive;
 pub mod ask;
 pub mod cancel;
 pub mod clock;
+mod emulation;
 pub mod fetch;
 pub mod files;
 pub mod host;

@@ -6,6 +6,7 @@
 //! happen on one thread that lives as long as the process.
 
 use super::cancel::Cancel;
+use super::emulation::Emulation;
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::{ErrorCode, Failure, FailureClass, Result, deciding};
@@ -51,6 +52,7 @@ pub struct Process {
     log: Option<(Emitter, String)>,
     inherit: bool,
     overlay: Option<OverlayMount>,
+    emulation: Option<Emulation>,
 }
 
 /// An overlay file system, mounted in a mount namespace that only the process has.
@@ -144,6 +146,7 @@ impl Process {
             log: None,
             inherit: false,
             overlay: None,
+            emulation: None,
         }
     }
 
@@ -216,6 +219,12 @@ impl Process {
         self
     }
 
+    /// Lets it start programs of another architecture.
+    pub(super) fn emulating(mut self, emulation: Option<Emulation>) -> Self {
+        self.emulation = emulation;
+        self
+    }
+
     fn name(&self) -> String {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
@@ -248,7 +257,8 @@ impl Process {
         if !self.inherit {
             command.process_group(0);
         }
-        let (overlay, parent) = (self.overlay.clone(), nix::unistd::getpid());
+        let (overlay, emulation) = (self.overlay.clone(), self.emulation.clone());
+        let parent = nix::unistd::getpid();
         let prepare = move || -> std::io::Result<()> {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             if nix::unistd::getppid() != parent {
@@ -257,6 +267,10 @@ impl Process {
             }
             if let Some(overlay) = &overlay {
                 enter_overlay(overlay)?;
+                if let Some(emulation) = &emulation {
+                    // SAFETY: as for `prepare` itself.
+                    unsafe { emulation.enter() }?;
+                }
                 // SAFETY: as for `prepare` itself.
                 unsafe { super::process_tree::enter() }?;
             }

@@ -4,7 +4,9 @@
 //! process has, and `bwrap` closes the rest. When we are killed, the kernel ends the
 //! process and its mounts go with it; nothing is ever mounted where others can see it.
 
+use super::emulation::Emulation;
 use super::process::{OverlayMount, Process};
+use crate::model::spec::Architecture;
 use crate::model::{Failure, Result};
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +34,7 @@ pub struct Sandbox {
     folders: Vec<String>,
     network: bool,
     env: Vec<(String, String)>,
+    emulation: Option<Emulation>,
 }
 
 impl Sandbox {
@@ -61,6 +64,7 @@ impl Sandbox {
             folders: Vec::new(),
             network: false,
             env: Vec::new(),
+            emulation: None,
         })
     }
 
@@ -68,6 +72,21 @@ impl Sandbox {
     /// devices 0:0 and opaque folders marked by `trusted.overlay.opaque`.
     pub fn upper(&self) -> &Path {
         &self.upper
+    }
+
+    /// Says what the programs of the root are made for: those of another architecture than the
+    /// host's are emulated.
+    ///
+    /// # Errors
+    /// Class *host* if the emulator or the kernel's part is missing.
+    pub fn running(mut self, architecture: Architecture) -> Result<Self> {
+        self.emulation = Emulation::of(architecture)?;
+        Ok(self)
+    }
+
+    /// Whether the programs of the root are emulated.
+    pub fn emulates(&self) -> bool {
+        self.emulation.is_some()
     }
 
     /// Shows a file or folder of the host at `at`, read-only.
@@ -126,7 +145,7 @@ impl Sandbox {
         super::files::remove_tree(&self.work)?;
         std::fs::create_dir(&self.work)
             .map_err(|e| Failure::io(format!("making {}", self.work.display()), &e))?;
-        Ok(Process::new("bwrap").overlay(self.mount()?))
+        Ok(Process::new("bwrap").overlay(self.mount()?).emulating(self.emulation.clone()))
     }
 
     /// Adds namespaces, what is bound, and the environment.

@@ -21,11 +21,12 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     let file = iso_of(context, &request)?;
     let work = WorkFolder::new(&context.cwd.join(SCRATCH), "session")?;
     let mut options = Options::below(work.path());
+    let tools = Tools::of(verify::interactive::architecture_of(file.path(), &context.cancel)?);
+    options.tools = tools.clone();
     // Kept between sessions: the probe of a host takes a while.
     options.acceleration = Acceleration::Auto { cache: context.cwd.join(SCRATCH).join("accelerator.json") };
     let accelerator = verify::accel::for_medium(file.path(), &options, &context.events, &context.cancel)?;
     let started = Instant::now();
-    let tools = Tools::default();
     verify::interactive(
         &Session {
             iso: file.path(),

@@ -278,7 +278,7 @@ impl Steps<'_, '_> {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             acceleration: verify::Acceleration::Auto { cache: world.cache.root().join("acceleration.json") },
             clock: world.clock,
-            tools: verify::Tools::default(),
+            tools: verify::Tools::of(resolved.recipe.architecture),
         };
         let checks = configure::checks_of(&resolved.recipe);
         let wish = verify::Wish { verify: &resolved.recipe.verify, checks: &checks };

@@ -131,7 +131,10 @@ impl Asked<'_> {
                 "spec.architecture",
                 ErrorCode::Compat,
                 format!("images for {} are not there yet", spec.architecture.as_str()),
-                "What can be built now: x86_64.",
+                &format!(
+                    "What can be built now: {}.",
+                    self.table.builds.iter().map(|a| a.as_str()).collect::<Vec<_>>().join(", ")
+                ),
             ),
         }
         if spec.outputs.contains(&Output::Iso) {
@@ -317,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    fn an_iso_for_arm_has_the_boot_files_of_arm() {
+        let iso = serde_json::json!({"architecture": "aarch64", "outputs": ["iso"]});
+        assert!(layer(iso.clone(), "kernel").contains(&"linux-image-arm64".to_owned()));
+        assert_eq!(
+            layer(iso, "iso-boot-files"),
+            ["grub-common", "grub-efi-arm64-signed", "shim-helpers-arm64-signed", "shim-signed"]
+        );
+    }
+
+    #[test]
     fn names_are_translated_sorted_and_asked_for_once() {
         let spec = serde_json::json!({"packages": {
             "development": ["python", "git"], "networking": ["wireguard"], "utils": ["git", "python3", "systemd-sysv"],
@@ -382,7 +395,7 @@ mod tests {
             check(&image(serde_json::json!({"suite": "trixie"})), &PackageSettings::default()).1.is_empty()
         );
         assert!(request(serde_json::json!({"base": "void"})).is_err());
-        assert!(request(serde_json::json!({"architecture": "aarch64"})).is_err());
+        assert!(request(serde_json::json!({"base": "arch", "architecture": "aarch64"})).is_err());
     }
 
     /// Requirement 1, section 9.1, if the catalog wants it so: go on without the package.

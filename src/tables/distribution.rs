@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::evidence::Evidence;
+use super::live::{Live, live};
 use crate::model::name::{PackageName, UnitName};
 use crate::model::spec::{Architecture, KernelVersion};
 use serde::Deserialize;
@@ -23,9 +24,15 @@ pub struct Distribution {
     /// What makes the initial RAM disk.
     #[serde(default)]
     pub initramfs: Vec<PackageName>,
-    /// What starts a live system.
+    /// The packages that start a live system.
     #[serde(default)]
     pub live: Vec<PackageName>,
+    #[serde(default)]
+    live_system: Option<String>,
+    /// The folders of GRUB's modules in the packages of `isoBootFiles`, from which its images are
+    /// made; without them the images that Debian has signed are taken.
+    #[serde(default)]
+    pub grub: Option<Grub>,
     #[serde(default)]
     iso_boot_files: BTreeMap<String, Vec<PackageName>>,
     shells: BTreeMap<String, Option<PackageName>>,
@@ -63,6 +70,16 @@ pub struct Container {
     pub init: BTreeMap<String, PackageName>,
 }
 
+/// Where GRUB's modules are, without the leading slash.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grub {
+    /// For BIOS.
+    pub bios: String,
+    /// For UEFI.
+    pub efi: String,
+}
+
 /// Who takes care of the network.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +113,11 @@ impl Distribution {
             KernelVersion::LinuxHardened => "linux-hardened",
         };
         self.kernels.get(architecture.as_str())?.get(flavour)
+    }
+
+    /// How its live system finds its root; none where no ISO can be made.
+    pub fn live_system(&self) -> Option<&'static Live> {
+        live(self.live_system.as_deref()?)
     }
 
     /// The packages whose files make an ISO start; empty where no ISO can be made.

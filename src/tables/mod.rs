@@ -8,15 +8,17 @@ mod distribution;
 mod entry;
 mod evidence;
 pub mod keywords;
+mod live;
 mod packages;
 mod page;
 mod repositories;
 mod support;
 mod tools;
 
-pub use distribution::{Container, Distribution, Manager, Network};
+pub use distribution::{Container, Distribution, Grub, Manager, Network};
 pub use entry::{Entry, Offer};
 pub use evidence::Evidence;
+pub use live::{Generator, Live, live, live_systems};
 pub use packages::{CATEGORIES, Row, all_packages, near, row, rows};
 pub use page::page;
 pub use repositories::{Repository, RepositoryKind, Signer, repositories};

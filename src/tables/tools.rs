@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 30] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
@@ -16,6 +16,9 @@ const PACKAGES: [(&str, &str); 27] = [
     ("mcopy", "mtools"),
     ("mmd", "mtools"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-system-aarch64", "qemu-system-arm"),
+    ("qemu-aarch64-static", "qemu-user-static"),
+    ("qemu-x86_64-static", "qemu-user-static"),
     ("qemu-img", "qemu-utils"),
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),

@@ -12,7 +12,9 @@ use crate::effects::files::{WorkFolder, digest_file, read_if_exists, write_atomi
 use crate::effects::{Cancel, Process, Task};
 use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
-use crate::model::{Digest, ErrorCode, FailureClass, Result};
+use crate::model::spec::Architecture;
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
+use crate::tables::{self, Live};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,8 +23,6 @@ use std::time::Duration;
 const CAME_UP: &str = "Kernel panic - not syncing: VFS: Unable to mount root fs";
 /// With a KVM that works it takes two seconds.
 const LIMIT: Duration = Duration::from_secs(15);
-/// Where a live ISO keeps its kernel.
-const KERNEL: &str = "/live/vmlinuz";
 
 /// The choice of an accelerator.
 #[derive(Clone, Debug)]
@@ -48,6 +48,9 @@ impl Acceleration {
     ) -> Result<Accelerator> {
         let cache = match self {
             Self::Always(accelerator) => return Ok(*accelerator),
+            Self::Auto { .. } if options.tools.architecture.as_str() != std::env::consts::ARCH => {
+                return Ok(Accelerator::Tcg);
+            }
             Self::Auto { .. } if !kvm_opens() => return Ok(Accelerator::Tcg),
             Self::Auto { cache } => cache,
         };
@@ -86,16 +89,28 @@ pub fn for_medium(
 /// Copies an ISO's kernel out of it, without mounting anything.
 ///
 /// # Errors
-/// With xorriso's words, if there is none.
+/// With xorriso's words, if there is none where a live system has it.
 pub fn extract_kernel(iso: &Path, to: &Path, cancel: &Cancel) -> Result<()> {
-    Process::new("xorriso")
-        .args(["-osirrox", "on", "-indev"])
-        .arg(iso)
-        .args(["-extract", KERNEL])
-        .arg(to)
-        .timeout(Duration::from_mins(1))
-        .check(cancel)
-        .map(|_| ())
+    let extract = |live: &Live| {
+        Process::new("xorriso")
+            .args(["-osirrox", "on", "-indev"])
+            .arg(iso)
+            .args(["-extract", &format!("/{}", live.kernel)])
+            .arg(to)
+            .timeout(Duration::from_mins(1))
+            .check(cancel)
+            .map(|_| ())
+    };
+    let mut result = Err(Failure::not_found("no live system is known"));
+    // live-boot's first: most ISOs are.
+    let (usual, others): (Vec<&Live>, Vec<&Live>) = tables::live_systems().partition(|live| live.stacked);
+    for live in usual.into_iter().chain(others) {
+        result = extract(live);
+        if result.as_ref().map_or_else(|f| f.class == FailureClass::Cancelled, |()| true) {
+            break;
+        }
+    }
+    result
 }
 
 /// What was found out, for what.
@@ -163,11 +178,15 @@ fn boots(
     limit: Duration,
     cancel: &Cancel,
 ) -> Result<bool> {
+    let (board, console) = match tools.architecture {
+        Architecture::X86_64 => ("q35", "ttyS0"),
+        Architecture::Aarch64 => ("virt", "ttyAMA0"),
+    };
     let run = Process::new(&tools.qemu)
-        .args(["-no-user-config", "-nodefaults", "-machine", "q35", "-m", "512", "-nic", "none"])
-        .args(accelerator.arguments(1))
+        .args(["-no-user-config", "-nodefaults", "-machine", board, "-m", "512", "-nic", "none"])
+        .args(accelerator.arguments(tools.architecture, 1))
         .args(["-display", "none", "-serial", "stdio", "-no-reboot"])
-        .args(["-append", "console=ttyS0 panic=-1", "-kernel"])
+        .args(["-append", &format!("console={console} panic=-1"), "-kernel"])
         .arg(kernel)
         .timeout(limit)
         .run(cancel);

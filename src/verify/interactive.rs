@@ -5,9 +5,10 @@ use super::machine::{Accelerator, Config, Medium, Tools, hardware};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
-use crate::model::spec::BootMode;
+use crate::model::spec::{Architecture, BootMode};
 use crate::model::{Failure, Result};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where the machine shows itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,22 @@ pub struct Session<'a> {
     pub scratch: &'a Path,
 }
 
+/// What the machines are that start from an ISO: by the name of the program that their firmware
+/// looks for (UEFI specification, 3.5.1.1). What has none of them starts as a PC does.
+///
+/// # Errors
+/// Class *host* if xorriso is missing, *cancelled* on request.
+pub fn architecture_of(iso: &Path, cancel: &Cancel) -> Result<Architecture> {
+    let output = Process::new("xorriso")
+        .args(["-no_rc", "-abort_on", "NEVER", "-indev"])
+        .arg(iso)
+        .args(["-find", "/EFI/BOOT", "-name", "BOOTAA64.EFI"])
+        .timeout(Duration::from_mins(1))
+        .run(cancel)?;
+    let arm = output.text().contains("BOOTAA64.EFI");
+    Ok(if arm { Architecture::Aarch64 } else { Architecture::X86_64 })
+}
+
 /// Runs a machine on our terminal until it powers off or the person ends it. The guest has
 /// a user-mode network that leads out and lets nobody in.
 ///
@@ -57,7 +74,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
             let copy = folder.path().join("vars.fd");
             std::fs::copy(vars, &copy)
                 .during(|| format!("copying the firmware's variables {}", vars.display()))
-                .map_err(|f| f.hint("Install the package ovmf, or run `bootwright doctor --install`."))?;
+                .map_err(|f| f.hint(session.tools.firmware_hint()))?;
             Some(copy)
         }
     };

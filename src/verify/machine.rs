@@ -9,7 +9,7 @@ use super::qmp::{self, Message, Requests};
 use crate::effects::{Cancel, Process, Running};
 use crate::model::failure::IoContext;
 use crate::model::probe::PORT;
-use crate::model::spec::BootMode;
+use crate::model::spec::{Architecture, BootMode};
 use crate::model::{Failure, Result};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -32,7 +32,9 @@ const MOST_PROCESSORS: usize = 2;
 /// The processor that TCG plays: x86-64-v2 with random numbers. Emulating what newer ones
 /// have (AVX2, five levels of page tables) costs a fifth of a boot, and a guest that sees
 /// virtual machine extensions loads its own KVM.
-const EMULATED: &str = "qemu64,-svm,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand";
+const EMULATED_X86: &str = "qemu64,-svm,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm,+rdrand";
+/// The same of ARM: ARMv8.0. Newer ones sign pointers, which takes half of an emulated boot.
+const EMULATED_ARM: &str = "cortex-a72";
 
 /// How the guest's instructions are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +47,18 @@ pub enum Accelerator {
 
 impl Accelerator {
     /// QEMU's arguments for a machine with so many processors.
-    pub fn arguments(self, processors: usize) -> [String; 6] {
+    pub fn arguments(self, architecture: Architecture, processors: usize) -> [String; 6] {
+        let emulated = match architecture {
+            Architecture::X86_64 => EMULATED_X86,
+            Architecture::Aarch64 => EMULATED_ARM,
+        };
         // A small translation cache: live systems fork thousands of times while they start,
         // and QEMU 7.2 takes minutes to clear a large one after each.
         let (accelerator, cpu) = match self {
             Self::Kvm => ("kvm", "host"),
             // What orders memory between processors is emulated too: one does without.
-            Self::Tcg if processors == 1 => ("tcg,thread=single,tb-size=128", EMULATED),
-            Self::Tcg => ("tcg,thread=multi,tb-size=128", EMULATED),
+            Self::Tcg if processors == 1 => ("tcg,thread=single,tb-size=128", emulated),
+            Self::Tcg => ("tcg,thread=multi,tb-size=128", emulated),
         };
         ["-accel", accelerator, "-cpu", cpu, "-smp", &processors.to_string()].map(str::to_owned)
     }
@@ -75,9 +81,11 @@ impl Accelerator {
     }
 }
 
-/// QEMU and the firmware images, by default where Debian's `qemu-system-x86` and `ovmf` put them.
+/// QEMU and the firmware images, by default where Debian's packages put them.
 #[derive(Clone, Debug)]
 pub struct Tools {
+    /// What the images' programs are made for.
+    pub architecture: Architecture,
     /// The emulator: a name or a path.
     pub qemu: PathBuf,
     /// UEFI without Secure Boot: code.
@@ -92,7 +100,22 @@ pub struct Tools {
 
 impl Default for Tools {
     fn default() -> Self {
+        Self::of(Architecture::X86_64)
+    }
+}
+
+impl Tools {
+    /// Debian's `qemu-system-x86` and `ovmf`, or `qemu-system-arm` and `qemu-efi-aarch64`.
+    pub fn of(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::X86_64 => Self::of_x86(),
+            Architecture::Aarch64 => Self::of_arm(),
+        }
+    }
+
+    fn of_x86() -> Self {
         Self {
+            architecture: Architecture::X86_64,
             qemu: "qemu-system-x86_64".into(),
             uefi_code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
             uefi_vars: "/usr/share/OVMF/OVMF_VARS_4M.fd".into(),
@@ -100,9 +123,28 @@ impl Default for Tools {
             secure_vars: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd".into(),
         }
     }
-}
 
-impl Tools {
+    fn of_arm() -> Self {
+        Self {
+            architecture: Architecture::Aarch64,
+            qemu: "qemu-system-aarch64".into(),
+            uefi_code: "/usr/share/AAVMF/AAVMF_CODE.fd".into(),
+            uefi_vars: "/usr/share/AAVMF/AAVMF_VARS.fd".into(),
+            secure_code: "/usr/share/AAVMF/AAVMF_CODE.ms.fd".into(),
+            secure_vars: "/usr/share/AAVMF/AAVMF_VARS.ms.fd".into(),
+        }
+    }
+
+    /// What to do when its firmware is missing.
+    pub(super) fn firmware_hint(&self) -> &'static str {
+        match self.architecture {
+            Architecture::X86_64 => "Install the package ovmf, or run `bootwright doctor --install`.",
+            Architecture::Aarch64 => {
+                "Install the package qemu-efi-aarch64, or run `bootwright doctor --install`."
+            }
+        }
+    }
+
     /// The firmware of a mode: code and variables; none for BIOS, which QEMU brings along.
     pub fn firmware(&self, mode: BootMode) -> Option<(&Path, &Path)> {
         if is_secure(mode) {
@@ -159,8 +201,9 @@ fn block_device(name: &str, file: &Path, read_only: bool) -> String {
 pub fn hardware(config: &Config, vars: Option<&Path>) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["-no-user-config".into(), "-nodefaults".into()];
     let mut add = |list: &[&str]| args.extend(list.iter().map(OsString::from));
-    let mut board = "q35".to_owned();
-    if is_secure(config.mode) {
+    let arm = config.tools.architecture == Architecture::Aarch64;
+    let mut board = if arm { "virt,gic-version=3" } else { "q35" }.to_owned();
+    if is_secure(config.mode) && !arm {
         // The variables are protected by system management mode; S3 would be a way round it.
         board.push_str(",smm=on");
         add(&["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]);
@@ -171,24 +214,33 @@ pub fn hardware(config: &Config, vars: Option<&Path>) -> Vec<OsString> {
         add(&["-blockdev", &block_device("vars", vars, false)]);
     }
     add(&["-machine", &board]);
-    add(&config.accelerator.arguments(config.processors).each_ref().map(String::as_str));
+    add(&config
+        .accelerator
+        .arguments(config.tools.architecture, config.processors)
+        .each_ref()
+        .map(String::as_str));
     add(&["-m", &config.memory_mib.to_string()]);
-    let (medium, read_only, drive) = match config.medium {
-        Medium::Disc(path) => (path, true, "ide-cd,drive=medium,bootindex=0"),
-        Medium::Disk(path) => (path, false, "ide-hd,drive=medium,bootindex=0"),
+    let (medium, read_only, kind) = match config.medium {
+        Medium::Disc(path) => (path, true, "cd"),
+        Medium::Disk(path) => (path, false, "hd"),
     };
     add(&["-blockdev", &block_device("medium", medium, read_only)]);
     if matches!(config.mode, BootMode::BiosUsb | BootMode::UefiUsb | BootMode::SecureBootUsb) {
         add(&["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on,bootindex=0"]);
+    } else if arm {
+        add(&["-device", "virtio-scsi-pci"]);
+        add(&["-device", &format!("scsi-{kind},drive=medium,bootindex=0")]);
     } else {
-        add(&["-device", drive]);
+        add(&["-device", &format!("ide-{kind},drive=medium,bootindex=0")]);
     }
-    add(&["-device", "VGA", "-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"]);
+    // A PC's screen needs a window into memory that ARM's PCI has not.
+    add(&["-device", if arm { "virtio-gpu-pci" } else { "VGA" }]);
+    add(&["-object", "rng-builtin,id=rng", "-device", "virtio-rng-pci,rng=rng"]);
     args
 }
 
 /// The arguments that connect the machine with us: sockets in its folder.
-fn connections(sandbox: bool) -> Vec<OsString> {
+fn connections(architecture: Architecture, sandbox: bool) -> Vec<OsString> {
     let socket = |name: &str| format!("socket,id={name},path={name},server=on,wait=off");
     let port = format!("virtserialport,chardev=probe,id=probe,name={PORT}");
     let mut args: Vec<String> =
@@ -202,7 +254,11 @@ fn connections(sandbox: bool) -> Vec<OsString> {
         args.extend(["-chardev".to_owned(), socket(name)]);
     }
     args.extend(["-mon", "chardev=qmp,mode=control", "-serial", "chardev:serial"].map(str::to_owned));
-    args.extend(["-device", "virtio-serial-pci", "-device", &port, "-device", "pvpanic"].map(str::to_owned));
+    let panic = match architecture {
+        Architecture::X86_64 => "pvpanic",
+        Architecture::Aarch64 => "pvpanic-pci",
+    };
+    args.extend(["-device", "virtio-serial-pci", "-device", &port, "-device", panic].map(str::to_owned));
     args.into_iter().map(OsString::from).collect()
 }
 
@@ -240,7 +296,7 @@ impl Machine {
         let vars = match config.tools.firmware(config.mode) {
             None => None,
             Some((code, vars)) => {
-                let hint = "Install the package ovmf, or run `bootwright doctor --install`.";
+                let hint = config.tools.firmware_hint();
                 File::open(code)
                     .during(|| format!("opening the firmware {}", code.display()))
                     .map_err(|f| f.hint(hint))?;
@@ -253,7 +309,7 @@ impl Machine {
         };
         let mut qemu = Process::new(&config.tools.qemu)
             .args(hardware(config, vars.as_deref()))
-            .args(connections(config.sandbox))
+            .args(connections(config.tools.architecture, config.sandbox))
             .dir(folder)
             .spawn()?;
         let words = keep_words(&mut qemu);
@@ -451,7 +507,11 @@ mod tests {
     }
 
     fn arguments_with(mode: BootMode, medium: Medium<'_>) -> String {
-        let tools = Tools::default();
+        arguments_of(Architecture::X86_64, mode, medium)
+    }
+
+    fn arguments_of(architecture: Architecture, mode: BootMode, medium: Medium<'_>) -> String {
+        let tools = Tools::of(architecture);
         let config = Config {
             tools: &tools,
             medium,
@@ -490,11 +550,30 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_machine_has_no_part_of_a_pc() {
+        let disc = Medium::Disc(Path::new("/images/arm.iso"));
+        for mode in [BootMode::Uefi, BootMode::UefiUsb, BootMode::SecureBoot] {
+            let args = arguments_of(Architecture::Aarch64, mode, disc);
+            assert!(args.contains("-machine virt,") && args.contains("AAVMF"), "{args}");
+            for pc in ["q35", "smm", "ICH9", "VGA", "ide-", "qemu64", "OVMF_"] {
+                assert!(!args.contains(pc), "{pc}: {args}");
+            }
+        }
+        assert!(arguments_of(Architecture::Aarch64, BootMode::Uefi, disc).contains("scsi-cd,drive=medium"));
+        let words = connections(Architecture::Aarch64, false);
+        assert!(words.contains(&"pvpanic-pci".into()) && !words.contains(&"pvpanic".into()));
+    }
+
+    #[test]
     fn emulated_machines_share_the_processors_of_the_host() {
         let tcg = |cores, machines| Accelerator::Tcg.processors(cores, machines);
         assert_eq!([tcg(2, 1), tcg(2, 2), tcg(1, 1), tcg(8, 2), tcg(2, 4), tcg(4, 0)], [2, 1, 1, 2, 1, 2]);
         assert_eq!(Accelerator::Kvm.processors(1, 4), 2);
-        assert!(Accelerator::Tcg.arguments(1).contains(&"tcg,thread=single,tb-size=128".to_owned()));
+        assert!(
+            Accelerator::Tcg
+                .arguments(Architecture::X86_64, 1)
+                .contains(&"tcg,thread=single,tb-size=128".to_owned())
+        );
     }
 
     #[test]

@@ -107,7 +107,7 @@ struct Parts {
 fn parts(input: &DiskInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Parts> {
     let build = input.build_id;
     let names = Names { root: guid(build, "root filesystem"), esp: serial(build) };
-    let programs = firmware::efi_programs(input.boot_files)?;
+    let programs = firmware::efi_programs(input.recipe.architecture, input.boot_files)?;
     let (esp, root) = (folder.join("esp.img"), folder.join("root.img"));
     let of_esp = firmware::Esp {
         programs: &programs,

@@ -4,6 +4,7 @@
 use super::ext4::{Content, Extra};
 use crate::build::iso::menu::{self, Start};
 use crate::model::recipe::BootMenu;
+use crate::model::spec::Architecture;
 use crate::model::{Digest, Result};
 
 /// What a disk is called by those who look for its parts.
@@ -48,6 +49,7 @@ pub fn grub_cfg(menu: &BootMenu, build: Digest, kernel: &str, names: Names) -> R
         kernel: &format!("/boot/vmlinuz-{kernel}"),
         initrd: &format!("/boot/initrd.img-{kernel}"),
         words: &format!("root=UUID={} ro bootwright.build={}", names.root, build.hex()),
+        architecture: Architecture::X86_64,
     };
     menu::configuration(menu, build, &start)
 }

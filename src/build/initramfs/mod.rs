@@ -1,15 +1,16 @@
-//! The initramfs: made once per image, by the root's own `mkinitramfs`, beside the rest of
-//! the build.
+//! The initramfs: made once per image, by the root's own generator, beside the rest of the
+//! build.
 //!
 //! It is no part of any layer. It depends on the layers up to the last one that brings
-//! something `mkinitramfs` reads, so it can start as soon as those are there, and a
+//! something the generator reads, so it can start as soon as those are there, and a
 //! change further up does not touch it.
 //!
-//! It is two archives, one behind the other: what `mkinitramfs` makes of scripts, programs
-//! and settings, and the kernel modules, see `modules`.
+//! `mkinitramfs` makes two archives, one behind the other: scripts, programs and settings, and
+//! the kernel modules, see `modules`. dracut and mkinitcpio make one, see `others`.
 
 mod cpio;
 mod modules;
+mod others;
 
 use super::cache::{Cache, Found, lock_of, seal};
 use super::stack::{Kernel, Stack, StackedLayer, newest};
@@ -17,26 +18,33 @@ use crate::effects::files::{FileLock, WorkFolder};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
-use crate::model::spec::Size;
+use crate::model::spec::{Architecture, Size};
 use crate::model::{Digest, Emitter, Failure, Result};
+use crate::tables::Generator;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Raised when the way in which the initramfs is made changes its bytes.
 const FORMAT: u32 = 2;
-/// `mkinitramfs` gets this long.
+/// A generator gets this long.
 const TIME_LIMIT: Duration = Duration::from_mins(30);
 
-/// What `mkinitramfs` reads, besides programs and libraries that its hooks copy and that
+/// What the generators read, besides programs and libraries that their hooks copy and that
 /// packages of the same layers bring along.
-const READ: [&str; 6] = [
+const READ: [&str; 12] = [
     "usr/share/initramfs-tools",
     "etc/initramfs-tools",
     "etc/modprobe.d",
     "etc/modules",
     "etc/modules-load.d",
     "usr/lib/modules",
+    "usr/lib/dracut",
+    "etc/dracut.conf",
+    "etc/dracut.conf.d",
+    "usr/lib/initcpio",
+    "etc/initcpio",
+    "etc/mkinitcpio.conf",
 ];
 
 /// The identity of the initramfs of a root whose top layer is `top`.
@@ -57,7 +65,13 @@ pub fn depth(layers: &[StackedLayer]) -> usize {
 ///
 /// # Errors
 /// Class *spec* if the root has no kernel or more than one.
-pub fn make(layers: &[StackedLayer], cache: &Cache, events: &Emitter, cancel: &Cancel) -> Result<Kernel> {
+pub fn make(
+    layers: &[StackedLayer],
+    (generator, architecture): (Generator, Architecture),
+    cache: &Cache,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<Kernel> {
     let (version, vmlinuz) = find_kernel(layers)?;
     let top: Option<LayerId> = layers.last().map(|l| l.id);
     let folder = cache.initramfs(&id(top));
@@ -77,13 +91,18 @@ pub fn make(layers: &[StackedLayer], cache: &Cache, events: &Emitter, cancel: &C
     let out = kept.join("root");
     std::fs::create_dir_all(&out).during(|| format!("making {}", out.display()))?;
     let stack = Stack { layers: layers.to_vec(), epoch: newest(layers), cache: cache.root().to_owned() };
-    let functions = modules::functions(&stack)?;
-    run(&stack, &version, functions.as_deref(), work.path(), &out, (events, cancel))?;
-    if functions.is_some() {
-        let list = out.join("modules");
-        let (archive, _held) = modules::archive(&stack, &list, cache, work.path(), (events, cancel))?;
-        append(&archive, &out.join("initrd"))?;
-        std::fs::remove_file(&list).during(|| format!("removing {}", list.display()))?;
+    if generator == Generator::Mkinitramfs {
+        let functions = modules::functions(&stack)?;
+        run((&stack, architecture), &version, functions.as_deref(), work.path(), &out, (events, cancel))?;
+        if functions.is_some() {
+            let list = out.join("modules");
+            let (archive, _held) = modules::archive(&stack, &list, cache, work.path(), (events, cancel))?;
+            append(&archive, &out.join("initrd"))?;
+            std::fs::remove_file(&list).during(|| format!("removing {}", list.display()))?;
+        }
+    } else {
+        let whose = others::Root { stack: &stack, architecture, scratch: work.path() };
+        others::run(&whose, generator, &version, &out, (events, cancel))?;
     }
     seal::seal_tree(&kept)?;
     point(Point::InitramfsMade)?;
@@ -98,7 +117,7 @@ pub fn make(layers: &[StackedLayer], cache: &Cache, events: &Emitter, cancel: &C
 /// Runs the root's `mkinitramfs`, which leaves `out/initrd`; with `functions` in place of its
 /// own it leaves the modules out and a list of them in `out/modules`.
 fn run(
-    stack: &Stack,
+    (stack, architecture): (&Stack, Architecture),
     version: &str,
     functions: Option<&[u8]>,
     scratch: &Path,
@@ -107,6 +126,7 @@ fn run(
 ) -> Result<()> {
     let lowers: Vec<PathBuf> = stack.layers.iter().map(|l| l.folder.clone()).collect();
     let mut sandbox = Sandbox::new(&lowers, scratch)?
+        .running(architecture)?
         .bind_writable(out, "/run/out")
         .env("SOURCE_DATE_EPOCH", stack.epoch.to_string());
     if let Some(functions) = functions {
@@ -131,25 +151,51 @@ fn append(archive: &Path, initrd: &Path) -> Result<()> {
     std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).during(appending)
 }
 
-/// Version and image of the one kernel that the layers bring.
+/// Version and image of the one kernel that the layers bring: beside its modules where the
+/// distribution puts it there (kernel-install(8)), else in `/boot`.
 fn find_kernel(layers: &[StackedLayer]) -> Result<(String, PathBuf)> {
-    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    let (mut beside, mut in_boot): (Kernels, Kernels) = (Vec::new(), Vec::new());
     for layer in layers {
+        for entry in std::fs::read_dir(layer.folder.join("usr/lib/modules")).into_iter().flatten().flatten() {
+            let image = entry.path().join("vmlinuz");
+            let is_file = image.symlink_metadata().is_ok_and(|meta| meta.is_file());
+            if let (Some(version), true) = (entry.file_name().to_str(), is_file) {
+                beside.push((checked_version(version)?, image));
+            }
+        }
         for entry in std::fs::read_dir(layer.folder.join("boot")).into_iter().flatten().flatten() {
             if let Some(version) = entry.file_name().to_str().and_then(|n| n.strip_prefix("vmlinuz-")) {
-                found.push((version.to_owned(), regular(&entry.path())?));
+                in_boot.push((version.to_owned(), entry.path()));
             }
         }
     }
+    let mut found = if beside.is_empty() { in_boot } else { beside };
     match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err(Failure::spec("the image has no kernel in /boot")),
+        1 => {
+            let (version, image) = found.remove(0);
+            Ok((checked_version(&version)?, regular(&image)?))
+        }
+        0 => Err(Failure::spec("the image has no kernel in /boot or beside its modules")),
         _ => Err(Failure::spec(format!(
-            "the image has {} kernels in /boot: {}",
+            "the image has {} kernels: {}",
             found.len(),
             found.iter().map(|(v, _)| v.as_str()).collect::<Vec<_>>().join(", ")
         ))
         .hint("Remove all but one kernel package from the spec.")),
+    }
+}
+
+/// Kernels by their versions.
+type Kernels = Vec<(String, PathBuf)>;
+
+/// A version that is a word of command lines and a name of a folder, and no option.
+fn checked_version(version: &str) -> Result<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._+-~".contains(&b);
+    if version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(plain) {
+        Ok(version.to_owned())
+    } else {
+        Err(Failure::spec(format!("{version:?} is no version of a kernel"))
+            .hint("Look at the kernel packages of the image."))
     }
 }
 

@@ -1,15 +1,17 @@
-//! What firmware starts: GRUB for BIOS, shim and Debian's signed GRUB for UEFI.
+//! What firmware starts: GRUB for BIOS, shim and Debian's signed GRUB for UEFI. ARM has no BIOS.
 //!
 //! Under Secure Boot, firmware starts shim (signed by Microsoft), shim starts
 //! `grubx64.efi` (signed by Debian), GRUB starts the kernel (signed by Debian). The GRUB
-//! for discs, `gcdx64.efi.signed`, is used for discs and sticks alike; it takes its
+//! for discs, `gcdx64.efi.signed` (`gcdaa64` for ARM), is used for discs and sticks alike; it takes its
 //! configuration from `/boot/grub` of the partition it was started from, or of the medium
 //! that has `/.disk/info`.
 
 use super::menu;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
+use crate::model::spec::Architecture;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
+use crate::tables::Grub;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -79,8 +81,13 @@ pub(in crate::build) fn boot_file(root: &Path, path: &str, package: &str) -> Res
 pub(in crate::build) const I386_PC: &str = "usr/lib/grub/i386-pc";
 
 /// The master boot record that makes the ISO start from a stick under BIOS.
-pub(super) fn hybrid_mbr(boot_files: &Path) -> Result<PathBuf> {
-    boot_file(boot_files, &format!("{I386_PC}/boot_hybrid.img"), "grub-pc-bin")
+pub(super) fn hybrid_mbr(boot_files: &Path, modules: &str) -> Result<PathBuf> {
+    boot_file(boot_files, &format!("{modules}/boot_hybrid.img"), "grub-pc-bin")
+}
+
+/// Where GRUB's modules for BIOS are.
+pub(super) fn bios_modules(grub: Option<&Grub>) -> &str {
+    grub.map_or(I386_PC, |grub| grub.bios.as_str())
 }
 
 /// GRUB's font for the BIOS menu with a picture.
@@ -108,24 +115,100 @@ pub(in crate::build) fn checked_png(bytes: &[u8]) -> Result<&[u8]> {
     }
 }
 
+/// A program of the EFI partition: its name there, its path in a package, and the package.
+type EfiProgram = (&'static str, &'static str, &'static str);
+
+/// What firmware starts first has the name that the UEFI specification gives it (3.5.1.1); shim
+/// looks for the others by theirs.
+const EFI_X86: [EfiProgram; 3] = [
+    ("BOOTX64.EFI", "usr/lib/shim/shimx64.efi.signed", "shim-signed"),
+    ("grubx64.efi", "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "grub-efi-amd64-signed"),
+    ("mmx64.efi", "usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed"),
+];
+const EFI_ARM: [EfiProgram; 3] = [
+    ("BOOTAA64.EFI", "usr/lib/shim/shimaa64.efi.signed", "shim-signed"),
+    ("grubaa64.efi", "usr/lib/grub/arm64-efi-signed/gcdaa64.efi.signed", "grub-efi-arm64-signed"),
+    ("mmaa64.efi", "usr/lib/shim/mmaa64.efi.signed", "shim-helpers-arm64-signed"),
+];
+
 /// The programs of the EFI partition's `EFI/BOOT`, by name.
-pub(in crate::build) fn efi_programs(boot_files: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
-    let shim = boot_file(boot_files, "usr/lib/shim/shimx64.efi.signed", "shim-signed")?;
-    let mok = boot_file(boot_files, "usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed")?;
-    let grub =
-        boot_file(boot_files, "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "grub-efi-amd64-signed")?;
-    Ok(vec![("BOOTX64.EFI", shim), ("grubx64.efi", grub), ("mmx64.efi", mok)])
+pub(in crate::build) fn efi_programs(
+    architecture: Architecture,
+    boot_files: &Path,
+) -> Result<Vec<(&'static str, PathBuf)>> {
+    let programs = match architecture {
+        Architecture::X86_64 => EFI_X86,
+        Architecture::Aarch64 => EFI_ARM,
+    };
+    programs
+        .into_iter()
+        .map(|(name, path, package)| Ok((name, boot_file(boot_files, path, package)?)))
+        .collect()
 }
 
 /// GRUB for BIOS: El Torito boot image on a disc, core image behind the MBR on a stick.
 pub(super) fn bios_image(
     build: Digest,
-    boot_files: &Path,
+    (boot_files, modules): (&Path, &str),
     folder: &Path,
     cancel: &Cancel,
 ) -> Result<PathBuf> {
-    let format = ("i386-pc-eltorito", &[][..]);
-    grub_for_bios(format, &menu::first_stage(build), boot_files, folder, cancel)
+    let of_modules = hybrid_mbr(boot_files, modules)?.with_file_name("");
+    let image = Image { format: "i386-pc-eltorito", name: "bios", of_modules: &of_modules };
+    grub_image(&image, &BIOS_MODULES, &menu::first_stage(build), folder, cancel)
+}
+
+/// The programs of the EFI partition where GRUB is made from the distribution's own modules.
+/// Nobody has signed it: firmware with Secure Boot refuses it.
+pub(super) fn own_efi_programs(
+    grub: &Grub,
+    build: Digest,
+    boot_files: &Path,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<Vec<(&'static str, PathBuf)>> {
+    let list = boot_file(boot_files, &format!("{}/moddep.lst", grub.efi), "with GRUB's modules for UEFI")?;
+    let of_modules = list.with_file_name("");
+    let image = Image { format: "x86_64-efi", name: "efi", of_modules: &of_modules };
+    let modules: Vec<&str> =
+        BIOS_MODULES.into_iter().filter(|name| *name != "biosdisk").chain(EFI_MODULES).collect();
+    let config = format!("{}configfile $prefix/grub.cfg\n", menu::first_stage(build));
+    Ok(vec![("BOOTX64.EFI", grub_image(&image, &modules, &config, folder, cancel)?)])
+}
+
+/// Modules that only GRUB for UEFI has a use for.
+const EFI_MODULES: [&str; 2] = ["efi_gop", "efifwsetup"];
+
+/// An image of GRUB that is to be made.
+struct Image<'a> {
+    /// grub-mkimage's word.
+    format: &'a str,
+    /// What its files are called.
+    name: &'a str,
+    /// The folder of the modules.
+    of_modules: &'a Path,
+}
+
+fn grub_image(
+    image: &Image<'_>,
+    modules: &[&str],
+    config: &str,
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<PathBuf> {
+    let (path, to) = (folder.join(format!("{}.cfg", image.name)), folder.join(format!("{}.img", image.name)));
+    std::fs::write(&path, config).during(|| format!("writing {}", path.display()))?;
+    Process::new("grub-mkimage")
+        .args(["-O", image.format, "-p", "/boot/grub", "-d"])
+        .arg(image.of_modules)
+        .arg("-c")
+        .arg(&path)
+        .arg("-o")
+        .arg(&to)
+        .args(modules)
+        .check(cancel)
+        .map_err(|failure| failure.on(format!("GRUB for {}", image.format)))?;
+    Ok(to)
 }
 
 /// GRUB for BIOS in one of its formats, with modules beside the usual ones, which carries out
@@ -137,21 +220,10 @@ pub(in crate::build) fn grub_for_bios(
     folder: &Path,
     cancel: &Cancel,
 ) -> Result<PathBuf> {
-    let of_modules = hybrid_mbr(boot_files)?.with_file_name("");
-    let (path, image) = (folder.join("bios.cfg"), folder.join("bios.img"));
-    std::fs::write(&path, config).during(|| format!("writing {}", path.display()))?;
-    Process::new("grub-mkimage")
-        .args(["-O", format, "-p", "/boot/grub", "-d"])
-        .arg(of_modules)
-        .arg("-c")
-        .arg(&path)
-        .arg("-o")
-        .arg(&image)
-        .args(BIOS_MODULES)
-        .args(modules)
-        .check(cancel)
-        .map_err(|failure| failure.on("GRUB for BIOS"))?;
-    Ok(image)
+    let of_modules = hybrid_mbr(boot_files, I386_PC)?.with_file_name("");
+    let image = Image { format, name: "bios", of_modules: &of_modules };
+    let modules: Vec<&str> = BIOS_MODULES.into_iter().chain(modules.iter().copied()).collect();
+    grub_image(&image, &modules, config, folder, cancel)
 }
 
 /// An EFI partition: a FAT image with the programs and the way to the menu.
@@ -258,9 +330,11 @@ mod tests {
     fn boot_files_through_links_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/usr", dir.path().join("usr")).unwrap();
-        let failure = efi_programs(dir.path()).unwrap_err();
+        let failure = efi_programs(Architecture::X86_64, dir.path()).unwrap_err();
         assert!(failure.message.contains("symbolic link"), "{failure}");
         let empty = tempfile::tempdir().unwrap();
-        assert!(hybrid_mbr(empty.path()).unwrap_err().message.contains("grub-pc-bin"));
+        let arm = efi_programs(Architecture::Aarch64, empty.path()).unwrap_err();
+        assert!(arm.message.contains("shim-signed has no usr/lib/shim/shimaa64.efi.signed"), "{arm}");
+        assert!(hybrid_mbr(empty.path(), I386_PC).unwrap_err().message.contains("grub-pc-bin"));
     }
 }

@@ -6,7 +6,9 @@
 //! otherwise is refused.
 
 use crate::model::recipe::BootMenu;
+use crate::model::spec::Architecture;
 use crate::model::{Digest, Failure, Result};
+use crate::tables::Live;
 
 /// Letters of a title that fit into a menu line of 80 columns.
 const LONGEST_TITLE: usize = 72;
@@ -16,7 +18,7 @@ const COMMAND_LINE_SIZE: usize = 2048;
 /// takes only those that are there, one for each module.
 const LOOP_DEVICES: usize = 8;
 /// Words that say where the system is and which build it is: not the catalog's to set.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 18] = [
     "boot",
     "live-media",
     "live-media-path",
@@ -27,13 +29,27 @@ const RESERVED: [&str; 10] = [
     "root",
     "rootflags",
     "rootfstype",
+    "layerfs-path",
+    "rd.live.image",
+    "rd.live.dir",
+    "rd.live.squashimg",
+    "archisobasedir",
+    "archisolabel",
+    "archisodevice",
+    "archisosearchuuid",
 ];
 
 /// What the menu speaks about beside the catalog's wishes.
 #[derive(Debug, Clone, Copy)]
-pub struct System {
+pub struct System<'a> {
     /// The build that this ISO is.
     pub build: Digest,
+    /// What it runs on.
+    pub architecture: Architecture,
+    /// How it finds its root.
+    pub live: &'a Live,
+    /// The medium's volume id.
+    pub label: &'a str,
     /// How many squashfs modules are stacked.
     pub modules: usize,
 }
@@ -63,18 +79,26 @@ pub(in crate::build) struct Start<'a> {
     pub initrd: &'a str,
     /// The first words of the kernel command line: where the system is.
     pub words: &'a str,
+    /// What it runs on.
+    pub architecture: Architecture,
 }
 
 /// `boot/grub/grub.cfg` of an ISO.
 ///
 /// # Errors
 /// Class *spec* if the title or a kernel flag cannot be taken.
-pub fn grub_cfg(menu: &BootMenu, system: System) -> Result<String> {
+pub fn grub_cfg(menu: &BootMenu, system: System<'_>) -> Result<String> {
+    let live = system.live;
+    let mut initrd = format!("/{}", live.initrd);
+    if live.identity.is_some() {
+        initrd.push_str(&format!(" /{}", medium(live)));
+    }
     let start = Start {
         id: "live",
-        kernel: "/live/vmlinuz",
-        initrd: "/live/initrd.img /live/medium.img",
+        kernel: &format!("/{}", live.kernel),
+        initrd: &initrd,
         words: &live_words(system),
+        architecture: system.architecture,
     };
     configuration(menu, system.build, &start)
 }
@@ -91,14 +115,13 @@ pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &St
          set default=0\n\
          set timeout={timeout}\n\
          set timeout_style=menu\n\
-         set gfxpayload=keep\n\
-         if serial --unit=0 --speed=115200; then\n\
-         \x20 terminal_input console serial\n\
-         \x20 terminal_output console serial\n\
-         fi\n",
+         set gfxpayload=keep\n",
         build = build.hex(),
         timeout = menu.timeout,
     );
+    if start.architecture == Architecture::X86_64 {
+        cfg.push_str(SERIAL);
+    }
     if menu.splash.is_some() {
         cfg.push_str(SPLASH);
     }
@@ -121,6 +144,22 @@ pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &St
          fi\n",
     );
     Ok(cfg)
+}
+
+/// A PC's first serial line. On ARM the firmware's console is on the serial line already.
+const SERIAL: &str = "\
+if serial --unit=0 --speed=115200; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+";
+
+/// The first serial line, as the kernel calls it.
+fn serial_line(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "ttyS0",
+        Architecture::Aarch64 => "ttyAMA0",
+    }
 }
 
 /// Messages of the kernel from warnings up, and systemd's.
@@ -175,9 +214,17 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Where live-boot finds the system.
-fn live_words(system: System) -> String {
-    let mut line = format!("boot=live live-media-path=/live bootwright.build={}", system.build.hex());
+/// The place of the small initramfs that ties the other one to its medium: beside it.
+pub fn medium(live: &Live) -> String {
+    match live.initrd.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/medium.img"),
+        None => "medium.img".to_owned(),
+    }
+}
+
+/// Where the live system finds its root.
+fn live_words(system: System<'_>) -> String {
+    let mut line = format!("{} bootwright.build={}", system.live.words(system.label), system.build.hex());
     if system.modules + 1 > LOOP_DEVICES {
         // One more for `findiso`.
         line.push_str(&format!(" loop.max_loop={}", (system.modules + 1).next_power_of_two()));
@@ -187,7 +234,7 @@ fn live_words(system: System) -> String {
 
 fn command_line(menu: &BootMenu, start: &Start<'_>, words: &str) -> Result<String> {
     let mut line = start.words.to_owned();
-    line.push_str(" console=tty0 console=ttyS0,115200 ");
+    line.push_str(&format!(" console=tty0 console={},115200 ", serial_line(start.architecture)));
     line.push_str(words);
     // GRUB adds BOOT_IMAGE=KERNEL in front.
     let mut length = line.len() + "BOOT_IMAGE= ".len() + start.kernel.len();
@@ -240,8 +287,30 @@ mod tests {
         }
     }
 
-    fn system(modules: usize) -> System {
-        System { build: Digest::of("x"), modules }
+    fn system(modules: usize) -> System<'static> {
+        let live = crate::tables::live("live-boot").unwrap();
+        System { build: Digest::of("x"), architecture: Architecture::X86_64, live, label: "T", modules }
+    }
+
+    #[test]
+    fn every_live_system_has_its_own_words_and_places() {
+        let cfg = |name: &str| {
+            let live = crate::tables::live(name).unwrap();
+            grub_cfg(&menu("t", &[]), System { live, label: "EDGE_01", ..system(1) }).unwrap()
+        };
+        let debian = cfg("live-boot");
+        assert!(debian.contains(" linux /live/vmlinuz boot=live live-media-path=/live bootwright.build="));
+        assert!(debian.contains(" initrd /live/initrd.img /live/medium.img\n"), "{debian}");
+        let dracut = cfg("dmsquash-live");
+        assert!(dracut.contains(" linux /images/pxeboot/vmlinuz root=live:CDLABEL=EDGE_01 rd.live.image"));
+        assert!(dracut.contains(" initrd /images/pxeboot/initrd.img\n"), "{dracut}");
+        let arch = cfg("archiso");
+        assert!(arch.contains(" archisobasedir=arch archisolabel=EDGE_01 bootwright.build="), "{arch}");
+        let casper = cfg("casper");
+        assert!(casper.contains(" initrd /casper/initrd /casper/medium.img\n"), "{casper}");
+        for flag in ["archisolabel=X", "rd.live.image=0", "layerfs_path=x"] {
+            assert!(grub_cfg(&menu("t", &[flag]), system(1)).is_err(), "{flag}");
+        }
     }
 
     #[test]
@@ -293,6 +362,16 @@ mod tests {
         let line = cfg.lines().find(|l| l.contains("linux /live/vmlinuz")).unwrap();
         assert!(line.ends_with("systemd.show_status=1 'net.ifnames=0' 'x=$(y);z'"), "{line}");
         assert!(line.contains(&format!("bootwright.build={}", Digest::of("x").hex())));
+    }
+
+    #[test]
+    fn arm_has_another_serial_line() {
+        let arm = System { architecture: Architecture::Aarch64, ..system(3) };
+        let cfg = grub_cfg(&menu("t", &[]), arm).unwrap();
+        assert!(cfg.contains("console=ttyAMA0,115200") && !cfg.contains("ttyS0"), "{cfg}");
+        assert!(!cfg.contains("serial --unit"), "{cfg}");
+        let pc = grub_cfg(&menu("t", &[]), system(3)).unwrap();
+        assert!(pc.contains("console=ttyS0,115200") && pc.contains("serial --unit=0"), "{pc}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The hybrid live ISO: BIOS and UEFI with Secure Boot, from disc and USB stick.
+//! The hybrid live ISO: BIOS and UEFI with Secure Boot, from disc and USB stick; for ARM, UEFI
+//! alone.
 //!
 //! The same bytes come out on every host: all dates are the recipe's, all identifiers come
 //! from the build id, modes and owners are fixed. xorriso reads kernel and modules from
@@ -13,6 +14,8 @@
 //! live/                       kernel, initramfs, the layers as squashfs modules
 //! live/filesystem.module      their order: later ones lie on top
 //! ```
+//!
+//! This is live-boot's; what other live systems want of a medium is in `tables/live.yaml`.
 
 pub(super) mod firmware;
 pub mod medium;
@@ -25,6 +28,7 @@ use crate::model::event::Emitter;
 use crate::model::failure::IoContext;
 use crate::model::spec::{Architecture, Size};
 use crate::model::{Artifact, ArtifactKind, Digest, ErrorCode, Failure, Recipe, Result};
+use crate::tables::{Grub, Live};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -37,16 +41,21 @@ const LONGEST_VOLUME_ID: usize = 32;
 pub struct IsoInput<'a> {
     /// Names, dates, menu and limits.
     pub recipe: &'a Recipe,
+    /// How the system finds its root on the medium.
+    pub live: &'a Live,
+    /// What GRUB's images are made from; Debian's signed ones are taken where this is absent.
+    pub grub: Option<&'a Grub>,
     /// What the ISO calls itself: in the kernel command line, and in all identifiers.
     pub build_id: Digest,
-    /// Name on the ISO and file of every squashfs module, bottom first.
+    /// Name on the ISO and file of every squashfs module, bottom first; the one that has all for
+    /// live systems that stack none, whose name on the ISO is then theirs.
     pub modules: Vec<(String, PathBuf)>,
     /// What is started.
     pub kernel: &'a Kernel,
     /// A PNG picture behind the menu.
     pub splash: Option<&'a [u8]>,
     /// The root of an unpacked tree with Debian's `shim-signed`, `shim-helpers-amd64-signed`,
-    /// `grub-efi-amd64-signed`, `grub-pc-bin`, and for a splash picture `grub-common`.
+    /// `grub-efi-amd64-signed` (or those of arm64), `grub-pc-bin`, and for a splash picture `grub-common`.
     pub boot_files: &'a Path,
     /// Where the ISO goes.
     pub out: &'a Path,
@@ -66,13 +75,6 @@ pub fn write(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<
 
 fn write_checked(input: &IsoInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<Artifact> {
     let task = Task::start(events, "iso");
-    if input.recipe.architecture != Architecture::X86_64 {
-        return Err(Failure::spec(format!(
-            "an ISO for {} cannot be made yet",
-            input.recipe.architecture.as_str()
-        ))
-        .hint("Remove iso from outputs, or set architecture to x86_64."));
-    }
     let folder = input.scratch.join("iso");
     remove_tree(&folder)?;
     std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
@@ -109,23 +111,40 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
         tree.files.push((at, path));
         Ok(())
     };
-    let system = menu::System { build, modules: input.modules.len() };
+    let architecture = input.recipe.architecture;
+    let live = input.live;
+    let label = label(input);
+    let system = menu::System { build, architecture, live, label: &label, modules: input.modules.len() };
     add("boot/grub/grub.cfg".to_owned(), menu::grub_cfg(&input.recipe.boot_menu, system)?.as_bytes())?;
     add(".disk/info".to_owned(), info(input).as_bytes())?;
     add(menu::marker(build), b"")?;
-    add(".disk/live-uuid-bootwright".to_owned(), format!("{}\n", medium::identity(build)).as_bytes())?;
-    add("live/medium.img".to_owned(), &medium::initramfs(build))?;
-    add("live/filesystem.module".to_owned(), module_list(input)?.as_bytes())?;
+    if let Some(identity) = &live.identity {
+        add(identity.clone(), format!("{}\n", medium::identity(build)).as_bytes())?;
+        add(menu::medium(live), &medium::initramfs(build))?;
+    }
+    if live.stacked {
+        add(format!("{}/filesystem.module", live.system), module_list(input)?.as_bytes())?;
+    }
     if let Some(png) = input.splash {
         add("boot/grub/splash.png".to_owned(), firmware::checked_png(png)?)?;
         add("boot/grub/unicode.pf2".to_owned(), &firmware::font(input.boot_files)?)?;
     }
-    for (name, path) in &input.modules {
-        tree.files.push((format!("live/{name}"), path.clone()));
+    match (live.stacked, input.modules.as_slice()) {
+        (true, modules) => {
+            let on_iso = modules.iter().map(|(name, path)| (format!("{}/{name}", live.system), path.clone()));
+            tree.files.extend(on_iso);
+        }
+        (false, [(_, only)]) => tree.files.push((live.system.clone(), only.clone())),
+        (false, modules) => {
+            return Err(Failure::bug(format!("{} has one squashfs, not {}", live.title, modules.len())));
+        }
     }
-    tree.files.push(("live/vmlinuz".to_owned(), input.kernel.vmlinuz.clone()));
-    tree.files.push(("live/initrd.img".to_owned(), input.kernel.initrd.clone()));
-    let programs = firmware::efi_programs(input.boot_files)?;
+    tree.files.push((live.kernel.clone(), input.kernel.vmlinuz.clone()));
+    tree.files.push((live.initrd.clone(), input.kernel.initrd.clone()));
+    let programs = match input.grub {
+        None => firmware::efi_programs(architecture, input.boot_files)?,
+        Some(grub) => firmware::own_efi_programs(grub, build, input.boot_files, folder, cancel)?,
+    };
     tree.files.extend(programs.iter().map(|(name, path)| (format!("EFI/BOOT/{name}"), path.clone())));
     let esp = firmware::Esp {
         programs: &programs,
@@ -135,12 +154,20 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
         kib: None,
     };
     firmware::esp(&tree.esp, &esp, folder, cancel)?;
-    let bios = firmware::bios_image(build, input.boot_files, folder, cancel)?;
-    tree.files.push(("boot/grub/bios.img".to_owned(), bios));
+    if has_bios(architecture) {
+        let modules = firmware::bios_modules(input.grub);
+        let bios = firmware::bios_image(build, (input.boot_files, modules), folder, cancel)?;
+        tree.files.push(("boot/grub/bios.img".to_owned(), bios));
+    }
     for (_, path) in &tree.files {
         regular_file(path)?;
     }
     Ok(tree)
+}
+
+/// Whether machines of an architecture may start with a BIOS.
+fn has_bios(architecture: Architecture) -> bool {
+    architecture == Architecture::X86_64
 }
 
 /// One line for people who look at the disc.
@@ -202,6 +229,21 @@ fn volume_id(image: &str) -> String {
         .collect()
 }
 
+/// The ISO's volume id.
+fn label(input: &IsoInput<'_>) -> String {
+    label_of(input.recipe.image.as_str(), input.build_id, input.live.goes_by_label())
+}
+
+/// Where the initramfs goes by the label, no other medium may have it: it ends with the build.
+fn label_of(image: &str, build: Digest, alone: bool) -> String {
+    let label = volume_id(image);
+    if !alone {
+        return label;
+    }
+    let build = hex::encode_upper(&build.as_bytes()[..8]);
+    format!("{}_{build}", &label[..label.len().min(LONGEST_VOLUME_ID - 1 - build.len())])
+}
+
 /// A GUID from the build id, marked as version 8 (RFC 9562): its bits are ours.
 pub(super) fn disk_guid(build: Digest) -> String {
     let mut bytes = [0; 16];
@@ -227,7 +269,6 @@ fn xorriso(input: &IsoInput<'_>, tree: &Tree, out: &Path) -> Result<Process> {
     let epoch = input.recipe.epoch.max(0);
     let date = chrono::DateTime::from_timestamp(epoch, 0)
         .ok_or_else(|| Failure::bug(format!("{epoch} is no time")))?;
-    let mbr = firmware::hybrid_mbr(input.boot_files)?;
     // Without the prefix xorriso takes paths below /dev for drives.
     let mut target = OsString::from("stdio:");
     target.push(std::path::absolute(out).during(|| format!("looking at {}", out.display()))?);
@@ -237,17 +278,21 @@ fn xorriso(input: &IsoInput<'_>, tree: &Tree, out: &Path) -> Result<Process> {
         .args(["-as", "mkisofs", "-quiet"])
         .arg("-o")
         .arg(target)
-        .args(["-V", &volume_id(input.recipe.image.as_str())])
+        .args(["-V", &label(input)])
         .args(["-iso-level", "3", "-R", "-J", "-joliet-long", "-partition_offset", "16"])
         .args(["-uid", "0", "-gid", "0", "-dir-mode", "0755", "-file-mode", "0644"])
         .arg(format!("--modification-date={}00", date.format("%Y%m%d%H%M%S")))
         .args(["--set_all_file_dates", &format!("={epoch}")])
-        .args(["--gpt_disk_guid", &disk_guid(input.build_id)])
-        .arg("--grub2-mbr")
-        .arg(&mbr)
-        .args(["-b", "boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
-        .args(["--grub2-boot-info", "-c", "boot/grub/boot.cat"])
-        .args(["-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
+        .args(["--gpt_disk_guid", &disk_guid(input.build_id), "-c", "boot/grub/boot.cat"]);
+    if has_bios(input.recipe.architecture) {
+        process = process
+            .arg("--grub2-mbr")
+            .arg(firmware::hybrid_mbr(input.boot_files, firmware::bios_modules(input.grub))?)
+            .args(["-b", "boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
+            .args(["--grub2-boot-info", "-eltorito-alt-boot"]);
+    }
+    process = process
+        .args(["-e", "--interval:appended_partition_2:all::", "-no-emul-boot"])
         .args([OsStr::new("-append_partition"), OsStr::new("2"), OsStr::new("0xef"), tree.esp.as_os_str()])
         .args(["-appended_part_as_gpt", "-graft-points"])
         .env("SOURCE_DATE_EPOCH", epoch.to_string());
@@ -260,6 +305,15 @@ fn xorriso(input: &IsoInput<'_>, tree: &Tree, out: &Path) -> Result<Process> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_of_one_build_names_image_and_build() {
+        let label = label_of(&"a".repeat(40), Digest::of("abc"), true);
+        assert_eq!(label, "AAAAAAAAAAAAAAA_BA7816BF8F01CFEA");
+        assert_eq!(label.len(), LONGEST_VOLUME_ID);
+        assert_eq!(label_of("edge", Digest::of("abc"), false), "EDGE");
+        assert_eq!(label_of("edge", Digest::of("abc"), true), "EDGE_BA7816BF8F01CFEA");
+    }
 
     #[test]
     fn volume_ids_have_d_characters_only() {

@@ -21,7 +21,7 @@ use crate::model::artifact::InstalledPackage;
 use crate::model::lock::{LockRequest, LockedIndex, LockedPackage};
 use crate::model::name::ImageName;
 use crate::model::settings::Mirror;
-use crate::model::spec::Base;
+use crate::model::spec::{Architecture, Base};
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result};
 use crate::tables;
 use chrono::{DateTime, Utc};
@@ -63,6 +63,8 @@ pub struct Installation<'a> {
     pub keyrings: &'a [&'a str],
     /// A folder for the manager's own use, on no overlay; gone after the step.
     pub work: &'a Path,
+    /// What the programs of the root are made for.
+    pub architecture: Architecture,
     /// No time in the root is later than this, in seconds since 1970.
     pub epoch: i64,
     /// Where progress goes.

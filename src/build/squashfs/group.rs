@@ -27,6 +27,13 @@ const OWN_LINES: &str = "configuration";
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     layers: &'a [StackedLayer],
+    /// Whether nothing lies below: what hides something hides only parts of itself.
+    flat: bool,
+}
+
+/// All layers as one module, for live systems that stack none.
+pub(super) fn flat(layers: &[StackedLayer]) -> Group<'_> {
+    Group { layers, flat: true }
 }
 
 /// Cuts a stack into modules, bottom first. Depends on the layers' names and sizes only.
@@ -44,13 +51,13 @@ pub(super) fn groups(layers: &[StackedLayer]) -> Result<Vec<Group<'_>>> {
     for (i, layer) in layers.iter().enumerate() {
         let alone = layer.size >= LARGE || (i > start && layers[i - 1].size >= LARGE);
         if i > start && (alone || layer.name == OWN_LINES || size + layer.size > FULL) {
-            groups.push(Group { layers: &layers[start..i] });
+            groups.push(Group { layers: &layers[start..i], flat: false });
             (start, size) = (i, 0);
         }
         size += layer.size;
     }
     if start < layers.len() {
-        groups.push(Group { layers: &layers[start..] });
+        groups.push(Group { layers: &layers[start..], flat: false });
     }
     Ok(groups)
 }
@@ -68,6 +75,9 @@ impl Group<'_> {
     /// What its bytes depend on.
     pub fn id(&self) -> String {
         match self.layers {
+            layers if self.flat => {
+                Digest::of_json(&("flat", layers.iter().map(|l| l.id).collect::<Vec<_>>())).hex()
+            }
             [only] => only.id.to_string(),
             layers => Digest::of_json(&layers.iter().map(|l| l.id).collect::<Vec<_>>()).hex(),
         }
@@ -91,7 +101,10 @@ impl Group<'_> {
     /// inodes: mksquashfs 4.5 cannot leave single attributes out.
     pub fn tree(&self, scratch: &Path) -> Result<PathBuf> {
         let folders: Vec<&Path> = self.layers.iter().map(|l| l.folder.as_path()).collect();
-        let mut walk = union::walk_layers(&folders, self.epoch());
+        let mut walk = match self.flat {
+            true => union::walk_flat(&folders, self.epoch()),
+            false => union::walk_layers(&folders, self.epoch()),
+        };
         if let [only] = folders.as_slice() {
             walk.try_for_each(|found| found.map(drop))?;
             return Ok((*only).to_owned());
@@ -99,7 +112,10 @@ impl Group<'_> {
         let tree = scratch.join(self.id());
         let mut filled = Vec::new();
         for found in walk {
-            let entry = found?.entry;
+            let mut entry = found?.entry;
+            if let (Kind::Folder { opaque }, true) = (&mut entry.kind, self.flat) {
+                *opaque = false;
+            }
             let to = tree.join(&entry.path);
             if matches!(entry.kind, Kind::Folder { .. }) {
                 std::fs::create_dir(&to).during(|| format!("making {}", to.display()))?;

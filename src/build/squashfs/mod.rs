@@ -55,12 +55,29 @@ pub fn modules(
     events: &Emitter,
     cancel: &Cancel,
 ) -> Result<Vec<Module>> {
+    modules_of(stack, &group::groups(&stack.layers)?, compression, (events, cancel))
+}
+
+/// The whole stack as one module, from the cache or made, for live systems that stack none.
+///
+/// # Errors
+/// As [`modules`].
+pub fn flat(stack: &Stack, compression: Compression, events: &Emitter, cancel: &Cancel) -> Result<Module> {
+    let mut made = modules_of(stack, &[group::flat(&stack.layers)], compression, (events, cancel))?;
+    made.pop().ok_or_else(|| Failure::bug("no module was made"))
+}
+
+fn modules_of(
+    stack: &Stack,
+    groups: &[Group<'_>],
+    compression: Compression,
+    (events, cancel): (&Emitter, &Cancel),
+) -> Result<Vec<Module>> {
     let folder = stack.cache.join("modules");
     let work = folder.join("work");
     WorkFolder::sweep(&work)?;
-    let groups = group::groups(&stack.layers)?;
     let (mut held, mut missing) = (Vec::new(), Vec::new());
-    for group in &groups {
+    for group in groups {
         match derived::cached::<u64>(&path_of(&folder, group, compression), events)? {
             Some((_, found)) => held.push(found),
             None => missing.push(group),

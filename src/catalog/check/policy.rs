@@ -91,6 +91,7 @@ fn selection(report: &mut Report<'_>, at: &str, select: Option<&Select>) -> Sele
     empty(report, &format!("{at}.channels"), select.channels.as_ref());
     empty(report, &format!("{at}.bases"), select.bases.as_ref());
     empty(report, &format!("{at}.outputs"), select.outputs.as_ref());
+    empty(report, &format!("{at}.architectures"), select.architectures.as_ref());
     let images = select.images.as_ref().map(|texts| {
         let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b);
         patterns(report, &format!("{at}.images"), texts, "the name of an image", |t| t.bytes().all(letters))
@@ -130,12 +131,19 @@ fn selects_something(report: &mut Report<'_>, at: &str, select: &Selection, imag
             unused.push((format!("{at}.outputs[{index}]"), message));
         }
     }
+    for (index, architecture) in select.rest.architectures.iter().flatten().enumerate() {
+        if !any(&|i| i.architecture == *architecture) {
+            let message = format!("no image is for {}", architecture.as_str());
+            unused.push((format!("{at}.architectures[{index}]"), message));
+        }
+    }
     let rest = &select.rest;
     let lists = [
         select.images.as_ref().map(Vec::len),
         rest.channels.as_ref().map(Vec::len),
         rest.bases.as_ref().map(Vec::len),
         rest.outputs.as_ref().map(Vec::len),
+        rest.architectures.as_ref().map(Vec::len),
     ];
     // An empty list was complained about.
     if unused.is_empty() && !lists.contains(&Some(0)) && !any(&|i| select.takes(*i)) {

@@ -7,7 +7,7 @@ use super::{Hit, Rule};
 use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
 use crate::model::spec::{
-    Architecture, Base, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
+    Architecture, Base, BootMode, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
 };
 use crate::tables;
 
@@ -50,9 +50,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.architecture",
-        what: "images for this architecture",
-        instead: "What can be built now: x86_64.",
-        asked: |s| s.architecture != Architecture::X86_64,
+        what: "images of this distribution for aarch64",
+        instead: "What can be built for aarch64 now: debian.",
+        asked: |s| s.architecture == Architecture::Aarch64 && s.base != Base::Debian,
     },
     Row {
         field: "spec.init",
@@ -128,28 +128,43 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// What only Debian's live system can do yet.
-const LIVE: &str = "ISO images of distributions other than Debian";
-/// What is laid out for Debian's kernel, initramfs and boot loaders.
-const DISK: &str = "disk images of distributions other than Debian";
+/// Whose live systems are laid out; the rows of the tables, which this room does not read.
+const LIVE_SYSTEMS: [Base; 5] = [Base::Arch, Base::Debian, Base::Ubuntu, Base::Fedora, Base::Opensuse];
+/// Live systems that are not laid out yet.
+const LIVE: &str = "ISO images of this distribution";
+/// What is laid out for Debian's kernel, initramfs and boot loaders on PCs.
+const DISK: &str = "disk images of distributions other than Debian, or for aarch64";
+/// What GRUB of the distribution's own modules cannot do: nobody has signed it.
+const SECURE: &str = "Secure Boot of distributions other than Debian";
 
 fn unbuilt(image: &OsImage) -> Vec<Hit> {
     let spec = &image.spec;
     let rows = ROWS.iter().filter(|row| (row.asked)(spec));
     let mut hits: Vec<Hit> =
         rows.map(|row| Hit::at(row.field).with("what", row.what).with("instead", row.instead)).collect();
-    if spec.base != Base::Debian {
-        for (index, output) in spec.outputs.iter().enumerate().filter(|(_, output)| output.starts()) {
-            let what = if *output == Output::Iso { LIVE } else { DISK };
-            let hit = Hit::at(format!("spec.outputs[{index}]")).with("what", what);
-            hits.push(hit.with("instead", "What can be made of this distribution now: oci, rootfs."));
-        }
+    let debian = spec.base == Base::Debian;
+    for (index, output) in spec.outputs.iter().enumerate() {
+        let (what, instead) = match output {
+            Output::Iso if !LIVE_SYSTEMS.contains(&spec.base) => {
+                (LIVE, "What can be made of this distribution now: oci, rootfs.")
+            }
+            Output::Disk if !debian || spec.architecture != Architecture::X86_64 => {
+                (DISK, "What can be made here now: iso, oci, rootfs.")
+            }
+            _ => continue,
+        };
+        hits.push(Hit::at(format!("spec.outputs[{index}]")).with("what", what).with("instead", instead));
+    }
+    let secure = |mode: &BootMode| matches!(mode, BootMode::SecureBoot | BootMode::SecureBootUsb);
+    if !debian && spec.outputs.contains(&Output::Iso) && spec.verify.boot.iter().any(secure) {
+        let hit = Hit::at("spec.verify.boot").with("what", SECURE);
+        hits.push(hit.with("instead", "Write `verify: {boot: [bios, uefi]}`."));
     }
     hits
 }
 
 /// What cannot be built yet, field by field, for the reference.
 pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let outputs = [("spec.outputs[]", LIVE), ("spec.outputs[]", DISK)];
-    ROWS.iter().map(|row| (row.field, row.what)).chain(outputs)
+    let others = [("spec.outputs[]", LIVE), ("spec.outputs[]", DISK), ("spec.verify.boot", SECURE)];
+    ROWS.iter().map(|row| (row.field, row.what)).chain(others)
 }

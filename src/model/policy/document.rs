@@ -4,7 +4,7 @@
 //! takes back what another rule asks for.
 
 use crate::model::name::{ChannelName, RuleName, UnitName};
-use crate::model::spec::{ApiVersion, Base, BootMode, Output, Size};
+use crate::model::spec::{ApiVersion, Architecture, Base, BootMode, Output, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,9 @@ pub struct Select {
     /// Images with at least one of these outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<Output>>,
+    /// Processor architectures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architectures: Option<Vec<Architecture>>,
 }
 
 /// The largest size of each output.

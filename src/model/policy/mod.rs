@@ -17,7 +17,7 @@ pub use pattern::Pattern;
 use super::digest::Digest;
 use super::failure::{ErrorCode, Failure, FailureClass};
 use super::name::{ChannelName, ImageName, RuleName, UnitName};
-use super::spec::{Base, BootMode, OsImage, Output, Size};
+use super::spec::{Architecture, Base, BootMode, OsImage, Output, Size};
 use serde::Serialize;
 use std::num::NonZeroU16;
 
@@ -53,7 +53,7 @@ pub struct Rule {
 pub struct Selection {
     /// Names.
     pub images: Option<Vec<Pattern>>,
-    /// Channels, distributions and outputs.
+    /// Channels, distributions, outputs and architectures.
     pub rest: Select,
 }
 
@@ -68,13 +68,21 @@ pub struct Subject<'a> {
     pub base: Base,
     /// What is made of it.
     pub outputs: &'a [Output],
+    /// What its programs are made for.
+    pub architecture: Architecture,
 }
 
 impl<'a> Subject<'a> {
     /// The image of a spec.
     pub fn of(image: &'a OsImage) -> Self {
         let spec = &image.spec;
-        Self { name: &image.metadata.name, channel: &spec.channel, base: spec.base, outputs: &spec.outputs }
+        Self {
+            name: &image.metadata.name,
+            channel: &spec.channel,
+            base: spec.base,
+            outputs: &spec.outputs,
+            architecture: spec.architecture,
+        }
     }
 }
 
@@ -88,6 +96,7 @@ impl Selection {
             && one_of(self.rest.channels.as_ref(), |c| c == image.channel)
             && one_of(self.rest.bases.as_ref(), |b| *b == image.base)
             && one_of(self.rest.outputs.as_ref(), |o| image.outputs.contains(o))
+            && one_of(self.rest.architectures.as_ref(), |a| *a == image.architecture)
     }
 }
 

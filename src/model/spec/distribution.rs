@@ -202,7 +202,9 @@ impl JsonSchema for Base {
 }
 
 /// Processor architectures, in the kernel's spelling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// AMD64, Intel 64.

@@ -74,6 +74,14 @@ pub const TOOLS: &[Tool] = &[
     file("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "UEFI firmware for boots"),
     file("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "ovmf", "UEFI firmware that insists on Secure Boot"),
     file("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "ovmf", "Microsoft's keys for that firmware"),
+    program("qemu-system-aarch64", "--version", "qemu-system-arm", "boots images for aarch64"),
+    file("/usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64", "UEFI firmware for those boots"),
+    program(
+        "qemu-aarch64-static",
+        "--version",
+        "qemu-user-static",
+        "runs the programs of images for aarch64",
+    ),
     program("skopeo", "--version", "skopeo", "copies and inspects OCI images"),
     program("umoci", "--version", "umoci", "unpacks OCI images to inspect them"),
 ];

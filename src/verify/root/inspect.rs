@@ -7,6 +7,7 @@ use crate::effects::sandbox::TOOL_ROOT;
 use crate::effects::{Cancel, Sandbox};
 use crate::model::failure::IoContext;
 use crate::model::probe::BUILD_ID_PATH;
+use crate::model::spec::Architecture;
 use crate::model::{Digest, Result};
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -27,6 +28,8 @@ const SHOWN: usize = 10;
 pub struct Root<'a> {
     /// Where it is.
     pub path: &'a Path,
+    /// What its programs are made for.
+    pub architecture: Architecture,
     /// What it must be.
     pub build_id: &'a Digest,
     /// What it starts by default.
@@ -58,6 +61,7 @@ impl Root<'_> {
         let scratch = tempfile::tempdir_in(self.scratch)
             .during(|| format!("making a folder in {}", self.scratch.display()))?;
         let output = Sandbox::new(&[self.path.to_owned()], scratch.path())?
+            .running(self.architecture)?
             .process(program)?
             .args(args)
             .timeout(LIMIT)
@@ -342,6 +346,7 @@ mod tests {
         let (build_id, cancel) = (Digest::of("build"), Cancel::default());
         look(&Root {
             path: &root,
+            architecture: Architecture::default(),
             build_id: &build_id,
             command: None,
             scratch: folder.path(),

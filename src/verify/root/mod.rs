@@ -84,8 +84,14 @@ fn examine(
         Ok((path, command)) => {
             checks.push(check("unpack", began, inspect::Judgement::default()));
             point(Point::RootUnpacked)?;
-            let root =
-                Root { path: &path, build_id, command: command.as_deref(), scratch: folder.path(), cancel };
+            let root = Root {
+                path: &path,
+                architecture: options.tools.architecture,
+                build_id,
+                command: command.as_deref(),
+                scratch: folder.path(),
+                cancel,
+            };
             for (name, look) in Root::LOOKS {
                 let began = Instant::now();
                 if name == "command" && command.is_none() {

@@ -119,8 +119,8 @@ fn every_debian_name_is_in_the_real_indexes() {
                 None => {}
             }
         }
-        // The index is that of x86_64: the kernel of the other architecture is not in it.
-        for package in debian.own_packages().into_iter().filter(|p| p.as_str() != "linux-image-arm64") {
+        // The index is that of x86_64: what the other architecture starts with is not in it.
+        for package in debian.own_packages().into_iter().filter(|p| !p.as_str().contains("arm64")) {
             seen += 1;
             if !main.contains(package.as_str()) {
                 wrong.push(format!("{suite}: {package} is what every system needs"));

@@ -10,7 +10,11 @@ fn values_that_are_refused() {
         1,
         "not yet built: images with this init system",
     );
-    refuses("  architecture: aarch64\n  verify: {boot: [uefi]}\n", 1, "not yet built");
+    refuses(
+        "  architecture: aarch64\n  outputs: [disk]\n  verify: {boot: [uefi]}\n",
+        2,
+        "not yet built: disk images",
+    );
     refuses("  outputs: [disk]\n  filesystem: {root: xfs}\n", 2, "not yet built: disks with another layout");
     refuses("  outputs: [iso, iso]\n", 1, "listed twice");
     refuses("  outputs: []\n", 1, "no output");

@@ -1,7 +1,9 @@
 //! The images of this repository: built, booted, held against their specs and published, as
 //! `reconcile` does it. One cache for all of them, so that what they share is built once.
 
+mod arm;
 mod borgos;
+mod dracut;
 mod hardened;
 
 use serde_json::Value;
@@ -40,6 +42,12 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(name: &'static str, variant: &str) -> Self {
+        let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/{name}.yaml"));
+        Self::of(name, variant, &std::fs::read_to_string(spec).unwrap())
+    }
+
+    /// An image with this spec.
+    pub(crate) fn of(name: &'static str, variant: &str, text: &str) -> Self {
         let images = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
         let dir = images.join(format!("{name}{variant}"));
         let _ = std::fs::remove_dir_all(&dir);
@@ -48,8 +56,8 @@ impl Image {
         std::fs::remove_file(dir.join("specs/hello.yaml")).unwrap();
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let spec = format!("specs/{name}.yaml");
-        std::fs::copy(repository.join(&spec), dir.join(&spec)).unwrap();
-        let mut texts = std::fs::read_to_string(dir.join(&spec)).unwrap();
+        std::fs::write(dir.join(&spec), text).unwrap();
+        let mut texts = text.to_owned();
         // A catalog is refused if nothing reads one of its files.
         for folder in ["profiles", "profiles", "specs/pictures", "specs/scripts"] {
             copy_named(&repository.join(folder), &dir.join(folder), &mut texts);
@@ -80,6 +88,14 @@ impl Image {
         let path = self.dir.join("specs/overlays").join(self.name).join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// A folder beside its catalog, emptied.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        let folder = self.dir.with_extension("scratch");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     fn reconcile(&self) -> Value {

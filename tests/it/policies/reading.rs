@@ -67,12 +67,14 @@ fn a_policy_that_cannot_be_understood_is_an_error_with_a_place() {
 }
 
 /// Fields of a rule that select nothing, and words of the complaint.
-const NOTHING_SELECTED: [(&str, &str); 7] = [
+const NOTHING_SELECTED: [(&str, &str); 9] = [
     ("select: {images: [gateway]}", "no image is called gateway"),
     ("select: {images: [edge, 'lab-*']}", "no image is called lab-*"),
     ("select: {channels: [stable]}", "no image is on channel stable"),
     ("select: {bases: [arch]}", "no image is made from arch"),
     ("select: {outputs: [rootfs]}", "no image has the output rootfs"),
+    ("select: {architectures: [aarch64]}", "no image is for aarch64"),
+    ("select: {architectures: []}", "is empty"),
     ("select: {images: []}", "is empty"),
     ("select: {}", "names nothing"),
 ];

@@ -25,7 +25,7 @@ fn lock_of(spec: &str) -> Lock {
 }
 
 /// Rule, field of the finding, its line in its file, and words.
-const REFUSED: [(&str, &str, u32, &str); 20] = [
+const REFUSED: [(&str, &str, u32, &str); 21] = [
     ("allowedBases: [arch, void]", "spec.base", 6, "base debian is not allowed"),
     ("allowedSuites: [trixie]", "spec.suite", 7, "suite bookworm is not allowed"),
     ("allowedSuites: ['tr*', 'boo?']", "spec.suite", 7, "suite bookworm"),
@@ -46,6 +46,7 @@ const REFUSED: [(&str, &str, u32, &str); 20] = [
     ("requiredVerification: {dwellSeconds: 10}", "spec.verify.dwellSeconds", 12, "at least 10 s"),
     ("select: {images: ['e*']}\nallowedBases: [arch]", "spec.base", 6, "base debian"),
     ("select: {channels: [edge], bases: [debian]}\nallowedBases: [arch]", "spec.base", 6, "base debian"),
+    ("select: {architectures: [x86_64]}\nallowedBases: [arch]", "spec.base", 6, "base debian"),
     ("select: {outputs: [iso]}\nallowedBases: [arch]", "spec.base", 6, "base debian"),
 ];
 

@@ -4,6 +4,8 @@
 //! packages are extracted without their scripts, then dpkg from inside installs them
 //! properly over themselves.
 
+mod plain;
+
 use super::{Installation, Manager, Question, Traces, apt, pins};
 use crate::build::index::Release;
 use crate::build::stack::Stack;
@@ -13,6 +15,7 @@ use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::lock::{LockRequest, LockedPackage};
 use crate::model::settings::Mirror;
+use crate::model::spec::Architecture;
 use crate::model::{Emitter, ErrorCode, Failure, FailureClass, Lock, Result, deciding};
 use chrono::{DateTime, Utc};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -53,10 +56,12 @@ impl Manager for Apt {
     }
 
     fn bootstrap(&self, it: &Installation<'_>) -> Result<()> {
-        bootstrap(it.sandbox, it.packages, it.files, it.events, it.cancel)
+        for_the_root(it)?;
+        bootstrap(it)
     }
 
     fn install(&self, it: &Installation<'_>) -> Result<()> {
+        for_the_root(it)?;
         with_policy(it.sandbox, it.files, || {
             install_waves(it.sandbox, it.packages, it.files, it.events, it.cancel)
         })
@@ -98,6 +103,15 @@ impl Manager for Apt {
     }
 }
 
+/// Spares a root whose programs are emulated what the host does faster.
+fn for_the_root(it: &Installation<'_>) -> Result<()> {
+    if !it.sandbox.emulates() {
+        return Ok(());
+    }
+    let files: Vec<_> = (0..it.packages.len()).map(|i| it.files.join(deb_name(i))).collect();
+    plain::unpack(&files, it.cancel)
+}
+
 fn status(stack: &Stack) -> Result<Option<String>> {
     let status = union::read(stack, STATUS, 64 << 20)?;
     Ok(status.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
@@ -107,15 +121,10 @@ fn deb_name(i: usize) -> String {
     format!("{i:04}.deb")
 }
 
-fn bootstrap(
-    sandbox: &Sandbox,
-    packages: &[LockedPackage],
-    debs: &Path,
-    events: &Emitter,
-    cancel: &Cancel,
-) -> Result<()> {
+fn bootstrap(it: &Installation<'_>) -> Result<()> {
+    let Installation { sandbox, packages, files: debs, events, cancel, .. } = *it;
     let root = sandbox.upper();
-    for name in ["bin", "sbin", "lib", "lib64"] {
+    for name in merged(it.architecture) {
         make_folder(&root.join("usr").join(name))?;
         symlink(format!("usr/{name}"), root.join(name)).during(|| format!("linking {name}"))?;
     }
@@ -142,6 +151,15 @@ fn bootstrap(
         }
         install_waves(sandbox, packages, debs, events, cancel)
     })
+}
+
+/// The folders of `/` that are links into `/usr` (deb-multiarch's loader paths: only amd64's is
+/// in `/lib64`).
+fn merged(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::X86_64 => &["bin", "sbin", "lib", "lib64"],
+        Architecture::Aarch64 => &["bin", "sbin", "lib"],
+    }
 }
 
 fn install_waves(
