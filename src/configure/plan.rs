@@ -81,6 +81,9 @@ pub struct Program {
     pub args: Vec<String>,
     /// Folders below `/run` or `/tmp` that it needs.
     pub folders: Vec<String>,
+    /// Whether it asks the kernel in ways that emulators do not carry over (netfilter's sockets).
+    #[serde(skip)]
+    pub asks_kernel: bool,
 }
 
 impl Program {
@@ -91,7 +94,15 @@ impl Program {
             path: path.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
             folders: Vec::new(),
+            asks_kernel: false,
         }
+    }
+
+    /// Says that it asks the kernel in ways that emulators do not carry over.
+    #[must_use]
+    pub fn asking_kernel(mut self) -> Self {
+        self.asks_kernel = true;
+        self
     }
 
     /// Gives it an empty folder below `/run` or `/tmp`.

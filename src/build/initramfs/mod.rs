@@ -10,6 +10,7 @@
 
 mod cpio;
 mod modules;
+mod native;
 mod others;
 
 use super::cache::{Cache, Found, lock_of, seal};
@@ -131,7 +132,12 @@ fn run(
         .env("SOURCE_DATE_EPOCH", stack.epoch.to_string());
     if let Some(functions) = functions {
         let path = scratch.join("hook-functions");
-        std::fs::write(&path, functions).during(|| format!("writing {}", path.display()))?;
+        let around = if sandbox.emulates() { native::functions(functions) } else { None };
+        if around.is_some() {
+            sandbox = native::tools(sandbox, stack)?;
+        }
+        std::fs::write(&path, around.as_deref().unwrap_or(functions))
+            .during(|| format!("writing {}", path.display()))?;
         sandbox = sandbox.bind(path, format!("/{}", modules::FUNCTIONS));
     }
     sandbox

@@ -7,11 +7,12 @@ use crate::model::spec::{Base, Family, Firewall, FirewallAction};
 pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
     let path = path(system.base);
     plan.file(path, 0o755, rules(firewall));
-    plan.test(Program::new(
+    let check = Program::new(
         "checking the firewall rules",
         "/usr/sbin/nft",
         &["--check", "--file", &format!("/{path}")],
-    ));
+    );
+    plan.test(check.asking_kernel());
     let shows = |contains: String| Expect::Output {
         argv: ["/usr/sbin/nft", "list", "chain", "inet", "filter", "input"].map(str::to_owned).to_vec(),
         contains,
