@@ -128,8 +128,6 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Whose live systems are laid out; the rows of the tables, which this room does not read.
-const LIVE_SYSTEMS: [Base; 5] = [Base::Arch, Base::Debian, Base::Ubuntu, Base::Fedora, Base::Opensuse];
 /// Live systems that are not laid out yet.
 const LIVE: &str = "ISO images of this distribution";
 /// What is laid out for Debian's kernel, initramfs and boot loaders on PCs.
@@ -145,7 +143,7 @@ fn unbuilt(image: &OsImage) -> Vec<Hit> {
     let debian = spec.base == Base::Debian;
     for (index, output) in spec.outputs.iter().enumerate() {
         let (what, instead) = match output {
-            Output::Iso if !LIVE_SYSTEMS.contains(&spec.base) => {
+            Output::Iso if tables::of(spec.base).live_system().is_none() => {
                 (LIVE, "What can be made of this distribution now: oci, rootfs.")
             }
             Output::Disk if !debian || spec.architecture != Architecture::X86_64 => {
