@@ -3,7 +3,7 @@
 use super::root_files::{self, Entry};
 use crate::configure::{self, Account, File, FileContent, Plan, Program};
 use crate::effects::{Cancel, Sandbox};
-use crate::model::recipe::{Configuration, Recipe};
+use crate::model::recipe::{Configuration, Recipe, ResolvedRecipe};
 use crate::model::spec::Init;
 use crate::model::{Emitter, Failure, Result};
 
@@ -30,6 +30,29 @@ pub fn apply(
     plan.programs.iter().try_for_each(|program| root.run(program))?;
     switch(&root, &plan, configuration.init)?;
     plan.tests.iter().try_for_each(|program| root.judge(program))
+}
+
+/// Writes what the live medium alone has, over a finished root.
+///
+/// # Errors
+/// Class *spec* when a program of the root does not like what was written.
+pub fn apply_live(
+    resolved: &ResolvedRecipe,
+    sandbox: &Sandbox,
+    events: &Emitter,
+    cancel: &Cancel,
+) -> Result<()> {
+    let Some(plan) = configure::plan_of(&resolved.recipe) else { return Ok(()) };
+    let root = Root { sandbox, events, cancel, epoch: resolved.recipe.epoch };
+    let mut entries: Vec<Entry> = plan.live.files.iter().map(entry).collect();
+    for picture in &plan.live.pictures {
+        let bytes = resolved.blobs.get(&picture.digest).ok_or_else(|| {
+            Failure::bug(format!("the recipe names {} and nobody brought it", picture.digest))
+        })?;
+        entries.push(Entry::file(&picture.path, 0o644, bytes.to_vec()));
+    }
+    root_files::write(sandbox, &entries, root.epoch, cancel)?;
+    plan.live.tests.iter().try_for_each(|program| root.run(program))
 }
 
 /// Switches on what the overlay or a script brought.

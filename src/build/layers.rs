@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The layer that a live medium alone has.
+pub(super) const LIVE: &str = "live";
 /// A post-install script gets this long.
 const SCRIPT_LIMIT: Duration = Duration::from_mins(30);
 
@@ -54,6 +56,13 @@ pub(super) fn identity_id(recipe: &Recipe, below: Option<LayerId>) -> LayerId {
     let files = probe_files(recipe);
     let contents: Vec<_> = files.iter().map(|f| (f.path, f.mode, Digest::of(&f.bytes))).collect();
     LayerId(Digest::of_json(&(below, recipe.digest(), contents)))
+}
+
+/// The identity of what the live medium of `recipe` alone has, over the layer `below`; `None`
+/// if that is nothing.
+pub(super) fn live_id(recipe: &Recipe, below: Option<LayerId>) -> Option<LayerId> {
+    let live = configure::plan_of(recipe)?.live;
+    (live != configure::Live::default()).then(|| LayerId(Digest::of_json(&(LIVE, below, live))))
 }
 
 /// Builds layers.
@@ -115,6 +124,20 @@ impl LayerBuilder<'_> {
             let entries: Vec<root_files::Entry> = files.iter().map(root_files::Entry::of_probe).collect();
             root_files::write(sandbox, &entries, recipe.epoch, self.cancel)
         })
+    }
+
+    /// What only the live medium has, over the identity layer `below`: the top of an ISO's
+    /// modules, and of nothing else.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or a program of the root does not like what was.
+    pub fn live(&self, below: &[StackedLayer]) -> Result<Option<StackedLayer>> {
+        let recipe = &self.resolved.recipe;
+        let Some(id) = live_id(recipe, below.last().map(|l| l.id)) else { return Ok(None) };
+        let step = |sandbox: &Sandbox, _: &Path| {
+            configuration::apply_live(self.resolved, sandbox, self.events, self.cancel)
+        };
+        self.layer((LIVE, id, recipe.epoch), below, step).map(Some)
     }
 
     fn layer(

@@ -240,9 +240,13 @@ impl Builder<'_> {
         let recipe = &resolved.recipe;
         let kernel = kernel.ok_or_else(|| Failure::bug("an ISO without a kernel"))?;
         let live = live_of(recipe)?;
+        let builder =
+            LayerBuilder { cache: self.cache, packages, resolved, events: self.events, cancel: self.cancel };
+        let mut stack = stack.clone();
+        stack.layers.extend(builder.live(&stack.layers)?);
         let modules = match live.stacked {
-            true => squashfs::modules(stack, recipe.compression, self.events, self.cancel)?,
-            false => vec![squashfs::flat(stack, recipe.compression, self.events, self.cancel)?],
+            true => squashfs::modules(&stack, recipe.compression, self.events, self.cancel)?,
+            false => vec![squashfs::flat(&stack, recipe.compression, self.events, self.cancel)?],
         };
         let on_iso = modules.iter().map(|m| (m.name.clone(), m.path.clone())).collect();
         let boot_files =

@@ -16,7 +16,7 @@ use crate::model::name::ImageName;
 use crate::model::policy::document::PolicyDocument;
 use crate::model::policy::{Policy, Subject};
 use crate::model::settings::Settings;
-use crate::model::spec::{API_VERSION, OsImage};
+use crate::model::spec::{API_VERSION, Installer, OsImage};
 use crate::model::{ErrorCode, Result as Outcome};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -571,7 +571,9 @@ impl<'a> Loader<'a> {
         for document in self.images.values_mut() {
             let spec = &document.spec.spec;
             let splash = spec.customization.bootloader.splash.as_ref();
-            for path in spec.post_install.scripts.iter().chain(splash) {
+            let pictures = spec.installer.iter().flat_map(Installer::pictures).map(|path| path.as_str());
+            let named = spec.post_install.scripts.iter().chain(splash).map(String::as_str);
+            for path in named.chain(pictures) {
                 let Some((path, file)) = self.files.entry(path) else { continue };
                 self.read.insert(path);
                 document.files.insert(path.to_owned(), Arc::clone(&file.bytes));
@@ -622,7 +624,7 @@ impl<'a> Loader<'a> {
                 _ if self.names_unsure => continue,
                 _ => (
                     "nothing reads this file".to_owned(),
-                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`), or take it away.",
+                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`, `installer.slides`), or take it away.",
                 ),
             };
             self.found.push(Diagnostic::of_file(path, message, hint));

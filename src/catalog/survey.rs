@@ -286,6 +286,13 @@ pub fn mentions(files: &Files, path: &str) -> Mentions {
         let bootloader = spec.and_then(|s| s.get("customization")).and_then(|c| c.get("bootloader"));
         let splash = bootloader.and_then(|b| b.get("splash")).and_then(yaml::Node::text);
         found.files.extend(splash.map(str::to_owned));
+        if let Some(installer) = spec.and_then(|s| s.get("installer")) {
+            let logo = installer.get("logo").and_then(yaml::Node::text);
+            found.files.extend(logo.map(str::to_owned));
+            if let Some(yaml::Value::List(slides)) = installer.get("slides").map(|s| &s.value) {
+                found.files.extend(slides.iter().filter_map(|slide| Some(slide.text()?.to_owned())));
+            }
+        }
     }
     found
 }

@@ -37,14 +37,14 @@ mod tuning;
 mod updates;
 
 pub use needs::{Need, Needs, needs};
-pub use plan::{Account, File, FileContent, Plan, Program};
+pub use plan::{Account, File, FileContent, Live, Picture, Plan, Program};
 
 use crate::model::check::Check;
 use crate::model::name::{ImageName, UnitName};
 use crate::model::recipe::{Configuration, Recipe};
 use crate::model::spec::{Architecture, Base, Bootloader, Customization, Family, Init, OsSpec, Output};
 use crate::model::{Digest, Failure, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A system that is to be set up.
 #[derive(Clone, Debug)]
@@ -74,13 +74,19 @@ impl System<'_> {
         self.configuration.init
     }
 
+    /// Whether a live medium is made of it.
+    pub fn is_live(&self) -> bool {
+        self.outputs.contains(&Output::Iso)
+    }
+
     /// Whether it is Debian or one of its children.
     pub fn is_debian(&self) -> bool {
         self.base.family() == Family::Debian
     }
 }
 
-/// The settings of a spec, with defaults filled in. [`Configuration::written`] is still to be set.
+/// The settings of a spec, with defaults filled in. [`Configuration::pictures`] and
+/// [`Configuration::written`] are still to be set.
 ///
 /// # Errors
 /// Class *bug* if an image's name is no host name.
@@ -114,6 +120,7 @@ pub fn configuration(name: &ImageName, spec: &OsSpec) -> Result<Configuration> {
         customization: Customization { bootloader: Bootloader::default(), ..spec.customization.clone() },
         tuning: spec.post_install.system_tuning.clone(),
         installer: spec.installer.clone(),
+        pictures: BTreeMap::new(),
     })
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What settings become. Carried out in this order: files of root, accounts, files of users,
-/// programs, services on, services off, tests.
+/// programs, services on, services off, tests; and on top of everything else, for a live medium
+/// alone, its files and tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Files and links; one path stands there once.
@@ -26,6 +27,65 @@ pub struct Plan {
     pub tests: Vec<Program>,
     /// What the booted system has to show.
     pub checks: Vec<Check>,
+    /// What a live medium alone has.
+    pub live: Live,
+}
+
+/// What a live medium has and no other output of the same spec: who logs in by itself, and
+/// the installer. It lies over everything else, and an installer leaves it behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Live {
+    /// Files and links of root; one path stands there once.
+    pub files: Vec<File>,
+    /// Files of the catalog.
+    pub pictures: Vec<Picture>,
+    /// Programs of the root that judge what was written: a failure is the spec's.
+    pub tests: Vec<Program>,
+}
+
+/// A file of root whose bytes are those of a file of the catalog; everybody may read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Picture {
+    /// Path in the root, without the leading slash.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+impl Live {
+    /// A file of root.
+    pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        put(&mut self.files, path, None, FileContent::Bytes { mode, bytes: bytes.into() });
+    }
+
+    /// A file of root that is one of the catalog.
+    pub fn picture(&mut self, path: &str, digest: Digest) {
+        self.pictures.push(Picture { path: path.to_owned(), digest });
+    }
+
+    /// A program that judges what was written.
+    pub fn test(&mut self, program: Program) {
+        self.tests.push(program);
+    }
+
+    /// The text of a file that was put, for tests.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        text(&self.files, path)
+    }
+}
+
+/// The later of two files of one path is written.
+fn put(files: &mut Vec<File>, path: &str, owner: Option<UserName>, content: FileContent) {
+    files.retain(|file| file.path != path);
+    files.push(File { path: path.to_owned(), owner, content });
+}
+
+fn text<'a>(files: &'a [File], path: &str) -> Option<&'a str> {
+    let file = files.iter().find(|file| file.path == path)?;
+    match &file.content {
+        FileContent::Bytes { bytes, .. } => std::str::from_utf8(bytes).ok(),
+        FileContent::Link { target } => Some(target),
+    }
 }
 
 /// A file or link of the root.
@@ -121,23 +181,17 @@ fn by_digest<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok,
 impl Plan {
     /// A file of root.
     pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
-        self.put(path, None, FileContent::Bytes { mode, bytes: bytes.into() });
+        put(&mut self.files, path, None, FileContent::Bytes { mode, bytes: bytes.into() });
     }
 
     /// A file of a user.
     pub fn file_of(&mut self, owner: &UserName, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
-        self.put(path, Some(owner.clone()), FileContent::Bytes { mode, bytes: bytes.into() });
+        put(&mut self.files, path, Some(owner.clone()), FileContent::Bytes { mode, bytes: bytes.into() });
     }
 
     /// A symbolic link.
     pub fn link(&mut self, path: &str, target: &str) {
-        self.put(path, None, FileContent::Link { target: target.to_owned() });
-    }
-
-    /// The later of two files of one path is written.
-    fn put(&mut self, path: &str, owner: Option<UserName>, content: FileContent) {
-        self.files.retain(|file| file.path != path);
-        self.files.push(File { path: path.to_owned(), owner, content });
+        put(&mut self.files, path, None, FileContent::Link { target: target.to_owned() });
     }
 
     /// A program that is run.
@@ -157,16 +211,17 @@ impl Plan {
 
     /// What the booted system has to show for a field.
     pub fn check(&mut self, field: &str, expect: Expect) {
-        self.checks.push(Check { field: field.to_owned(), expect });
+        self.checks.push(Check { field: field.to_owned(), expect, live: false });
+    }
+
+    /// What the booted live medium alone has to show for a field.
+    pub fn check_live(&mut self, field: &str, expect: Expect) {
+        self.checks.push(Check { field: field.to_owned(), expect, live: true });
     }
 
     /// The text of a file that was put, for who adds to it and for tests.
     pub fn text(&self, path: &str) -> Option<&str> {
-        let file = self.files.iter().find(|file| file.path == path)?;
-        match &file.content {
-            FileContent::Bytes { bytes, .. } => std::str::from_utf8(bytes).ok(),
-            FileContent::Link { target } => Some(target),
-        }
+        text(&self.files, path)
     }
 
     /// SHA-256 of everything in it.
@@ -177,6 +232,7 @@ impl Plan {
     /// The same, files by path and checks by field.
     pub(super) fn in_order(mut self) -> Self {
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.live.files.sort_by(|a, b| a.path.cmp(&b.path));
         // Stable: the checks of one field stay as its area wrote them.
         self.checks.sort_by(|a, b| a.field.cmp(&b.field));
         self

@@ -16,6 +16,9 @@ pub struct Check {
     pub field: String,
     /// What is expected.
     pub expect: Expect,
+    /// Whether a live medium alone has to show it.
+    #[serde(default)]
+    pub live: bool,
 }
 
 /// What is expected of a running system.

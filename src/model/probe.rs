@@ -25,6 +25,9 @@ use std::fmt;
 /// The name of the port: `/dev/virtio-ports/` + this in the guest.
 pub const PORT: &str = "org.bootwright.verify.0";
 
+/// The name under which a graphical session writes into the journal (`probe.sh` reads it there).
+pub const SESSION: &str = "bootwright-session";
+
 /// Lines longer than this are cut, in bytes.
 const LONGEST_LINE: usize = 1024;
 /// Facts of one answer; more are dropped.
@@ -173,7 +176,7 @@ pub struct Facts {
     pub state: Option<String>,
     /// Units in state *failed*.
     pub failed: Vec<Unit>,
-    /// The last journal lines of failed units: unit, line.
+    /// The last journal lines of failed units and of [`SESSION`]: whose, line.
     pub journal: Vec<(String, String)>,
     /// The units that were asked for.
     pub units: Vec<Unit>,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
 /// recipes get new digests then.
-pub const BUILD_FORMAT: u32 = 4;
+pub const BUILD_FORMAT: u32 = 5;
 
 /// A spec with everything resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,10 @@ pub struct Configuration {
     /// The installer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<Installer>,
+    /// Pictures that settings name, by their paths in the catalog; their bytes are found in
+    /// [`ResolvedRecipe::blobs`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pictures: BTreeMap<String, Digest>,
 }
 
 /// One overlay entry, its bytes by digest.
@@ -259,6 +263,7 @@ impl Recipe {
                 })
                 .collect(),
             LayerStep::PostInstall { scripts } => scripts.iter().map(|s| s.digest).collect(),
+            LayerStep::Configuration(configuration) => configuration.pictures.values().copied().collect(),
             _ => Vec::new(),
         });
         of_layers.chain(self.boot_menu.splash).collect()

@@ -11,7 +11,7 @@ use crate::model::recipe::{
     ScriptRecipe,
 };
 use crate::model::settings::Settings;
-use crate::model::spec::{OsSpec, Verify};
+use crate::model::spec::{Installer, OsSpec, Verify};
 use crate::model::{Digest, ErrorCode, Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     check_lock(name, &asked, &lock)?;
     let mut blobs = Blobs::default();
     let mut layers = package_layers(&lock);
-    let configuration = configuration(name, &image.spec, &lock)?;
+    let configuration = configuration(document, &lock, &mut blobs)?;
     let epoch = lock.date().timestamp();
     let layer = |name, step| layer(name, epoch, step);
     layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
@@ -148,8 +148,13 @@ fn package_layers(lock: &Lock) -> Vec<LayerRecipe> {
         .collect()
 }
 
-fn configuration(name: &ImageName, spec: &OsSpec, lock: &Lock) -> Result<Configuration> {
-    let mut configuration = configure::configuration(name, spec)?;
+fn configuration(document: &ImageDocument, lock: &Lock, blobs: &mut Blobs) -> Result<Configuration> {
+    let spec = &document.spec.spec;
+    let mut configuration = configure::configuration(&document.spec.metadata.name, spec)?;
+    for path in spec.installer.iter().flat_map(Installer::pictures) {
+        let digest = blobs.add(named(document, path.as_str())?);
+        configuration.pictures.insert(path.to_string(), digest);
+    }
     let installed = lock.packages.iter().filter(|p| p.layer != ISO_BOOT_FILES).map(|p| p.name.as_str());
     let system = System {
         configuration: &configuration,

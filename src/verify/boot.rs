@@ -1,7 +1,7 @@
 //! One boot of one image: machine, serial line and session put together, and the evidence
 //! that they leave.
 
-use super::machine::{Config, Machine, Output};
+use super::machine::{Config, Machine, Medium, Output};
 use super::picture;
 use super::qmp::Message;
 use super::serial::{Seen, Serial};
@@ -72,6 +72,7 @@ impl Boot<'_> {
             mode: self.config.mode,
             wish: self.wish,
             checks: self.checks,
+            live: matches!(self.config.medium, Medium::Disc(_)),
             nonces: [nonce()?, nonce()?],
         };
         let mut watch = Watch {
@@ -360,7 +361,10 @@ impl Watch<'_> {
             ));
         }
         let picture = match self.picture {
-            Picture::Taken(bytes) => Some(bytes),
+            Picture::Taken(bytes) => {
+                findings.extend(picture::Picture::of(&bytes).map(|picture| picture.words()));
+                Some(bytes)
+            }
             Picture::Failed(why) => {
                 findings.push(format!("no picture of the screen: {why}"));
                 None

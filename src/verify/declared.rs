@@ -23,11 +23,13 @@ pub struct Declared<'a> {
 }
 
 impl<'a> Declared<'a> {
-    /// Holds what was found against what was declared. What was not answered is wrong.
-    pub fn judge(checks: &'a [Check], facts: &Facts) -> Self {
+    /// Holds what was found against what was declared, for a live medium or another one. What
+    /// was not answered is wrong.
+    pub fn judge(checks: &'a [Check], facts: &Facts, live: bool) -> Self {
         let outcomes = checks
             .iter()
             .enumerate()
+            .filter(|(_, check)| live || !check.live)
             .map(|(number, check)| {
                 let outcome = match (&check.expect, facts.results.get(&number)) {
                     (Expect::Listen { protocol, port, outside }, _) => {
@@ -46,6 +48,11 @@ impl<'a> Declared<'a> {
     pub fn may_become_right(&self) -> bool {
         let any = |f: fn(&Outcome) -> bool| self.outcomes.iter().any(|(_, outcome)| f(outcome));
         any(|o| matches!(o, Outcome::NotYet(_))) && !any(|o| matches!(o, Outcome::Wrong(_)))
+    }
+
+    /// Whether everything is as declared.
+    pub fn is_right(&self) -> bool {
+        self.outcomes.iter().all(|(_, outcome)| *outcome == Outcome::Right)
     }
 
     /// One finding for each check, one reason for each that is not as declared.

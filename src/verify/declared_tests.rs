@@ -128,7 +128,7 @@ fn the_kernel_and_programs() {
 
 #[test]
 fn the_field_is_named_and_silence_is_wrong() {
-    let check = |field: &str, expect| Check { field: text(field), expect };
+    let check = |field: &str, expect| Check { field: text(field), expect, live: false };
     let sysctl = Expect::Sysctl { key: text("kernel.sysrq"), value: text("0") };
     let service = Expect::Service { name: text("ssh.service"), running: true };
     let checks = [check("spec.a", sysctl.clone()), check("spec.b", service), check("spec.c", sysctl)];
@@ -138,14 +138,14 @@ fn the_field_is_named_and_silence_is_wrong() {
     };
     let right = (0, "is 0");
     let all = facts(&[right, (1, "loaded active running success"), (2, "is 0")]);
-    let declared = Declared::judge(&checks, &all);
+    let declared = Declared::judge(&checks, &all, true);
     assert!(!declared.may_become_right());
     let judgement = declared.judgement();
     assert_eq!((judgement.reasons.len(), judgement.findings[0].as_str()), (0, "declared and found: 3 of 3"));
     let waiting = facts(&[right, (1, "loaded activating start success"), (2, "is 0")]);
-    assert!(Declared::judge(&checks, &waiting).may_become_right());
+    assert!(Declared::judge(&checks, &waiting, true).may_become_right());
     let hopeless = facts(&[right, (1, "loaded activating start success"), (7, "is 0")]);
-    let declared = Declared::judge(&checks, &hopeless);
+    let declared = Declared::judge(&checks, &hopeless, true);
     assert!(!declared.may_become_right(), "what is wrong for good need not be waited for");
     assert_eq!(
         declared.judgement().reasons,
@@ -154,5 +154,22 @@ fn the_field_is_named_and_silence_is_wrong() {
             "spec.c: expected kernel.sysrq = 0, found no answer"
         ]
     );
-    assert_eq!(Declared::judge(&[], &Facts::default()).judgement(), Judgement::default());
+    assert_eq!(Declared::judge(&[], &Facts::default(), true).judgement(), Judgement::default());
+}
+
+/// Numbers stay the same: an image of every kind carries all checks.
+#[test]
+fn what_a_live_medium_has_is_asked_of_no_other() {
+    let sysctl = |value: &str, live| Check {
+        field: text("spec.x"),
+        expect: Expect::Sysctl { key: text("kernel.sysrq"), value: text(value) },
+        live,
+    };
+    let checks = [sysctl("1", true), sysctl("0", false)];
+    let results = (0..2).map(|number| (number, text("is 0"))).collect();
+    let found = Facts { results, ..Facts::default() };
+    let judged = |live| Declared::judge(&checks, &found, live).judgement();
+    assert_eq!(judged(true).reasons, ["spec.x: expected kernel.sysrq = 1, found 0"]);
+    assert_eq!(judged(false).reasons.len(), 0);
+    assert_eq!(judged(false).findings[0], "declared and found: 1 of 1");
 }

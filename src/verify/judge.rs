@@ -1,6 +1,6 @@
 //! What a booted image told of itself, held against what was asked of it.
 
-use crate::model::probe::{Facts, Unit};
+use crate::model::probe::{Facts, SESSION, Unit};
 use crate::model::spec::{BootMode, Protocol, Verify};
 
 /// What was found, one fact a line, and what was missing.
@@ -95,6 +95,12 @@ pub fn healthy(facts: &Facts, wish: &Verify) -> Judgement {
     }
     judgement.findings.extend(facts.time.iter().cloned());
     judgement
+}
+
+/// What a graphical session said last, for who wonders why it is not there.
+pub fn last_words(facts: &Facts) -> Vec<String> {
+    let session = facts.journal.iter().filter(|(name, _)| name == SESSION);
+    session.map(|(_, line)| format!("the session said: {line}")).collect()
 }
 
 fn describe_failed(unit: &Unit, facts: &Facts) -> String {

@@ -26,6 +26,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(150);
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// While systemd or a service is still starting it is asked this often.
 const STATE_EVERY: Duration = Duration::from_secs(2);
+/// What has become right only later is looked at once more after this.
+const SETTLING: Duration = Duration::from_secs(10);
 /// One reset can be told twice: the processors go on for a moment and ask once more.
 const SAME_RESET: Duration = Duration::from_secs(3);
 /// So long a machine may sit at a prompt before it is given up.
@@ -42,6 +44,8 @@ pub struct Expected<'a> {
     pub wish: &'a Verify,
     /// What its settings have to show.
     pub checks: &'a [Check],
+    /// Whether it is a live medium.
+    pub live: bool,
     /// One for each of the two boots.
     pub nonces: [Nonce; 2],
 }
@@ -102,6 +106,8 @@ pub struct Session<'a> {
     asked: Option<Duration>,
     /// Not before this is systemd asked again whether it is done.
     ask_after: Duration,
+    /// Whether something was not yet as declared when it was last looked at.
+    unsettled: bool,
     port_open: bool,
     boot_id: Option<String>,
     strangers: usize,
@@ -121,6 +127,7 @@ impl<'a> Session<'a> {
             since: Duration::ZERO,
             asked: None,
             ask_after: Duration::ZERO,
+            unsettled: false,
             port_open: false,
             boot_id: None,
             strangers: 0,
@@ -302,7 +309,7 @@ impl<'a> Session<'a> {
             self.ask_after = now + STATE_EVERY;
             return Vec::new();
         }
-        let declared = Declared::judge(self.expected.checks, &answer.facts);
+        let declared = Declared::judge(self.expected.checks, &answer.facts, self.expected.live);
         let timeout = Duration::from_secs(self.expected.wish.timeout_seconds.into());
         let health = judge::healthy(&answer.facts, self.expected.wish);
         // A service may need seconds until it answers; what failed does not get better.
@@ -310,19 +317,28 @@ impl<'a> Session<'a> {
             && declared.may_become_right()
             && (now + STATE_EVERY).saturating_sub(self.since) < timeout
         {
+            self.unsettled = true;
             self.asked = None;
             self.ask_after = now + STATE_EVERY;
+            return Vec::new();
+        }
+        // What has only just become right may fall again, and a new window is still empty.
+        if health.reasons.is_empty() && declared.is_right() && std::mem::take(&mut self.unsettled) {
+            self.asked = None;
+            self.ask_after = now + SETTLING;
             return Vec::new();
         }
         self.mark(now, "checked");
         let mut reasons = self.note(health);
         reasons.extend(self.note(declared.judgement()));
         if !reasons.is_empty() {
+            self.findings.extend(judge::last_words(&answer.facts));
             return self.refuse(reasons);
         }
         let reboot = Verb::Reboot.ask(self.nonce());
         self.enter(Stage::Rebooting, now);
-        vec![Action::Say(reboot)]
+        // The first picture was taken before anything was looked at: this one shows what passed.
+        vec![Action::Screenshot, Action::Say(reboot)]
     }
 
     fn second_hello(&mut self, now: Duration, answer: &Answer) -> Vec<Action> {

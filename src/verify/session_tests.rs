@@ -15,7 +15,7 @@ fn nonces() -> [Nonce; 2] {
 
 fn service() -> Check {
     let expect = Expect::Service { name: "web.service".to_owned(), running: true };
-    Check { field: "spec.services.enable[0]".to_owned(), expect }
+    Check { field: "spec.services.enable[0]".to_owned(), expect, live: false }
 }
 
 fn course() -> Course {
@@ -25,6 +25,7 @@ fn course() -> Course {
         mode: BootMode::Bios,
         wish: Box::leak(Box::new(wish)),
         checks: Box::leak(Box::new([service()])),
+        live: true,
         nonces: nonces(),
     };
     Course { session: Session::new(expected), now: Duration::ZERO }
@@ -83,13 +84,17 @@ impl Course {
 
     fn reach_second_boot(&mut self) {
         self.reach_check();
-        let Action::Say(said) = self.take(state("running")).remove(0) else { panic!() };
-        assert!(said.starts_with("reboot 0101"));
+        assert!(is_reboot(&self.take(state("running"))));
         self.take(Input::Port { open: false });
         assert_eq!(self.take(Input::Reset), []);
         let Action::Say(said) = self.take(Input::Port { open: true }).remove(0) else { panic!() };
         assert!(said.starts_with("hello 0202"));
     }
+}
+
+/// The picture of what passed, then the reboot.
+fn is_reboot(actions: &[Action]) -> bool {
+    matches!(actions, [Action::Screenshot, Action::Say(s)] if s.starts_with("reboot 0101"))
 }
 
 fn refused(verdict: Verdict) -> String {
@@ -239,9 +244,21 @@ fn what_may_become_right_is_waited_for_and_then_named() {
     c.reach_check();
     assert_eq!(c.take(web("running", "loaded activating start success")), []);
     assert!(matches!(c.wait(2).as_slice(), [Action::Say(s)] if s.starts_with("check")));
-    assert!(matches!(c.take(state("running")).as_slice(), [Action::Say(s)] if s.starts_with("reboot")));
+    // It is looked at once more: it could fall again.
+    assert_eq!(c.take(state("running")), []);
+    assert_eq!(c.wait(9), []);
+    assert!(matches!(c.wait(1).as_slice(), [Action::Say(s)] if s.starts_with("check")));
+    assert!(is_reboot(&c.take(state("running"))));
     let (findings, _) = c.session.into_record();
     assert!(findings.contains(&"declared and found: 1 of 1".to_owned()), "{findings:?}");
+    let mut c = course();
+    c.reach_check();
+    c.take(web("running", "loaded activating start success"));
+    c.wait(2);
+    c.take(state("running"));
+    c.wait(10);
+    let words = refused(Course::verdict(c.take(web("running", "loaded failed failed exit-code"))));
+    assert!(words.ends_with("found it failed (exit-code)"), "{words}");
     let mut c = course();
     c.reach_check();
     c.take(web("running", "loaded inactive dead success"));

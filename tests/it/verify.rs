@@ -88,7 +88,7 @@ fn build_id() -> Digest {
 
 /// What the tiny image declares. The second port is opened some seconds after the first look.
 fn checks() -> Vec<check::Check> {
-    let check = |field: &str, expect| check::Check { field: field.to_owned(), expect };
+    let check = |field: &str, expect| check::Check { field: field.to_owned(), expect, live: false };
     let unit = |name: &str| Expect::Service { name: name.to_owned(), running: true };
     let listen = |port| Expect::Listen { protocol: Protocol::Tcp, port, outside: Some(true) };
     vec![

@@ -19,6 +19,7 @@ impl Needs {
     pub fn add(&mut self, recipe: &Recipe) {
         let mut ids = recipe.layer_ids();
         ids.push(layers::identity_id(recipe, ids.last().copied()));
+        ids.extend(layers::live_id(recipe, ids.last().copied()));
         for id in ids {
             for kind in [Kind::Layers, Kind::Modules, Kind::Blobs] {
                 self.insert(kind, id.to_string());

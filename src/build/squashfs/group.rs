@@ -23,6 +23,9 @@ const FULL: u64 = 96 << 20;
 /// The first layer that is made of the spec's own lines and not of packages.
 const OWN_LINES: &str = "configuration";
 
+/// The layer that the live medium alone has: an installer leaves its module out.
+const LIVE: &str = crate::build::layers::LIVE;
+
 /// Neighbouring layers that are one module, bottom first; never empty.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
@@ -50,7 +53,9 @@ pub(super) fn groups(layers: &[StackedLayer]) -> Result<Vec<Group<'_>>> {
     let (mut start, mut size) = (0, 0);
     for (i, layer) in layers.iter().enumerate() {
         let alone = layer.size >= LARGE || (i > start && layers[i - 1].size >= LARGE);
-        if i > start && (alone || layer.name == OWN_LINES || size + layer.size > FULL) {
+        if i > start
+            && (alone || [OWN_LINES, LIVE].contains(&layer.name.as_str()) || size + layer.size > FULL)
+        {
             groups.push(Group { layers: &layers[start..i], flat: false });
             (start, size) = (i, 0);
         }

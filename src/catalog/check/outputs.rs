@@ -4,6 +4,8 @@ use super::super::files::{FileKind, Files, OVERLAYS};
 use super::{Report, doubled};
 use crate::model::spec::{OsImage, Output};
 
+/// The installer's pictures lie in the medium's memory while it runs, in bytes.
+const LARGEST_PICTURE: usize = 4 << 20;
 /// First bytes of a PNG (RFC 2083, section 3.1).
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
@@ -28,6 +30,7 @@ pub fn check(report: &mut Report<'_>, image: &OsImage, files: &Files) {
     }
     verify(report, image);
     bootloader(report, image, files);
+    installer(report, image, files);
     scripts(report, image, files);
 }
 
@@ -121,19 +124,55 @@ fn bootloader(report: &mut Report<'_>, image: &OsImage, files: &Files) {
 
 /// Whether GRUB can show a picture: its reader knows PNG of 8 or 16 bits, not interlaced.
 fn check_png(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
-    let header = bytes.strip_prefix(PNG).and_then(|rest| rest.get(..21));
-    let Some(header) = header.filter(|header| &header[4..8] == b"IHDR") else {
-        return Err(("is not a PNG picture", "Save it as PNG; GRUB reads no other."));
-    };
-    let number = |at: usize| header[at..at + 4].iter().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
-    if [number(8), number(12)].iter().any(|side| !(16..=4096).contains(side)) {
+    let picture =
+        Header::of(bytes).ok_or(("is not a PNG picture", "Save it as PNG; GRUB reads no other."))?;
+    if !picture.sides_within(4096) {
         return Err(("is too small or too large for a boot menu", "Use 640x480 or 1024x768 pixels."));
     }
-    let (depth, interlace) = (header[16], header[20]);
-    if !matches!(depth, 8 | 16) || interlace != 0 {
+    if !matches!(picture.depth, 8 | 16) || picture.interlaced {
         return Err(("is of a kind that GRUB cannot show", "Save it with 8 bits a channel, not interlaced."));
     }
     Ok(())
+}
+
+/// The logo and the slides: pictures that fit into a window and do not fill the medium.
+fn installer(report: &mut Report<'_>, image: &OsImage, files: &Files) {
+    let Some(installer) = &image.spec.installer else { return };
+    let logo = installer.logo.iter().map(|path| ("spec.installer.logo".to_owned(), path));
+    let slides = installer.slides.iter().enumerate();
+    let slides = slides.map(|(index, path)| (format!("spec.installer.slides[{index}]"), path));
+    for (field, path) in logo.chain(slides) {
+        let Some(bytes) = named_file(report, &field, path.as_str(), files) else { continue };
+        let (why, hint) = match Header::of(bytes) {
+            None => ("is not a PNG picture", "Save it as PNG."),
+            Some(picture) if !picture.sides_within(2048) => (
+                "is too small or too large for the installer's window",
+                "Use 800x450 pixels; a logo, 256x256.",
+            ),
+            _ if bytes.len() > LARGEST_PICTURE => ("is larger than 4 MiB", "Save it with fewer pixels."),
+            _ => continue,
+        };
+        report.error(&field, format!("{path} {why}"), hint);
+    }
+}
+
+/// How a PNG file begins (PNG specification, 5.6).
+struct Header {
+    sides: [u32; 2],
+    depth: u8,
+    interlaced: bool,
+}
+
+impl Header {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let header = bytes.strip_prefix(PNG)?.get(..21).filter(|header| &header[4..8] == b"IHDR")?;
+        let number = |at: usize| header[at..at + 4].iter().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
+        Some(Self { sides: [number(8), number(12)], depth: header[16], interlaced: header[20] != 0 })
+    }
+
+    fn sides_within(&self, longest: u32) -> bool {
+        self.sides.iter().all(|side| (16..=longest).contains(side))
+    }
 }
 
 fn scripts(report: &mut Report<'_>, image: &OsImage, files: &Files) {

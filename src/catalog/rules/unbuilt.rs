@@ -114,18 +114,6 @@ const ROWS: &[Row] = &[
         instead: AWAY,
         asked: |s| s.customization.bootloader.plymouth,
     },
-    Row {
-        field: "spec.installer.logo",
-        what: "a logo of the installer",
-        instead: "Take it away for now: a plain mark is shown.",
-        asked: |s| s.installer.as_ref().is_some_and(|i| i.logo.is_some()),
-    },
-    Row {
-        field: "spec.installer.slides",
-        what: "pictures of the installer",
-        instead: AWAY,
-        asked: |s| s.installer.as_ref().is_some_and(|i| !i.slides.is_empty()),
-    },
 ];
 
 /// Live systems that are not laid out yet.

@@ -1,9 +1,10 @@
 //! From the start of the machine to the session: greetd for Wayland, LightDM for X, GNOME's and
-//! KDE's own. A live system logs its first user in by itself; anything else asks.
+//! KDE's own. A live medium, and nothing else made of the spec, logs its first user in by itself.
 
 use super::super::Plan;
 use super::Session;
-use crate::model::spec::{Base, Compositor, Family, Output};
+use crate::model::probe;
+use crate::model::spec::{Base, Compositor, DisplayServer, Family, Init};
 use crate::tables;
 
 /// The table's row of what asks who is there.
@@ -17,10 +18,9 @@ pub(super) fn row(compositor: Compositor) -> &'static str {
 }
 
 impl super::System<'_> {
-    /// The user whose session a live system starts by itself: the first one.
+    /// The user whose session a live medium starts by itself: the first one.
     pub(in crate::configure) fn logs_in(&self) -> Option<&str> {
-        let live = self.outputs.contains(&Output::Iso);
-        self.configuration.users.first().filter(|_| live).map(|user| user.name.as_str())
+        self.configuration.users.first().filter(|_| self.is_live()).map(|user| user.name.as_str())
     }
 }
 
@@ -48,60 +48,82 @@ fn name(compositor: Compositor) -> &'static str {
 pub(super) const SESSION: &str = "/usr/local/bin/bootwright-session";
 
 pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
-    let user = session.system.logs_in();
+    let (system, user) = (session.system, session.system.logs_in());
     plan.start(&service(session));
-    match row(session.compositor) {
+    let named = name(session.compositor);
+    let manager = match row(session.compositor) {
         "greetd" => {
-            plan.file("etc/greetd/config.toml", 0o644, greetd(session.system.base, user));
-            plan.file(&SESSION[1..], 0o755, wrapper(session.compositor));
+            plan.file("etc/greetd/config.toml", 0o644, greetd(system.base, None));
+            if user.is_some() {
+                plan.live.file("etc/greetd/config.toml", 0o644, greetd(system.base, user));
+            }
+            plan.file(&SESSION[1..], 0o755, wrapper(session));
+            return;
         }
         "lightdm" => {
-            let named = name(session.compositor);
-            let mut text = format!("[Seat:*]\nuser-session={named}\n");
+            let folder = "etc/lightdm/lightdm.conf.d";
+            plan.file(
+                &format!("{folder}/10-bootwright.conf"),
+                0o644,
+                format!("[Seat:*]\nuser-session={named}\n"),
+            );
             if let Some(user) = user {
-                text.push_str(&format!(
-                    "autologin-user={user}\nautologin-user-timeout=0\nautologin-session={named}\n"
+                plan.live.file(&format!("{folder}/20-live.conf"), 0o644, format!(
+                    "[Seat:*]\nautologin-user={user}\nautologin-user-timeout=0\nautologin-session={named}\n"
                 ));
-            }
-            plan.file("etc/lightdm/lightdm.conf.d/10-bootwright.conf", 0o644, text);
-            if session.system.is_debian() {
-                plan.file("etc/X11/default-display-manager", 0o644, "/usr/sbin/lightdm\n");
             }
             // Arch's and Void's PAM rules let this group in without a password.
             if user.is_some()
-                && matches!(session.system.base.family(), Family::Arch | Family::Void)
+                && matches!(system.base.family(), Family::Arch | Family::Void)
                 && let Some(account) = plan.accounts.first_mut()
             {
                 account.groups.push("autologin".to_owned());
             }
+            "/usr/sbin/lightdm"
         }
         "gdm" => {
-            let folder = if session.system.is_debian() { "gdm3" } else { "gdm" };
-            let file = if session.system.is_debian() { "daemon.conf" } else { "custom.conf" };
-            let mut text = "[daemon]\n".to_owned();
-            if let Some(user) = user {
-                text.push_str(&format!("AutomaticLoginEnable=true\nAutomaticLogin={user}\n"));
+            let path = if system.is_debian() { "etc/gdm3/daemon.conf" } else { "etc/gdm/custom.conf" };
+            let xorg = session.display.server == Some(DisplayServer::Xorg);
+            plan.file(path, 0o644, gdm(xorg, None));
+            if user.is_some() {
+                plan.live.file(path, 0o644, gdm(xorg, user));
             }
-            let xorg = session.display.server == Some(crate::model::spec::DisplayServer::Xorg);
-            if xorg {
-                text.push_str("WaylandEnable=false\n");
-            }
-            plan.file(&format!("etc/{folder}/{file}"), 0o644, text);
-            if session.system.is_debian() {
-                plan.file("etc/X11/default-display-manager", 0o644, "/usr/sbin/gdm3\n");
-            }
+            "/usr/sbin/gdm3"
         }
         _ => {
-            let mut text = "[Theme]\nCurrent=breeze\n".to_owned();
+            plan.file("etc/sddm.conf.d/10-bootwright.conf", 0o644, "[Theme]\nCurrent=breeze\n");
             if let Some(user) = user {
-                text.push_str(&format!("\n[Autologin]\nUser={user}\nSession={}\n", name(session.compositor)));
+                let text = format!("[Autologin]\nUser={user}\nSession={named}\n");
+                plan.live.file("etc/sddm.conf.d/20-live.conf", 0o644, text);
             }
-            plan.file("etc/sddm.conf.d/10-bootwright.conf", 0o644, text);
-            if session.system.is_debian() {
-                plan.file("etc/X11/default-display-manager", 0o644, "/usr/bin/sddm\n");
-            }
+            "/usr/bin/sddm"
         }
+    };
+    if system.is_debian() && system.init() == Init::Systemd {
+        let text = format!("# Made by Bootwright.\nSTARTUP=\"{}$STARTUP\"\n", to_journal());
+        plan.file("etc/X11/Xsession.d/95bootwright-journal", 0o644, text);
     }
+    if system.is_debian() {
+        plan.file("etc/X11/default-display-manager", 0o644, format!("{manager}\n"));
+    }
+}
+
+/// What a session says goes into the journal, where the verifier finds it if the session does
+/// not come up (man systemd-cat).
+fn to_journal() -> String {
+    format!("systemd-cat --identifier={} ", probe::SESSION)
+}
+
+/// GDM's settings: it reads one file.
+fn gdm(xorg: bool, user: Option<&str>) -> String {
+    let mut text = "[daemon]\n".to_owned();
+    if let Some(user) = user {
+        text.push_str(&format!("AutomaticLoginEnable=true\nAutomaticLogin={user}\n"));
+    }
+    if xorg {
+        text.push_str("WaylandEnable=false\n");
+    }
+    text
 }
 
 /// greetd's settings (man 5 greetd): it starts the session of a user, then asks by agreety.
@@ -124,7 +146,9 @@ fn greetd(base: Base, user: Option<&str>) -> String {
 /// Starts the compositor. Where no graphics card can draw, the processor does. On a slow
 /// machine the login may not be the active one within the seconds that wlroots waits, so it is
 /// tried again.
-fn wrapper(compositor: Compositor) -> String {
+fn wrapper(session: &Session<'_>) -> String {
+    let compositor = session.compositor;
+    let journal = if session.system.init() == Init::Systemd { to_journal() } else { String::new() };
     let program = if compositor == Compositor::Hyprland { "Hyprland" } else { "sway" };
     debug_assert!(tables::row(compositor.as_str()).is_some());
     format!(
@@ -132,7 +156,7 @@ fn wrapper(compositor: Compositor) -> String {
          export XDG_SESSION_TYPE=wayland XDG_CURRENT_DESKTOP={} MOZ_ENABLE_WAYLAND=1\n\
          if [ ! -e /dev/dri/renderD128 ]; then\n\
          \texport WLR_RENDERER=pixman WLR_NO_HARDWARE_CURSORS=1 WLR_RENDERER_ALLOW_SOFTWARE=1\nfi\n\
-         for try in 1 2 3 4; do\n\t{program} && exit 0\n\tsleep 3\ndone\nexit 1\n",
+         for try in 1 2 3 4; do\n\t{journal}{program} && exit 0\n\tsleep 3\ndone\nexit 1\n",
         compositor.as_str()
     )
 }

@@ -44,6 +44,11 @@ pub(super) fn speaks_wayland(display: Option<&Display>) -> Option<bool> {
     chosen(display).map(|(display, compositor)| server(display, compositor) == DisplayServer::Wayland)
 }
 
+/// Whether LightDM starts the session, on an X server of its own.
+pub(super) fn is_of_lightdm(display: Option<&Display>) -> bool {
+    chosen(display).is_some_and(|(_, compositor)| login::row(compositor) == "lightdm")
+}
+
 /// A session that is to be written.
 struct Session<'a> {
     system: &'a System<'a>,
@@ -71,9 +76,9 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
     plan.check(COMPOSITOR, Expect::Service { name: login::service(&session), running: true });
     if system.logs_in().is_some() {
         let name = process(&session).to_owned();
-        plan.check(COMPOSITOR, Expect::Process { name });
+        plan.check_live(COMPOSITOR, Expect::Process { name });
         for (field, process) in parts::running(&session) {
-            plan.check(field, Expect::Process { name: process });
+            plan.check_live(field, Expect::Process { name: process });
         }
     }
 }

@@ -79,10 +79,13 @@ pub(super) fn started(session: &Session<'_>) -> Vec<String> {
         all.push(bar.to_owned());
     }
     all.extend(notifications(session.display).map(str::to_owned));
-    if session.system.offers_installer() {
-        all.push(super::super::installer::START.to_owned());
-    }
     all
+}
+
+/// What starts the installer where it is: on a live medium, and not on what it installs.
+pub(super) fn installer(session: &Session<'_>) -> Option<String> {
+    let start = super::super::installer::START;
+    session.system.offers_installer().then(|| format!("test ! -x {start} || {start}"))
 }
 
 /// The parts' own settings: their colours are the theme's.
@@ -109,7 +112,7 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
             ));
         }
         Some("polybar") => plan.file("etc/skel/.config/polybar/config.ini", 0o644, format!(
-            "[bar/main]\nwidth = 100%\nheight = 24pt\nbackground = #{accent}\nforeground = #{back}\n\
+            "[bar/main]\nwidth = 100%\nheight = 24pt\npadding-right = 1\nmodule-margin = 1\nbackground = #{accent}\nforeground = #{back}\n\
              font-0 = DejaVu Sans:size=10\nmodules-left = xworkspaces xwindow\nmodules-right = date\n\n\
              [module/xworkspaces]\ntype = internal/xworkspaces\nlabel-active-background = #{back}\n\
              label-active-foreground = #{fore}\nlabel-active-padding = 1\nlabel-occupied-padding = 1\nlabel-empty-padding = 1\n\n\

@@ -1,4 +1,5 @@
 use crate::configure::testing::{needed, planned};
+use crate::configure::{FileContent, Live};
 use crate::model::check::Expect;
 use crate::model::spec::{Base, Compositor};
 use serde_json::{Value, json};
@@ -50,18 +51,43 @@ fn every_compositor_gets_a_session() {
     }
 }
 
+/// Disk and root filesystem of the same spec share all layers but the live medium's own.
 #[test]
-fn only_live_systems_log_somebody_in() {
+fn only_the_live_medium_logs_somebody_in() {
+    let words = ["initial_session", "autologin", "AutomaticLogin", "[Autologin]"];
+    let texts = |files: &[crate::configure::File]| -> String {
+        files
+            .iter()
+            .filter_map(|file| match &file.content {
+                FileContent::Bytes { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+                FileContent::Link { .. } => None,
+            })
+            .collect()
+    };
     for compositor in ALL {
-        let mut disk = spec(compositor);
-        disk["outputs"] = json!(["rootfs"]);
-        let plan = planned(Base::Debian, None, &disk, &[]);
-        let texts = plan.files.iter().filter_map(|file| plan.text(&file.path)).collect::<String>();
-        let words = ["initial_session", "autologin", "AutomaticLogin", "[Autologin]"];
-        assert!(words.iter().all(|word| !texts.contains(word)), "{}", compositor.as_str());
-        let plan = planned(Base::Debian, None, &spec(compositor), &[]);
-        let texts = plan.files.iter().filter_map(|file| plan.text(&file.path)).collect::<String>();
-        assert!(words.iter().any(|word| texts.contains(word)), "{}", compositor.as_str());
+        let name = compositor.as_str();
+        let mut both = spec(compositor);
+        both["outputs"] = json!(["iso", "disk", "rootfs"]);
+        both["installer"] = json!({});
+        let plan = planned(Base::Debian, None, &both, &[]);
+        let shared = texts(&plan.files);
+        assert!(words.iter().all(|word| !shared.contains(word)), "{name}");
+        assert!(
+            plan.files.iter().all(|f| !f.path.contains("calamares") && !f.path.contains("sudoers")),
+            "{name}"
+        );
+        let live = texts(&plan.live.files);
+        assert!(words.iter().any(|word| live.contains(word)) && live.contains("NOPASSWD"), "{name}");
+        for check in &plan.checks {
+            assert_eq!(
+                check.live,
+                matches!(check.expect, Expect::Process { .. } | Expect::Output { .. }),
+                "{check:?}"
+            );
+        }
+        both["outputs"] = json!(["disk", "rootfs"]);
+        let plan = planned(Base::Debian, None, &both, &[]);
+        assert_eq!(plan.live, Live::default(), "{name}");
     }
 }
 

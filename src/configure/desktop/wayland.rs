@@ -13,7 +13,8 @@ pub(super) fn sway(session: &Session<'_>, plan: &mut Plan) {
          floating_modifier $mod normal\ndefault_border pixel 2\n\
          output * bg #{back} solid_color\n\
          client.focused #{accent} #{accent} #{back} #{accent} #{accent}\n\
-         client.unfocused #{back} #{back} #{fore} #{back} #{back}\n"
+         client.unfocused #{back} #{back} #{fore} #{back} #{back}\n\
+         for_window [app_id=\"(?i)calamares\"] floating enable\n"
     );
     if let Some(keyboard) = &session.system.configuration.keyboard {
         text.push_str("input type:keyboard {\n");
@@ -31,7 +32,7 @@ pub(super) fn sway(session: &Session<'_>, plan: &mut Plan) {
     text.push_str(WINDOWS);
     text.push_str("bindsym $mod+Shift+c reload\nbindsym $mod+Shift+e exec swaymsg exit\n");
     text.push_str("exec dbus-update-activation-environment --systemd WAYLAND_DISPLAY XDG_CURRENT_DESKTOP\n");
-    for program in parts::started(session) {
+    for program in parts::started(session).into_iter().chain(parts::installer(session)) {
         text.push_str(&format!("exec {program}\n"));
     }
     let path = "etc/skel/.config/sway/config";
@@ -122,7 +123,7 @@ pub(super) fn hyprland(session: &Session<'_>, plan: &mut Plan) {
             "bind = $mod, {number}, workspace, {number}\nbind = $mod SHIFT, {number}, movetoworkspace, {number}\n"
         ));
     }
-    for program in parts::started(session) {
+    for program in parts::started(session).into_iter().chain(parts::installer(session)) {
         text.push_str(&format!("exec-once = {program}\n"));
     }
     plan.file("etc/skel/.config/hypr/hyprland.conf", 0o644, text);
@@ -165,5 +166,10 @@ pub(super) fn autostart(session: &Session<'_>, plan: &mut Plan) {
     for (index, program) in parts::started(session).iter().enumerate() {
         let text = format!("[Desktop Entry]\nType=Application\nName={program}\nExec={program}\n");
         plan.file(&format!("etc/xdg/autostart/bootwright-{index}.desktop"), 0o644, text);
+    }
+    if session.system.offers_installer() {
+        let start = super::super::installer::START;
+        let text = format!("[Desktop Entry]\nType=Application\nName=Installer\nExec={start}\n");
+        plan.live.file("etc/xdg/autostart/bootwright-installer.desktop", 0o644, text);
     }
 }

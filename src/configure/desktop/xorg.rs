@@ -13,6 +13,7 @@ pub(super) fn i3(session: &Session<'_>, plan: &mut Plan) {
          floating_modifier $mod\nnew_window pixel 2\n\
          client.focused #{accent} #{accent} #{back} #{accent} #{accent}\n\
          client.unfocused #{back} #{back} #{fore} #{back} #{back}\n\
+         for_window [class=\"(?i)calamares\"] floating enable\n\
          exec --no-startup-id xsetroot -solid \"#{back}\"\n"
     );
     if let Some(terminal) = parts::terminal(session.display) {
@@ -29,7 +30,7 @@ pub(super) fn i3(session: &Session<'_>, plan: &mut Plan) {
              \t\tstatusline #{back}\n\t}}\n}}\n"
         ));
     }
-    for program in parts::started(session) {
+    for program in parts::started(session).into_iter().chain(parts::installer(session)) {
         text.push_str(&format!("exec --no-startup-id {program}\n"));
     }
     let path = "etc/skel/.config/i3/config";
@@ -48,6 +49,9 @@ pub(super) fn bspwm(session: &Session<'_>, plan: &mut Plan) {
     );
     for program in parts::started(session) {
         text.push_str(&format!("{program} &\n"));
+    }
+    if let Some(installer) = parts::installer(session) {
+        text.push_str(&format!("{{ {installer}; }} &\n"));
     }
     plan.file("etc/skel/.config/bspwm/bspwmrc", 0o755, text);
     let mut keys = "# Made by Bootwright.\n".to_owned();
@@ -74,6 +78,9 @@ pub(super) fn dwm(session: &Session<'_>, plan: &mut Plan) {
         format!("#!/bin/sh\n# Made by Bootwright.\nxsetroot -solid '#{}'\n", session.palette.background);
     for program in parts::started(session) {
         text.push_str(&format!("{program} &\n"));
+    }
+    if let Some(installer) = parts::installer(session) {
+        text.push_str(&format!("{{ {installer}; }} &\n"));
     }
     text.push_str("exec dwm\n");
     plan.file("usr/local/bin/bootwright-dwm", 0o755, text);

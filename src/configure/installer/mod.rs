@@ -3,19 +3,31 @@
 //!
 //! What is copied is the live system itself without what was written since its start: its
 //! squashfs modules, stacked once more, so that what a later module took away stays away.
+//! The module that the live medium alone has stays behind, and with it the installer itself,
+//! its rights and the login without a password.
 
 mod modules;
 
 use super::{Needs, Plan, Program, System, desktop};
 use crate::model::check::Expect;
-use crate::model::spec::{Installer, InstallerPage, OsSpec, Output};
+use crate::model::spec::{Installer, InstallerPage, OsSpec};
 
-/// What starts the installer in a session: it does nothing on an installed system.
+/// What starts the installer in a session.
 pub(super) const START: &str = "/usr/local/bin/bootwright-install";
 /// Stacks the modules of the live medium, for Calamares to copy.
 const SOURCE: &str = "/usr/local/sbin/bootwright-installer-source";
 /// What root may be asked for without a password, in the live system only.
 const SUDOERS: &str = "etc/sudoers.d/50-bootwright-installer";
+
+/// Where names, colours and pictures stand.
+const BRANDING: &str = "etc/calamares/branding/bootwright";
+/// The spec's logo there.
+const LOGO: &str = "logo.png";
+
+/// The name there of one of the spec's slides.
+fn slide(index: usize) -> String {
+    format!("slide-{}.png", index + 1)
+}
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     if spec.installer.is_none() {
@@ -32,7 +44,7 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
 impl System<'_> {
     /// Whether there is an installer, and a live system to start it in.
     pub(super) fn offers_installer(&self) -> bool {
-        self.configuration.installer.is_some() && self.outputs.contains(&Output::Iso)
+        self.configuration.installer.is_some() && self.is_live()
     }
 }
 
@@ -42,30 +54,51 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
         return;
     };
     let user = system.logs_in();
+    let live = &mut plan.live;
     for (path, text) in modules::all(system, installer, user) {
-        plan.file(&path, 0o644, text);
+        live.file(&path, 0o644, text);
     }
-    plan.file(&START[1..], 0o755, START_TEXT);
-    plan.file(&SOURCE[1..], 0o755, SOURCE_TEXT);
-    plan.file("usr/local/share/applications/bootwright-install.desktop", 0o644, entry(system, installer));
+    let slides = installer.slides.iter().enumerate().map(|(index, path)| (slide(index), path));
+    for (name, path) in installer.logo.iter().map(|path| (LOGO.to_owned(), path)).chain(slides) {
+        if let Some(digest) = system.configuration.pictures.get(path.as_str()) {
+            live.picture(&format!("{BRANDING}/{name}"), *digest);
+        }
+    }
+    live.file(&START[1..], 0o755, START_TEXT);
+    live.file(&SOURCE[1..], 0o755, SOURCE_TEXT);
+    live.file("usr/local/share/applications/bootwright-install.desktop", 0o644, entry(system, installer));
     for script in [START, SOURCE] {
-        plan.test(Program::new("checking the installer's scripts", "/bin/sh", &["-n", script]));
+        live.test(Program::new("checking the installer's scripts", "/bin/sh", &["-n", script]));
     }
     if let Some(user) = user {
         let text = format!("{user} ALL=(root) NOPASSWD: {START}\n");
-        plan.file(SUDOERS, 0o440, text);
-        plan.test(Program::new(
+        live.file(SUDOERS, 0o440, text);
+        live.test(Program::new(
             "checking the installer's rights",
             "/usr/sbin/visudo",
             &["-cf", &format!("/{SUDOERS}")],
         ));
     }
-    plan.check(
+    plan.check_live(
         "spec.installer",
         Expect::Output { argv: vec![SOURCE.to_owned()], contains: "ready".to_owned() },
     );
     if user.is_some() && desktop::speaks_wayland(system.configuration.display.as_ref()).is_some() {
-        plan.check("spec.installer", Expect::Process { name: "calamares".to_owned() });
+        plan.check_live("spec.installer", Expect::Process { name: "calamares".to_owned() });
+    }
+    if user.is_some() && desktop::is_of_lightdm(system.configuration.display.as_ref()) {
+        plan.check_live("spec.installer", its_window());
+    }
+}
+
+/// Calamares' window, among those of the first screen; its server knows root by LightDM's key.
+fn its_window() -> Expect {
+    let argv =
+        ["/usr/bin/env", "XAUTHORITY=/run/lightdm/root/:0", "xwininfo", "-display", ":0", "-root", "-tree"];
+    Expect::Output {
+        argv: argv.map(str::to_owned).to_vec(),
+        // Its class, as `xwininfo` writes it.
+        contains: "(\"calamares\"".to_owned(),
     }
 }
 
@@ -97,8 +130,7 @@ fn entry(system: &System<'_>, installer: &Installer) -> String {
 /// Root has no session of its own: it is told of the user's. Calamares is a program of Qt, which
 /// finds a Wayland compositor by the absolute path of its socket.
 const START_TEXT: &str = r#"#!/bin/sh
-# Made by Bootwright. Starts the installer, in a live system only.
-grep -q '\bboot=live\b' /proc/cmdline || exit 0
+# Made by Bootwright. Starts the installer.
 if [ "$(id -u)" != 0 ]; then
 	if [ -n "${WAYLAND_DISPLAY:-}" ]; then
 		socket=${XDG_RUNTIME_DIR:?}/$WAYLAND_DISPLAY
@@ -121,7 +153,7 @@ exec calamares
 "#;
 
 /// live-boot keeps each module below `/run/live/rootfs`, and the list of them on the medium:
-/// later ones lie on top.
+/// later ones lie on top. The last one is the medium's own.
 const SOURCE_TEXT: &str = r#"#!/bin/sh
 # Made by Bootwright. Stacks the modules of the live medium for the installer.
 set -eu
@@ -129,7 +161,10 @@ at=/run/bootwright-source
 if ! mountpoint -q "$at"; then
 	lower=
 	for name in $(cat /run/live/medium/live/filesystem.module); do
-		lower="/run/live/rootfs/$name${lower:+:$lower}"
+		case "$name" in
+		*-live.squashfs) ;;
+		*) lower="/run/live/rootfs/$name${lower:+:$lower}" ;;
+		esac
 	done
 	mkdir -p "$at"
 	case "$lower" in

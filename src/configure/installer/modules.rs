@@ -1,7 +1,7 @@
 //! Calamares' own files: which modules run in which order, and the settings of each
 //! (`/etc/calamares`, YAML; the format stands in the comments of Calamares' sources).
 
-use super::{SOURCE, START, SUDOERS, pages, product};
+use super::{BRANDING, LOGO, pages, product, slide};
 use crate::configure::{System, shell};
 use crate::model::spec::{Installer, InstallerPage, RootFilesystem, SwapKind};
 use serde_json::{Value, json};
@@ -14,9 +14,11 @@ pub(super) fn all(
 ) -> Vec<(String, String)> {
     let mut files = vec![
         ("etc/calamares/settings.conf".to_owned(), text(&settings(system, installer, live_user))),
-        ("etc/calamares/branding/bootwright/branding.desc".to_owned(), text(&branding(system, installer))),
-        ("etc/calamares/branding/bootwright/logo.svg".to_owned(), LOGO.to_owned()),
+        (format!("{BRANDING}/branding.desc"), text(&branding(system, installer))),
     ];
+    if installer.logo.is_none() {
+        files.push((format!("{BRANDING}/{PLAIN}"), MARK.to_owned()));
+    }
     let modules = [
         ("welcome", welcome(installer)),
         ("locale", locale(system)),
@@ -36,7 +38,6 @@ pub(super) fn all(
         ("bootloader", bootloader(system)),
         ("packages", packages(system)),
         ("removeuser", json!({"username": live_user.unwrap_or_default()})),
-        ("shellprocess", cleaning()),
         ("finished", json!({"restartNowMode": "user-checked", "restartNowCommand": "systemctl reboot"})),
     ];
     for (name, value) in modules {
@@ -67,7 +68,7 @@ fn settings(system: &System<'_>, installer: &Installer, live_user: Option<&str>)
     if live_user.is_some() {
         exec.push("removeuser");
     }
-    exec.extend(["users", "displaymanager", "networkcfg", "hwclock", "shellprocess"]);
+    exec.extend(["users", "displaymanager", "networkcfg", "hwclock"]);
     if encrypted(system) {
         exec.push("luksbootkeyfile");
     }
@@ -92,6 +93,11 @@ fn settings(system: &System<'_>, installer: &Installer, live_user: Option<&str>)
 
 fn branding(system: &System<'_>, installer: &Installer) -> Value {
     let name = product(system, installer);
+    let logo = if installer.logo.is_some() { LOGO } else { PLAIN };
+    let slides = match installer.slides.len() {
+        0 => vec![logo.to_owned()],
+        count => (0..count).map(slide).collect(),
+    };
     let support = installer.support_url.as_ref().map(|url| url.as_str()).unwrap_or_default();
     json!({
         "componentName": "bootwright",
@@ -105,8 +111,8 @@ fn branding(system: &System<'_>, installer: &Installer) -> Value {
             "bootloaderEntryName": entry_name(&name),
             "productUrl": support, "supportUrl": support,
         },
-        "images": {"productLogo": "logo.svg", "productIcon": "logo.svg", "productWelcome": "logo.svg"},
-        "slideshow": ["logo.svg"],
+        "images": {"productLogo": logo, "productIcon": logo, "productWelcome": logo},
+        "slideshow": slides,
         "slideshowAPI": 1,
         "style": {"sidebarBackground": "#1d2430", "sidebarText": "#e6e9ef",
             "sidebarTextSelect": "#1d2430", "sidebarTextHighlight": "#5aa9e6",
@@ -245,20 +251,9 @@ fn packages(system: &System<'_>) -> Value {
         "operations": [{"remove": live}]})
 }
 
-/// Takes away, in the installed system, what logs in and installs by itself.
-fn cleaning() -> Value {
-    json!({
-        "dontChroot": false, "timeout": 60,
-        "script": [
-            format!("rm -f /{SUDOERS} {START} {SOURCE} /usr/local/share/applications/bootwright-install.desktop"),
-            "-sed -i '/^\\[initial_session\\]/,$d' /etc/greetd/config.toml",
-            "-sed -i '/^autologin-/d' /etc/lightdm/lightdm.conf.d/10-bootwright.conf",
-        ],
-    })
-}
-
-/// A plain mark for who brings no logo.
-const LOGO: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 128 128\">\
+/// A plain mark for who brings no logo, and its name.
+const PLAIN: &str = "logo.svg";
+const MARK: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 128 128\">\
 <rect width=\"128\" height=\"128\" rx=\"20\" fill=\"#1d2430\"/>\
 <path d=\"M64 24v52m0 0l-24-24m24 24l24-24M32 100h64\" stroke=\"#5aa9e6\" stroke-width=\"10\" fill=\"none\" \
 stroke-linecap=\"round\"/></svg>\n";

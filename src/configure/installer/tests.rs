@@ -1,4 +1,6 @@
-use crate::configure::testing::{needed, planned};
+use crate::configure::testing::{image, needed, planned};
+use crate::configure::{self, System};
+use crate::model::Digest;
 use crate::model::spec::Base;
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ fn spec(installer: Value) -> Value {
 }
 
 fn parsed(plan: &crate::configure::Plan, path: &str) -> Value {
-    serde_saphyr::from_str(plan.text(path).unwrap()).unwrap()
+    serde_saphyr::from_str(plan.live.text(path).unwrap()).unwrap()
 }
 
 #[test]
@@ -41,7 +43,7 @@ fn disks_follow_the_spec() {
     assert_eq!(partition["defaultFileSystemType"], "btrfs");
     assert_eq!(partition["enableLuksAutomatedPartitioning"], true);
     assert_eq!(partition["initialSwapChoice"], "file");
-    assert!(plan.text("etc/calamares/modules/mount.conf").unwrap().contains("compress=zstd"));
+    assert!(plan.live.text("etc/calamares/modules/mount.conf").unwrap().contains("compress=zstd"));
     let exec = parsed(&plan, "etc/calamares/settings.conf")["sequence"][1]["exec"].clone();
     assert!(exec.as_array().unwrap().contains(&json!("luksbootkeyfile")));
 }
@@ -51,16 +53,16 @@ fn disks_follow_the_spec() {
 fn rights_are_the_live_users_only() {
     let plan = planned(Base::Debian, None, &spec(json!({})), &[]);
     assert_eq!(
-        plan.text(super::SUDOERS),
+        plan.live.text(super::SUDOERS),
         Some("live ALL=(root) NOPASSWD: /usr/local/bin/bootwright-install\n")
     );
     let mut nobody = spec(json!({}));
     nobody["defaults"] = json!({});
     let plan = planned(Base::Debian, None, &nobody, &[]);
-    assert!(plan.text(super::SUDOERS).is_none());
+    assert!(plan.live.text(super::SUDOERS).is_none());
     let mut container = spec(json!({}));
     container["outputs"] = json!(["oci"]);
-    assert!(planned(Base::Debian, None, &container, &[]).text("etc/calamares/settings.conf").is_none());
+    assert_eq!(planned(Base::Debian, None, &container, &[]).live, Default::default());
 }
 
 #[test]
@@ -69,4 +71,41 @@ fn it_needs_windows_and_sudo() {
     for name in ["calamares", "rsync", "sudo", "qt-wayland"] {
         assert!(names.iter().any(|n| n == name), "{name}");
     }
+}
+
+#[test]
+fn pictures_are_the_specs_own() {
+    let plan = planned(Base::Debian, None, &spec(json!({})), &[]);
+    let branding = parsed(&plan, "etc/calamares/branding/bootwright/branding.desc");
+    assert_eq!(branding["images"]["productLogo"], "logo.svg");
+    assert!(plan.live.text("etc/calamares/branding/bootwright/logo.svg").unwrap().starts_with("<svg"));
+
+    let named = json!({"logo": "specs/logo.png", "slides": ["specs/a.png", "specs/b.png", "specs/a.png"]});
+    let image = image(Base::Debian, None, &spec(named));
+    let mut configuration = configure::configuration(&image.metadata.name, &image.spec).unwrap();
+    for path in ["specs/logo.png", "specs/a.png", "specs/b.png"] {
+        configuration.pictures.insert(path.to_owned(), Digest::of(path));
+    }
+    let plan = configure::plan(&System {
+        configuration: &configuration,
+        base: Base::Debian,
+        suite: "bookworm",
+        architecture: image.spec.architecture,
+        packages: [].into(),
+        outputs: &image.spec.outputs,
+    });
+    let branding = parsed(&plan, "etc/calamares/branding/bootwright/branding.desc");
+    assert_eq!(branding["images"]["productLogo"], "logo.png");
+    assert_eq!(branding["slideshow"], json!(["slide-1.png", "slide-2.png", "slide-3.png"]));
+    let pictures = plan.live.pictures.iter();
+    let pictures = pictures.map(|picture| (picture.path.rsplit('/').next().unwrap(), picture.digest));
+    let of = |path: &str| Digest::of(path);
+    let expected = [
+        ("logo.png", of("specs/logo.png")),
+        ("slide-1.png", of("specs/a.png")),
+        ("slide-2.png", of("specs/b.png")),
+        ("slide-3.png", of("specs/a.png")),
+    ];
+    assert_eq!(pictures.collect::<Vec<_>>(), expected);
+    assert!(plan.live.text("etc/calamares/branding/bootwright/logo.svg").is_none());
 }

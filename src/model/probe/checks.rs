@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn line(expect: Expect) -> String {
-        lines(&[Check { field: "spec.x".to_owned(), expect }])
+        lines(&[Check { field: "spec.x".to_owned(), expect, live: false }])
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         let sysctl = Expect::Sysctl { key: "kernel.sysrq".to_owned(), value: "0".to_owned() };
         let checks: Vec<Check> = [listen, user, sysctl]
             .into_iter()
-            .map(|expect| Check { field: "spec.x".to_owned(), expect })
+            .map(|expect| Check { field: "spec.x".to_owned(), expect, live: false })
             .collect();
         assert_eq!(lines(&checks), "1 user ada\n2 sysctl kernel/sysrq\n");
     }

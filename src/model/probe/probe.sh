@@ -62,6 +62,9 @@ check() {
     case $state in starting | initializing) return ;; esac
     sh $here/checker <$here/checks 3>&- | while IFS= read -r line; do say "result $line"; done
     failed
+    timeout 20 journalctl -b -t bootwright-session -n 8 -o cat --no-pager 2>/dev/null | while read -r line; do
+        say "journal bootwright-session $line"
+    done
     for name in "$@"; do unit unit "$name"; done
     listening tcp 0A
     listening tcp6 0A

@@ -28,6 +28,13 @@ pub struct Installer {
     pub pages: Vec<InstallerPage>,
 }
 
+impl Installer {
+    /// The pictures that it shows: files of the catalog, in the order of their fields.
+    pub fn pictures(&self) -> impl Iterator<Item = &CatalogPath> {
+        self.logo.iter().chain(&self.slides)
+    }
+}
+
 /// Installers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -174,6 +174,16 @@ fn files_that_a_spec_names() {
     let splash = format!("{SPEC}  customization: {{bootloader: {{splash: specs/x.png}}}}\n");
     assert!(words(&splash, &[("specs/x.png", "GIF89a")]).contains("is not a PNG"));
     assert!(words(&splash, &[("specs/x.png", "\u{89}PNG")]).contains("is not a PNG"));
+    for field in ["logo: specs/x.png", "slides: [specs/x.png]"] {
+        let pictures = format!("{SPEC}  installer: {{{field}}}\n");
+        let says = |others: &[(&str, &str)], words: &str| {
+            let mut entries = vec![("specs/edge.yaml", pictures.as_str())];
+            entries.extend(others);
+            found(&entries).iter().any(|complaint| complaint.message.contains(words))
+        };
+        assert!(says(&[("specs/x.png", "GIF89a")], "specs/x.png is not a PNG"), "{field}");
+        assert!(says(&[], "there is no file specs/x.png in the catalog"), "{field}");
+    }
 }
 
 #[test]

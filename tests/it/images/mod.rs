@@ -3,8 +3,10 @@
 
 mod arm;
 mod borgos;
+mod desktop;
 mod dracut;
 mod hardened;
+mod sessions;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -435,6 +435,7 @@ impl RecipeText {
             customization: Customization::default(),
             tuning: None,
             installer: None,
+            pictures: BTreeMap::new(),
         };
         let configuration = Box::new(laid_over(configuration, self.configure.as_ref()));
         let epoch = self.epoch();
