@@ -12,6 +12,7 @@ mod backup;
 mod certificate;
 mod databases;
 mod desktop;
+mod disks;
 mod fail2ban;
 mod firewall;
 mod hardening;
@@ -167,6 +168,7 @@ pub fn plan(system: &System<'_>) -> Plan {
     monitoring::plan(system, &mut plan);
     ai::plan(system, &mut plan);
     backup::plan(system, &mut plan);
+    disks::plan(system, &mut plan);
     snapshots::plan(system, &mut plan);
     fail2ban::plan(system, &mut plan);
     mac::plan(system, &mut plan);

@@ -1,8 +1,8 @@
 //! What the features of a spec need beside the packages that it names.
 
 use super::{
-    accounts, ai, backup, databases, desktop, fail2ban, firewall, hardening, host, installer, keyboard, mac,
-    monitoring, network, shell, snapshots, ssh, tuning, updates,
+    accounts, ai, backup, databases, desktop, disks, fail2ban, firewall, hardening, host, installer,
+    keyboard, mac, monitoring, network, shell, snapshots, ssh, tuning, updates,
 };
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
@@ -61,6 +61,7 @@ pub fn needs(spec: &OsSpec) -> Needs {
     monitoring::needs(spec, &mut needs);
     ai::needs(spec, &mut needs);
     backup::needs(spec, &mut needs);
+    disks::needs(spec, &mut needs);
     snapshots::needs(spec, &mut needs);
     fail2ban::needs(spec, &mut needs);
     mac::needs(spec, &mut needs);

@@ -18,7 +18,7 @@ const SCRATCH: &str = ".bootwright/boot";
 /// # Errors
 /// Class *host* if the machine cannot be started.
 pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
-    let file = iso_of(context, &request)?;
+    let file = file_of(context, &request)?;
     let work = WorkFolder::new(&context.cwd.join(SCRATCH), "session")?;
     let mut options = Options::below(work.path());
     let tools = Tools::of(verify::interactive::architecture_of(file.path(), &context.cancel)?);
@@ -29,7 +29,7 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     let started = Instant::now();
     verify::interactive(
         &Session {
-            iso: file.path(),
+            image: file.path(),
             mode: request.mode,
             memory_mib: request.memory_mib,
             screen: match request.graphical {
@@ -50,7 +50,7 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     })
 }
 
-fn iso_of(context: &Context, request: &BootRequest) -> Result<Local> {
+fn file_of(context: &Context, request: &BootRequest) -> Result<Local> {
     let release = match &request.target {
         BootTarget::File(path) => {
             let path = context.cwd.join(path);
@@ -58,21 +58,21 @@ fn iso_of(context: &Context, request: &BootRequest) -> Result<Local> {
                 return Place::folder(path).local();
             }
             return Err(Failure::not_found(format!("there is no file {}", path.display()))
-                .hint("Name an ISO file, or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
+                .hint("Name an ISO or a disk image (.img.zst), or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
         }
         BootTarget::Release(release) => release,
     };
     let opened = open(context, &request.catalog, None, &Keys::default())?;
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
-    let iso = manifest.files.iter().find(|f| f.role == FileRole::Artifact(ArtifactKind::Iso));
-    let iso = iso.ok_or_else(|| {
-        Failure::not_found(format!("{} {version} has no ISO", release.image))
-            .hint("Only images with `iso` in their outputs can be booted.")
+    let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
+    let image = of(ArtifactKind::Iso).or_else(|| of(ArtifactKind::Disk)).ok_or_else(|| {
+        Failure::not_found(format!("{} {version} has neither ISO nor disk image", release.image))
+            .hint("Only images with `iso` or `disk` in their outputs can be booted.")
     })?;
-    let file = opened.store.folder(&release.image, &version).join(&iso.name).local()?;
+    let file = opened.store.folder(&release.image, &version).join(&image.name).local()?;
     let (digest, _) = crate::effects::files::digest_file(file.path())?;
-    if digest != iso.sha256 {
+    if digest != image.sha256 {
         return Err(Failure::untrusted(format!("{} is not what was published", file.path().display()))
             .hint("`bootwright release verify` says more; `bootwright reconcile` publishes it again."));
     }

@@ -105,7 +105,7 @@ impl std::fmt::Display for ReleaseRef {
 /// What to start. What reads as a release is one; a file of that name is `./NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootTarget {
-    /// A release's ISO.
+    /// A release's ISO, or its disk if it has none.
     Release(ReleaseRef),
     /// An image file.
     File(PathBuf),

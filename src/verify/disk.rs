@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// So many zeros at a stretch are left out of the file.
 const HOLE: usize = 64 << 10;
+/// What a machine's disk is larger than its image.
+const ROOM: u64 = 1 << 30;
 /// No disk of an image is larger; the file was made by somebody else's program perhaps.
 const LARGEST: u64 = 1 << 40;
 
@@ -40,6 +42,15 @@ pub(super) fn unpack(packed: &Path, image: &Path, cancel: &Cancel) -> Result<()>
         }
     }
     to.set_len(size).during(writing)
+}
+
+/// Makes a machine's disk larger than the image, as those are that it is written to: so the
+/// system has to grow into it.
+pub(super) fn add_room(image: &Path) -> Result<()> {
+    let adding = || format!("adding room to {}", image.display());
+    let disk = File::options().write(true).open(image).during(adding)?;
+    let size = disk.metadata().during(adding)?.len();
+    disk.set_len(size + ROOM).during(adding)
 }
 
 /// Reads until the buffer is full or nothing is left.

@@ -1,7 +1,8 @@
-//! `bootwright boot`: an image for a person to look at. Nothing is written to it.
+//! `bootwright boot`: an image for a person to look at. Nothing is written to it: a disk is
+//! unpacked into a copy, which is gone with the session.
 
-use super::host;
 use super::machine::{Accelerator, Config, Medium, Tools, hardware};
+use super::{disk, host};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
@@ -28,8 +29,8 @@ pub enum Screen {
 /// What to boot, and how.
 #[derive(Clone, Debug)]
 pub struct Session<'a> {
-    /// The ISO.
-    pub iso: &'a Path,
+    /// An ISO, or a disk image as it is published (`.img.zst`).
+    pub image: &'a Path,
     /// Firmware and kind of medium.
     pub mode: BootMode,
     /// Memory in MiB.
@@ -67,7 +68,15 @@ pub fn architecture_of(iso: &Path, cancel: &Cancel) -> Result<Architecture> {
 /// Class *host* if QEMU or its firmware is missing or fails; *cancelled* on request.
 pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
     let folder = WorkFolder::new(session.scratch, "boot")?;
-    let medium = session.iso.canonicalize().during(|| format!("looking at {}", session.iso.display()))?;
+    let image = session.image.canonicalize().during(|| format!("looking at {}", session.image.display()))?;
+    let copy = folder.path().join("disk.img");
+    let medium = if is_disk(&image) {
+        disk::unpack(&image, &copy, cancel)?;
+        disk::add_room(&copy)?;
+        Medium::Disk(&copy)
+    } else {
+        Medium::Disc(&image)
+    };
     let vars = match session.tools.firmware(session.mode) {
         None => None,
         Some((_, vars)) => {
@@ -80,7 +89,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
     };
     let config = Config {
         tools: session.tools,
-        medium: Medium::Disc(&medium),
+        medium,
         mode: session.mode,
         memory_mib: session.memory_mib,
         accelerator: session.accelerator,
@@ -102,8 +111,13 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
         return Ok(());
     }
     Err(Failure::host(format!("QEMU failed: {}", output.status))
-        .on(session.iso.display())
+        .on(session.image.display())
         .hint("Read what QEMU said above; `bootwright doctor` says what is missing."))
+}
+
+/// Whether a file is a disk image, by its name.
+pub(super) fn is_disk(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "zst")
 }
 
 fn screen_arguments(screen: &Screen) -> Vec<String> {

@@ -117,6 +117,7 @@ pub fn disk(
         let folder = WorkFolder::new(&options.scratch, &format!("disk-{}", mode.as_str()))?;
         let image = folder.path().join("disk.img");
         disk::unpack(&packed, &image, cancel)?;
+        disk::add_room(&image)?;
         boot(mode, machine::Medium::Disk(&image))
     })
 }

@@ -1,17 +1,17 @@
 //! Disk images from synthetic layers: what goes in comes out again through the real tools
-//! (sfdisk, e2fsck, debugfs, mtools), and the same layers give the same bytes.
+//! (sfdisk, e2fsck, debugfs, btrfs, xfs_repair, grub-fstest, mtools), and the same layers give the same bytes.
 
 use super::outputs::{CAPABILITY, EPOCH, put, quiet, recipe, run, stack, with_umask};
 use bootwright::build::disk::{self, DiskInput};
 use bootwright::build::entry::Kind;
 use bootwright::build::stack::{Kernel, Stack, StackedLayer};
 use bootwright::build::union;
-use bootwright::effects::Process;
-use bootwright::model::recipe::LayerId;
+use bootwright::effects::{Cancel, Process};
+use bootwright::model::recipe::{LayerId, LayerRecipe, LayerStep};
 use bootwright::model::spec::Architecture;
 use bootwright::model::{Artifact, Digest, FailureClass, Recipe, Result};
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const KERNEL: &str = "6.1.0-1-amd64";
@@ -143,6 +143,199 @@ fn everything_of_the_layers_is_on_the_disk_and_the_same_every_time() {
     let value = disk.dir.path().join("capability");
     ask(root, &format!("ea_get -f {} /usr/bin/ping security.capability", value.display()));
     assert_eq!(fs::read(&value).unwrap(), CAPABILITY);
+}
+
+/// The configuration of a recipe whose spec says this of its disk.
+pub(crate) fn laid_out(recipe: &mut Recipe, filesystem: serde_json::Value) {
+    let spec = serde_json::json!({
+        "base": "debian", "suite": "bookworm", "architecture": "x86_64", "outputs": ["disk"],
+        "filesystem": filesystem,
+    });
+    let spec = serde_json::from_value(spec).unwrap();
+    let configuration = bootwright::configure::configuration(&recipe.image, &spec).unwrap();
+    recipe.layers = vec![LayerRecipe {
+        name: "configuration".to_owned(),
+        epoch: EPOCH,
+        step: LayerStep::Configuration(Box::new(configuration)),
+    }];
+}
+
+/// Everything of the layers lies below `out` too, but for what lies below `without`.
+fn all_there(disk: &Disk, out: &Path, without: &str) {
+    for found in union::walk(&disk.stack) {
+        let found = found.unwrap();
+        let path = &found.entry.path;
+        if path == Path::new("etc/fstab") || (!without.is_empty() && path.starts_with(without)) {
+            continue;
+        }
+        let there = out.join(path);
+        let meta = there.symlink_metadata();
+        match &found.entry.kind {
+            Kind::File { .. } => {
+                assert_eq!(fs::read(&there).unwrap(), fs::read(&found.entry.source).unwrap(), "{there:?}");
+                let meta = meta.unwrap();
+                assert_eq!(
+                    (meta.mode() & 0o7777, meta.uid()),
+                    (found.entry.mode, found.entry.uid),
+                    "{there:?}"
+                );
+                assert_eq!(meta.mtime(), i64::try_from(found.entry.mtime).unwrap(), "{there:?}");
+            }
+            Kind::Symlink { target } => assert_eq!(fs::read_link(&there).unwrap().as_os_str(), target),
+            Kind::Folder { .. } => assert!(there.is_dir(), "{there:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// What the kernel's own driver needs of a large tree: several levels, long files, holes.
+fn much(folder: &Path) {
+    for number in 0..3000 {
+        put(folder, &format!("usr/share/many/{number:0>40}"), &format!("{number}").repeat(number % 700));
+    }
+    put(folder, "usr/lib/repeats", &"the same again\n".repeat(100_000));
+    let mut random = vec![0; 3_000_001];
+    let mut state = 1_u64;
+    for byte in &mut random {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *byte = (state >> 56) as u8;
+    }
+    fs::write(folder.join("usr/lib/random"), &random).unwrap();
+    let holes = fs::File::create(folder.join("usr/lib/holes")).unwrap();
+    holes.set_len(5 << 20).unwrap();
+    holes.write_all_at(b"in the middle", 2_600_000).unwrap();
+}
+
+#[test]
+fn btrfs_with_subvolumes_has_everything_and_is_the_same_every_time() {
+    for compression in [false, true] {
+        let mut disk = Disk::new();
+        much(&disk.dir.path().join("kernel"));
+        let snapshots = serde_json::json!({"enabled": true});
+        laid_out(
+            &mut disk.recipe,
+            serde_json::json!({"root": "btrfs", "compression": compression, "snapshots": snapshots}),
+        );
+        let one = with_umask(0o022, || disk.write("one")).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let two = with_umask(0o077, || disk.write("two/deeper and longer")).unwrap();
+        assert_eq!(one.digest, two.digest);
+
+        let (_, partitions) = disk.unpack(&one);
+        let root = &partitions[2];
+        let check = Process::new("btrfs").args(["check", "--check-data-csum"]).arg(root);
+        let output = check.check(&Cancel::default()).unwrap_or_else(|f| panic!("{f}: {:?}", f.details));
+        let said = format!("{}{}", output.text(), output.errors());
+        assert!(said.contains("no error found") && !said.to_lowercase().contains("warning"), "{said}");
+        let tree = run(Process::new("btrfs").args(["inspect-internal", "dump-super"]).arg(root));
+        assert!(tree.contains("[match]"), "{tree}");
+        assert_eq!(tree.contains("COMPRESS_ZSTD"), compression, "{tree}");
+
+        let out = disk.dir.path().join("out");
+        fs::create_dir(&out).unwrap();
+        run(Process::new("btrfs").args(["restore", "-s", "-m", "-x", "-S"]).arg(root).arg(&out));
+        all_there(&disk, &out.join("@"), "home");
+        assert_eq!(fs::read(out.join("@home/live/file")).unwrap(), b"mine");
+        assert!(out.join("@snapshots").is_dir() && out.join("@/.snapshots").is_dir());
+        assert!(fs::read_dir(out.join("@/home")).unwrap().next().is_none());
+        assert_eq!(fs::metadata(out.join("@/usr/bin/tool")).unwrap().mode() & 0o7777, 0o4755);
+        let ping = out.join("@/usr/bin/ping");
+        let mut value = [0; 64];
+        let size = rustix::fs::lgetxattr(&ping, "security.capability", &mut value[..]).unwrap();
+        assert_eq!(value[..size], CAPABILITY);
+        let packed = fs::metadata(&one.path).unwrap().len();
+        println!("compression {compression}: {packed} bytes");
+    }
+}
+
+#[test]
+fn xfs_has_everything_and_is_the_same_every_time() {
+    let mut disk = Disk::new();
+    let kernel = disk.dir.path().join("kernel");
+    much(&kernel);
+    // In the inode, in one block, in an index of one block, and in one of many.
+    for (folder, count) in [("few", 3), ("more", 60), ("many", 400), ("lots", 2500)] {
+        for number in 0..count {
+            put(&kernel, &format!("srv/{folder}/{number}"), "x");
+        }
+    }
+    laid_out(&mut disk.recipe, serde_json::json!({"root": "xfs"}));
+    let one = with_umask(0o022, || disk.write("one")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let two = with_umask(0o077, || disk.write("two/deeper and longer")).unwrap();
+    assert_eq!(one.digest, two.digest);
+
+    let (_, partitions) = disk.unpack(&one);
+    let root = &partitions[2];
+    run(Process::new("xfs_repair").args(["-n", "-f"]).arg(root));
+    // GRUB's own driver reads what the kernel will.
+    let grub = |command: &str, path: &str| {
+        Process::new("grub-fstest").arg(root).args([command, &format!("(loop0)/{path}")])
+    };
+    for found in union::walk(&disk.stack) {
+        let entry = found.unwrap().entry;
+        let path = entry.path.to_str().unwrap();
+        if matches!(entry.kind, Kind::File { .. }) && path != "etc/fstab" && !path.contains("/many/") {
+            run(grub("cmp", path).arg(&entry.source));
+        }
+    }
+    let names = |path: &str| run(grub("ls", path)).split_whitespace().count();
+    assert_eq!(["srv/few", "srv/more", "srv/many", "srv/lots"].map(names), [3, 60, 400, 2500]);
+    let look = |path: &str| {
+        run(Process::new("xfs_db").args(["-r", "-c", &format!("path /{path}"), "-c", "print"]).arg(root))
+    };
+    let tool = look("usr/bin/tool");
+    assert!(tool.contains("core.mode = 0104755") && tool.contains("core.nlinkv2 = 2"), "{tool}");
+    let ping = look("usr/bin/ping");
+    assert!(ping.contains("a.sfattr.list[0].name = \"capability\""), "{ping}");
+    assert!(look("usr/lib/many/first").contains("core.nlinkv2 = 201"));
+    assert!(look("home/live/file").contains("core.uid = 3000000"));
+    let wrong = grub("cmp", "usr/lib/random").arg(kernel.join("usr/lib/repeats"));
+    assert!(wrong.check(&Cancel::default()).is_err());
+}
+
+#[test]
+fn every_partition_has_its_own_part_and_swap_is_swap() {
+    let mut disk = Disk::new();
+    let partitions = [("/boot/efi", "64MiB"), ("/boot", "128MiB"), ("/", "512MiB"), ("/var/lib", "rest")];
+    let partitions = partitions.map(|(mount, size)| serde_json::json!({"mount": mount, "size": size}));
+    let swap = serde_json::json!({"kind": "partition", "size": "65MiB"});
+    laid_out(&mut disk.recipe, serde_json::json!({"partitions": partitions, "swap": swap}));
+    let one = disk.write("one").unwrap();
+    assert_eq!(one.digest, disk.write("two").unwrap().digest);
+    let (image, partitions) = disk.unpack(&one);
+    let verified = run(Process::new("sfdisk").args(["--verify"]).arg(&image));
+    assert!(verified.contains("No errors detected."), "{verified}");
+    let [_, _, swap, boot, root, var] = partitions.as_slice() else { panic!("{partitions:?}") };
+    assert_eq!(fs::metadata(swap).unwrap().len(), 65 << 20);
+    assert_eq!(run(Process::new("blkid").args(["-p", "-s", "TYPE", "-o", "value"]).arg(swap)).trim(), "swap");
+    for filesystem in [boot, root, var] {
+        run(Process::new("e2fsck").args(["-f", "-n"]).arg(filesystem));
+    }
+    let out = disk.dir.path().join("out");
+    for (filesystem, mount) in [(root, ""), (boot, "boot"), (var, "var/lib")] {
+        fs::create_dir_all(out.join(mount)).unwrap();
+        ask(filesystem, &format!("rdump / {}", out.join(mount).display()));
+    }
+    all_there(&disk, &out, "");
+    assert!(ask(boot, "ls /").contains(&format!("vmlinuz-{KERNEL}")));
+    assert!(!ask(root, "ls /boot").contains("vmlinuz") && !ask(root, "ls /var/lib").contains("app"));
+    let fstab = fs::read_to_string(out.join("etc/fstab")).unwrap();
+    let uuid = run(Process::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(swap));
+    assert!(fstab.contains(&format!("UUID={} none swap", uuid.trim())), "{fstab}");
+    assert_eq!(fs::read_dir(out.join("etc/repart.d")).unwrap().count(), 4);
+}
+
+#[test]
+fn a_partition_that_is_too_small_is_refused_with_both_sizes() {
+    for root in ["ext4", "btrfs", "xfs"] {
+        let mut disk = Disk::new();
+        let partitions = serde_json::json!([{"mount": "/", "size": "32MiB"}]);
+        laid_out(&mut disk.recipe, serde_json::json!({"root": root, "partitions": partitions}));
+        let failure = disk.write("one").unwrap_err();
+        assert_eq!(failure.class, FailureClass::Limit);
+        assert!(failure.message.contains("the partition has 32.0 MiB"), "{failure}");
+    }
 }
 
 #[test]

@@ -427,7 +427,7 @@ fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
     let image = iso(folder.path(), "off");
     let options = options(folder.path());
     let session = verify::interactive::Session {
-        iso: &image.path,
+        image: &image.path,
         mode: BootMode::Bios,
         memory_mib: 256,
         screen: verify::Screen::Vnc(77),
@@ -438,7 +438,7 @@ fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
     verify::interactive(&session, &Cancel::default()).unwrap();
     let (digest, _) = digest_file(&image.path).unwrap();
     assert_eq!(digest, image.digest, "the image was written to");
-    let gone = verify::interactive::Session { iso: Path::new("/nonexistent.iso"), ..session };
+    let gone = verify::interactive::Session { image: Path::new("/nonexistent.iso"), ..session };
     assert!(verify::interactive(&gone, &Cancel::default()).unwrap_err().message.contains("/nonexistent.iso"));
 }
 

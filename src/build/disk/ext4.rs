@@ -4,9 +4,9 @@
 //! order of blocks and inodes is the same on every host, which `mke2fs -d` leaves to the
 //! host's file system. What both would read of this host's configuration is given here.
 
+use super::contents::{self, Volume};
 use crate::build::entry::{Entry, Kind};
-use crate::build::stack::Stack;
-use crate::build::union;
+use crate::build::union::Found;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
@@ -25,139 +25,89 @@ sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 /// Bytes of disk for each inode.
 const BYTES_PER_INODE: u64 = 8192;
 const BLOCK: u64 = 4096;
+/// Room for the journal and tables of a filesystem that has a size of its own.
+const LEAST: u64 = 64 << 20;
 /// So many names of a folder fit into the block that is added for them.
 const LINKS_PER_BLOCK: usize = 14;
 
-/// A file that is on the disk and in no layer.
-#[derive(Clone, Debug)]
-pub struct Extra {
-    /// Path in the image, without the leading slash.
-    pub path: String,
-    /// Permission bits.
-    pub mode: u32,
-    /// Its bytes, or where they are.
-    pub content: Content,
-}
-
-/// What an [`Extra`] is.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// A file with these bytes.
-    Bytes(Vec<u8>),
-    /// A file with the bytes of a file of the host.
-    Host(PathBuf),
-    /// An empty folder.
-    Folder,
-}
-
-/// A file system to be made.
-#[derive(Debug)]
-pub struct Ext4<'a> {
-    /// Where it goes; a sparse file.
-    pub image: &'a Path,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its UUID, and the seed of its folders' hashes.
-    pub uuid: uuid::Uuid,
-    /// What is in it.
-    pub stack: &'a Stack,
-    /// What is in it over that.
-    pub extras: &'a [Extra],
-}
-
-impl Ext4<'_> {
-    /// Makes it in `folder`, which exists.
-    ///
-    /// # Errors
-    /// Class *host* if a tool is missing; *spec* for names that cannot be written.
-    pub fn write(&self, folder: &Path, cancel: &Cancel) -> Result<()> {
-        let time = self.stack.epoch.max(0).to_string();
-        let config = folder.join("mke2fs.conf");
-        std::fs::write(&config, "[defaults]\n").during(|| format!("writing {}", config.display()))?;
-        let writing = || format!("writing {}", self.image.display());
-        let _ = std::fs::remove_file(self.image);
-        File::create(self.image).and_then(|file| file.set_len(self.size)).during(writing)?;
-        let uuid = self.uuid.to_string();
-        Process::new("mke2fs")
-            .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "1", "-L", "root"])
-            .args(["-i", &BYTES_PER_INODE.to_string(), "-U", &uuid, "-O", FEATURES, "-E"])
-            .arg(format!("hash_seed={uuid},lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0"))
-            .arg(self.image)
-            .env("E2FSPROGS_FAKE_TIME", &time)
-            .env("MKE2FS_CONFIG", &config)
-            .timeout(TIME_LIMIT)
-            .check(cancel)?;
-        let commands = folder.join("debugfs");
-        std::fs::write(&commands, self.commands(folder)?)
-            .during(|| format!("writing {}", commands.display()))?;
-        let said = folder.join("debugfs.log");
-        let output = Process::new("debugfs")
-            .args(["-w", "-f"])
-            .arg(&commands)
-            .arg(self.image)
-            .env("E2FSPROGS_FAKE_TIME", &time)
-            .stdout_to(File::create(&said).during(|| format!("writing {}", said.display()))?)
-            .timeout(TIME_LIMIT)
-            .check(cancel)?;
-        // It goes on after a failure and ends well; it only tells.
-        let complaints: Vec<String> =
-            output.errors().lines().filter(|l| !l.starts_with("debugfs 1.")).map(str::to_owned).collect();
-        if complaints.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::new(
-            ErrorCode::BuildStep,
-            FailureClass::Bug,
-            format!("the root filesystem could not be filled: {}", complaints[0]),
-        )
-        .details(complaints.join("\n")))
-    }
-
-    /// What debugfs is told.
-    fn commands(&self, folder: &Path) -> Result<Vec<u8>> {
-        let mut script = Script {
-            epoch: self.stack.epoch.max(0).unsigned_abs(),
-            scratch: folder.to_owned(),
-            ..Script::default()
-        };
-        let replaced: BTreeSet<&Path> = self.extras.iter().map(|extra| Path::new(&extra.path)).collect();
-        for found in union::walk(self.stack) {
-            let found = found?;
-            let folder = matches!(found.entry.kind, Kind::Folder { .. });
-            if folder || !replaced.contains(found.entry.path.as_path()) {
-                script.entry(&found.entry, found.link.as_deref())?;
-            }
-        }
-        for (number, extra) in self.extras.iter().enumerate() {
-            script.extra(extra, &folder.join(format!("extra-{number}")))?;
-        }
-        Ok(script.finish())
-    }
-}
-
-/// How large the file system of a stack has to be: what is in it, half as much again, room
-/// for its own tables, and 256 MiB.
+/// Makes a volume's filesystem in `folder`, which exists; its size in bytes.
 ///
 /// # Errors
-/// If a layer cannot be read.
-pub fn room(stack: &Stack, extras: &[Extra]) -> Result<u64> {
-    let mut bytes = 0;
-    for found in union::walk(stack) {
-        let found = found?;
-        bytes += match (&found.entry.kind, &found.link) {
-            (Kind::File { size }, None) => size.next_multiple_of(BLOCK) + 256,
-            (Kind::Folder { .. }, _) => BLOCK + 256,
-            _ => 256,
-        };
+/// Class *host* if a tool is missing; *spec* for names that cannot be written; *limit* if the
+/// content does not fit into the size that was given.
+pub fn write(volume: &Volume<'_>, folder: &Path, cancel: &Cancel) -> Result<u64> {
+    let files = room(volume.names);
+    let needed = files + files / 16 + LEAST;
+    let size = match volume.size {
+        None => (files + files / 2 + (256 << 20)).next_multiple_of(16 << 20),
+        Some(size) if size >= needed => size / BLOCK * BLOCK,
+        Some(size) => return Err(contents::too_small("ext4", needed, size)),
+    };
+    fill(volume, size, folder, cancel)?;
+    Ok(size)
+}
+
+fn fill(volume: &Volume<'_>, size: u64, folder: &Path, cancel: &Cancel) -> Result<()> {
+    let time = volume.epoch.max(0).to_string();
+    let config = folder.join("mke2fs.conf");
+    std::fs::write(&config, "[defaults]\n").during(|| format!("writing {}", config.display()))?;
+    let writing = || format!("writing {}", volume.image.display());
+    let _ = std::fs::remove_file(volume.image);
+    File::create(volume.image).and_then(|file| file.set_len(size)).during(writing)?;
+    let uuid = volume.uuid.to_string();
+    Process::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "1", "-L", volume.label])
+        .args(["-i", &BYTES_PER_INODE.to_string(), "-U", &uuid, "-O", FEATURES, "-E"])
+        .arg(format!("hash_seed={uuid},lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0"))
+        .arg(volume.image)
+        .env("E2FSPROGS_FAKE_TIME", &time)
+        .env("MKE2FS_CONFIG", &config)
+        .timeout(TIME_LIMIT)
+        .check(cancel)?;
+    let commands = folder.join("debugfs");
+    std::fs::write(&commands, commands_for(volume, folder)?)
+        .during(|| format!("writing {}", commands.display()))?;
+    let said = folder.join("debugfs.log");
+    let output = Process::new("debugfs")
+        .args(["-w", "-f"])
+        .arg(&commands)
+        .arg(volume.image)
+        .env("E2FSPROGS_FAKE_TIME", &time)
+        .stdout_to(File::create(&said).during(|| format!("writing {}", said.display()))?)
+        .timeout(TIME_LIMIT)
+        .check(cancel)?;
+    // It goes on after a failure and ends well; it only tells.
+    let complaints: Vec<String> =
+        output.errors().lines().filter(|l| !l.starts_with("debugfs 1.")).map(str::to_owned).collect();
+    if complaints.is_empty() {
+        return Ok(());
     }
-    for extra in extras {
-        bytes += match &extra.content {
-            Content::Bytes(content) => content.len() as u64,
-            Content::Host(path) => path.metadata().during(|| format!("looking at {}", path.display()))?.len(),
-            Content::Folder => BLOCK,
-        };
+    Err(Failure::new(
+        ErrorCode::BuildStep,
+        FailureClass::Bug,
+        format!("the root filesystem could not be filled: {}", complaints[0]),
+    )
+    .details(complaints.join("\n")))
+}
+
+/// What debugfs is told.
+fn commands_for(volume: &Volume<'_>, folder: &Path) -> Result<Vec<u8>> {
+    let epoch = volume.epoch.max(0).unsigned_abs();
+    let mut script = Script { epoch, scratch: folder.to_owned(), ..Script::default() };
+    for found in volume.names {
+        script.entry(&found.entry, found.link.as_deref())?;
     }
-    Ok((bytes + bytes / 2 + (256 << 20)).next_multiple_of(16 << 20))
+    Ok(script.finish())
+}
+
+/// What the names take of a filesystem, without room for its own tables.
+fn room(names: &[Found]) -> u64 {
+    let of = |found: &Found| match (&found.entry.kind, &found.link) {
+        (Kind::File { size }, None) => size.next_multiple_of(BLOCK) + 256,
+        (Kind::Folder { .. }, _) => BLOCK + 256,
+        _ => 256,
+    };
+    names.iter().map(of).sum()
 }
 
 /// Commands of debugfs(8), one a line.
@@ -299,26 +249,6 @@ impl Script {
             let (name, path) = (quoted(name)?, quoted(path.as_os_str())?);
             self.line(&[b"ea_set", b"-f", &path, full, &name]);
         }
-        Ok(())
-    }
-
-    fn extra(&mut self, extra: &Extra, scratch: &Path) -> Result<()> {
-        let path = Path::new(&extra.path);
-        let above = path.parent().unwrap_or(Path::new(""));
-        self.folder(above)?;
-        let source = match &extra.content {
-            Content::Folder => return self.folder(path),
-            Content::Host(source) => source.clone(),
-            Content::Bytes(bytes) => {
-                std::fs::write(scratch, bytes).during(|| format!("writing {}", scratch.display()))?;
-                scratch.to_owned()
-            }
-        };
-        self.go(above)?;
-        let name = leaf(path)?;
-        let source = quoted(source.as_os_str())?;
-        self.line(&[b"write", &source, &name]);
-        self.set(&absolute(path)?, "mode", format!("0{:o}", 0o100_000 | extra.mode));
         Ok(())
     }
 

@@ -29,6 +29,14 @@ pub mod kind {
     pub const ESP: Guid = Guid::from_u128(0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b);
     /// The root filesystem of an x86-64 system (Discoverable Partitions Specification).
     pub const ROOT_X86_64: Guid = Guid::from_u128(0x4f68bce3_e8cd_4db1_96e7_fbcaf984b709);
+    /// `/home`.
+    pub const HOME: Guid = Guid::from_u128(0x933ac7e1_2eb4_4f13_b844_0e14e2aef915);
+    /// `/srv`.
+    pub const SRV: Guid = Guid::from_u128(0x3b8f8425_20e0_4f3b_907f_1a25a76f98e8);
+    /// Swap.
+    pub const SWAP: Guid = Guid::from_u128(0x0657fd6d_a4ab_43c4_84e5_0933c84b4f4f);
+    /// Any other filesystem of Linux.
+    pub const LINUX: Guid = Guid::from_u128(0x0fc63daf_8483_4772_8e79_3d69d8477de4);
 }
 
 /// One partition.
@@ -39,7 +47,7 @@ pub struct Partition {
     /// Which one it is.
     pub id: Guid,
     /// Its name, in ASCII, at most 36 letters.
-    pub name: &'static str,
+    pub name: String,
     /// Its first sector.
     pub first: u64,
     /// How many sectors it has.
@@ -155,7 +163,7 @@ mod tests {
     }
 
     fn root(first: u64, sectors: u64) -> Partition {
-        Partition { kind: kind::ROOT_X86_64, id: Guid::from_u128(1), name: "root", first, sectors }
+        Partition { kind: kind::ROOT_X86_64, id: Guid::from_u128(1), name: "root".to_owned(), first, sectors }
     }
 
     #[test]

@@ -13,23 +13,30 @@
 //! last 1 MiB   GPT
 //! ```
 
+mod btrfs;
+mod contents;
 mod ext4;
 mod gpt;
+mod layout;
 mod settings;
+mod swap;
+mod xfs;
 
 use super::iso::firmware;
 use super::rootfs::compressor;
 use super::stack::{self, Kernel, Stack};
-use super::union;
+use super::union::{self, Found};
 use crate::effects::files::remove_tree;
 use crate::effects::{Cancel, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::failure::IoContext;
-use crate::model::spec::{Architecture, Size};
+use crate::model::spec::{Architecture, RootFilesystem, Size};
 use crate::model::{Artifact, ArtifactKind, Digest, Failure, Recipe, Result};
-use ext4::{Content, Ext4, Extra};
+use btrfs::Btrfs;
+use contents::{Content, Extra, Volume};
 use gpt::{ALIGNMENT, Partition, SECTOR};
-use settings::Names;
+use layout::{Layout, Part, What};
+use settings::{Disk, Names};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,16 +64,11 @@ pub struct DiskInput<'a> {
 
 /// Where GRUB's core image is, in sectors.
 const CORE: u64 = ALIGNMENT;
-/// The size of the EFI partition, in MiB: FAT32 begins at 33.
-const ESP_MIB: u64 = 64;
-/// Modules of GRUB for BIOS beside those of an ISO.
-const DISK_MODULES: &[&str] = &["ext2", "search_fs_uuid"];
-
 /// Writes the disk image.
 ///
 /// # Errors
 /// Class *spec* if the menu or architecture cannot be had, or a name cannot be written;
-/// *host* if a tool is missing; *cancelled* on request.
+/// *limit* if a partition or `limits.diskSize` is too small; *host* if a tool is missing; *cancelled* on request.
 pub fn write(input: &DiskInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<Artifact> {
     write_checked(input, events, cancel).map_err(|failure| failure.on(&input.recipe.image))
 }
@@ -82,73 +84,139 @@ fn write_checked(input: &DiskInput<'_>, events: &Emitter, cancel: &Cancel) -> Re
     let folder = input.scratch.join("disk");
     remove_tree(&folder)?;
     std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
-    let task = Task::start(events, "disk image: root filesystem");
+    let task = Task::start(events, "disk image: filesystems");
     let parts = parts(input, &folder, cancel)?;
-    task.finish(format!("filled, {}", Size::from_bytes(parts.root.1)));
+    let size = parts.images.iter().map(|(_, size)| size).sum();
+    task.finish(format!("filled, {}", Size::from_bytes(size)));
     cancel.check()?;
     compress(&parts, input, events, cancel)?;
+    let limit = ("limits.diskSize", input.recipe.limits.disk_size);
     let layers: Vec<_> = input.stack.layers.iter().map(|layer| (layer.name.clone(), layer.size)).collect();
-    let artifact = stack::seal(ArtifactKind::Disk, input.out, ("limits", None), &layers)?;
+    let artifact = stack::seal(ArtifactKind::Disk, input.out, limit, &layers)?;
     remove_tree(&folder)?;
     Ok(artifact)
 }
 
 /// The disk from its first byte to its last.
 struct Parts {
-    /// Up to the EFI partition.
+    /// Up to the first partition behind GRUB's own.
     head: Vec<u8>,
-    /// Files and their sizes in bytes.
-    esp: (PathBuf, u64),
-    root: (PathBuf, u64),
-    /// Behind the root filesystem.
+    /// The partitions: files and their sizes in bytes, whole MiB.
+    images: Vec<(PathBuf, u64)>,
+    /// Behind the last one.
     tail: Vec<u8>,
 }
 
 fn parts(input: &DiskInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Parts> {
     let build = input.build_id;
-    let names = Names { root: guid(build, "root filesystem"), esp: serial(build) };
-    let programs = firmware::efi_programs(input.recipe.architecture, input.boot_files)?;
-    let (esp, root) = (folder.join("esp.img"), folder.join("root.img"));
-    let of_esp = firmware::Esp {
-        programs: &programs,
-        config: &format!("{}source $prefix/grub.cfg\n", settings::first_stage(names)),
-        build,
-        epoch: input.recipe.epoch,
-        kib: Some(ESP_MIB << 10),
-    };
-    firmware::esp(&esp, &of_esp, folder, cancel)?;
-    let extras = extras(input, names)?;
-    let size = ext4::room(input.stack, &extras)?;
-    Ext4 { image: &root, size, uuid: names.root, stack: input.stack, extras: &extras }
-        .write(folder, cancel)?;
-
-    let format = ("i386-pc", DISK_MODULES);
-    let core =
-        firmware::grub_for_bios(format, &settings::first_stage(names), input.boot_files, folder, cancel)?;
-    let read = |path: &Path| std::fs::read(path).during(|| format!("reading {}", path.display()));
-    let core = gpt::placed_core(read(&core)?, CORE, ALIGNMENT)?;
+    let asked = input.recipe.configuration().and_then(|c| c.filesystem.as_ref());
+    let layout = Layout::of(asked)?;
+    let of = layout.partitions.iter().map(|part| (part.name.clone(), guid(build, &purpose(part)))).collect();
+    let disk = Disk { layout, names: Names { of, esp: serial(build) } };
+    let names = contents::names(input.stack, &extras(input, &disk)?, folder)?;
+    let mut images = Vec::new();
+    for (part, (name, uuid)) in disk.layout.partitions.iter().zip(&disk.names.of) {
+        let image = folder.join(format!("{name}.img"));
+        let size = match &part.what {
+            What::Efi(_) => efi(input, &disk, part, (&image, folder), cancel)?,
+            What::Swap => swap::write(&image, part.size.unwrap_or(0), *uuid)?,
+            What::Files(mount) => {
+                files(input, &disk.layout, (mount, part, *uuid), &names, (&image, folder), cancel)
+                    .map_err(|failure| failure.on(format!("/{mount}")))?
+            }
+        };
+        images.push((image, size.next_multiple_of(ALIGNMENT * SECTOR)));
+    }
+    let core = core(input, &disk, folder, cancel)?;
     let boot = firmware::I386_PC;
     let boot = read(&firmware::boot_file(input.boot_files, &format!("{boot}/boot.img"), "grub-pc-bin")?)?;
-    let (esp_sectors, root_sectors) = ((ESP_MIB << 20) / SECTOR, size / SECTOR);
-    let part = |kind, name: &'static str, first, sectors| {
+    let part = |kind, name: &str, first, sectors| {
         let id = guid(build, &format!("partition {name}"));
-        Partition { kind, id, name, first, sectors }
+        Partition { kind, id, name: name.to_owned(), first, sectors }
     };
-    let behind = CORE + ALIGNMENT + esp_sectors + root_sectors;
-    let sectors = behind + ALIGNMENT;
-    let partitions = [
-        part(gpt::kind::BIOS_BOOT, "bios", CORE, ALIGNMENT),
-        part(gpt::kind::ESP, "efi", CORE + ALIGNMENT, esp_sectors),
-        part(gpt::kind::ROOT_X86_64, "root", CORE + ALIGNMENT + esp_sectors, root_sectors),
-    ];
-    let table = gpt::table(guid(build, "disk"), sectors, &partitions, &boot, CORE)?;
+    let mut partitions = vec![part(gpt::kind::BIOS_BOOT, "bios", CORE, ALIGNMENT)];
+    let mut behind = CORE + ALIGNMENT;
+    for (planned, (_, size)) in disk.layout.partitions.iter().zip(&images) {
+        partitions.push(part(planned.kind(), &planned.name, behind, size / SECTOR));
+        behind += size / SECTOR;
+    }
+    let table = gpt::table(guid(build, "disk"), behind + ALIGNMENT, &partitions, &boot, CORE)?;
     let mut head = table.head;
     head.resize(bytes(CORE), 0);
     head.extend(core);
     head.resize(bytes(CORE + ALIGNMENT), 0);
     let mut tail = vec![0; bytes(ALIGNMENT - gpt::TAIL_SECTORS)];
     tail.extend(table.tail);
-    Ok(Parts { head, esp: (esp, ESP_MIB << 20), root: (root, size), tail })
+    Ok(Parts { head, images, tail })
+}
+
+/// What a filesystem's identifier is made from.
+fn purpose(part: &Part) -> String {
+    match &part.what {
+        What::Files(mount) if mount.is_empty() => "root filesystem".to_owned(),
+        _ => format!("filesystem {}", part.name),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).during(|| format!("reading {}", path.display()))
+}
+
+/// GRUB for BIOS, as it lies on the disk.
+fn core(input: &DiskInput<'_>, disk: &Disk, folder: &Path, cancel: &Cancel) -> Result<Vec<u8>> {
+    let filesystem = match disk.layout.filesystem {
+        RootFilesystem::Btrfs => "btrfs",
+        RootFilesystem::Xfs => "xfs",
+        RootFilesystem::Ext4 | RootFilesystem::Zfs => "ext2",
+    };
+    let modules = [filesystem, "search_fs_uuid"];
+    let format = ("i386-pc", &modules[..]);
+    let core = firmware::grub_for_bios(format, &disk.first_stage(), input.boot_files, folder, cancel)?;
+    gpt::placed_core(read(&core)?, CORE, ALIGNMENT)
+}
+
+fn efi(
+    input: &DiskInput<'_>,
+    disk: &Disk,
+    part: &Part,
+    (image, folder): (&Path, &Path),
+    cancel: &Cancel,
+) -> Result<u64> {
+    let size = part.size.unwrap_or(layout::EFI);
+    let of_esp = firmware::Esp {
+        programs: &firmware::efi_programs(input.recipe.architecture, input.boot_files)?,
+        config: &format!("{}source $prefix/grub.cfg\n", disk.first_stage()),
+        build: input.build_id,
+        epoch: input.recipe.epoch,
+        kib: Some(size >> 10),
+    };
+    firmware::esp(image, &of_esp, folder, cancel)?;
+    Ok(size)
+}
+
+fn files(
+    input: &DiskInput<'_>,
+    layout: &Layout,
+    (mount, part, uuid): (&str, &Part, uuid::Uuid),
+    names: &[Found],
+    (image, folder): (&Path, &Path),
+    cancel: &Cancel,
+) -> Result<u64> {
+    let mounts: Vec<&Path> = layout.mounts().into_iter().map(Path::new).collect();
+    let names = contents::below(names, Path::new(mount), &mounts);
+    let label: String = part.name.chars().filter(char::is_ascii).take(12).collect();
+    let epoch = input.stack.epoch;
+    let volume = Volume { image, size: part.size, uuid, label: &label, epoch, names: &names };
+    match layout.filesystem {
+        RootFilesystem::Ext4 => ext4::write(&volume, folder, cancel),
+        RootFilesystem::Btrfs => {
+            let subvolumes = layout.subvolumes(mount);
+            let subvolumes: Vec<_> = subvolumes.iter().map(|(name, at)| (*name, Path::new(*at))).collect();
+            Btrfs { volume: &volume, compress: layout.compress, subvolumes: &subvolumes }.write(cancel)
+        }
+        RootFilesystem::Xfs => xfs::write(&volume, cancel),
+        RootFilesystem::Zfs => Err(Failure::bug("a disk with ZFS, which `check` refuses")),
+    }
 }
 
 fn bytes(sectors: u64) -> usize {
@@ -170,21 +238,25 @@ fn serial(build: Digest) -> [u8; 4] {
 }
 
 /// What the disk has and no layer does.
-fn extras(input: &DiskInput<'_>, names: Names) -> Result<Vec<Extra>> {
+fn extras(input: &DiskInput<'_>, disk: &Disk) -> Result<Vec<Extra>> {
     let version = &input.kernel.version;
     let image = format!("boot/vmlinuz-{version}");
     if union::find(input.stack, &image)?.is_none() {
         return Err(Failure::bug(format!("the root has no {image}")));
     }
     let initrd = Content::Host(input.kernel.initrd.clone());
-    let menu = settings::grub_cfg(&input.recipe.boot_menu, input.build_id, version, names)?;
-    let mut extras = vec![
-        settings::file("etc/fstab", settings::fstab(names)),
-        settings::file("etc/repart.d/50-root.conf", settings::REPART),
-        settings::file("boot/grub/grub.cfg", menu),
-        Extra { path: format!("boot/initrd.img-{version}"), mode: 0o644, content: initrd },
-        Extra { path: "boot/efi".to_owned(), mode: 0o755, content: Content::Folder },
-    ];
+    let menu = disk.grub_cfg(&input.recipe.boot_menu, input.build_id, version)?;
+    let mut extras = vec![settings::file("etc/fstab", disk.fstab())];
+    extras.extend(disk.repart().iter().map(|(path, text)| settings::file(path, text.as_str())));
+    extras.push(settings::file("boot/grub/grub.cfg", menu));
+    extras.push(Extra { path: format!("boot/initrd.img-{version}"), mode: 0o644, content: initrd });
+    let mounts = disk.layout.mounts().into_iter().filter(|mount| !mount.is_empty());
+    for folder in mounts.chain(disk.layout.subvolumes("").iter().map(|(_, at)| *at)).chain(disk.layout.efi())
+    {
+        if !folder.is_empty() {
+            extras.push(Extra { path: folder.to_owned(), mode: 0o755, content: Content::Folder });
+        }
+    }
     if let Some(png) = input.splash {
         extras.push(settings::file("boot/grub/splash.png", firmware::checked_png(png)?));
         extras.push(settings::file("boot/grub/unicode.pf2", firmware::font(input.boot_files)?));
@@ -193,7 +265,8 @@ fn extras(input: &DiskInput<'_>, names: Names) -> Result<Vec<Extra>> {
 }
 
 fn compress(parts: &Parts, input: &DiskInput<'_>, events: &Emitter, cancel: &Cancel) -> Result<()> {
-    let total = parts.head.len() as u64 + parts.esp.1 + parts.root.1 + parts.tail.len() as u64;
+    let images: u64 = parts.images.iter().map(|(_, size)| size).sum();
+    let total = parts.head.len() as u64 + images + parts.tail.len() as u64;
     let task = Task::with_total(events, "disk image: compress", Some(total), Unit::Bytes);
     let part = stack::part_of(input.out);
     let writing = || format!("writing {}", part.display());
@@ -201,7 +274,7 @@ fn compress(parts: &Parts, input: &DiskInput<'_>, events: &Emitter, cancel: &Can
     let mut to = compressor(file, input.recipe.compression).during(writing)?;
     to.write_all(&parts.head).during(writing)?;
     let mut buffer = vec![0; 1 << 20];
-    for (path, size) in [&parts.esp, &parts.root] {
+    for (path, size) in &parts.images {
         let reading = || format!("reading {}", path.display());
         let mut from = File::open(path).during(reading)?.take(*size);
         let mut read = 0;
@@ -215,7 +288,11 @@ fn compress(parts: &Parts, input: &DiskInput<'_>, events: &Emitter, cancel: &Can
             to.write_all(&buffer[..n]).during(writing)?;
             task.advance(n as u64);
         }
-        if read != *size {
+        // A filesystem may end a little before its partition.
+        let rest = size.saturating_sub(read);
+        if rest < ALIGNMENT * SECTOR {
+            std::io::copy(&mut std::io::repeat(0).take(rest), &mut to).during(writing)?;
+        } else {
             return Err(Failure::bug(format!("{} has {read} bytes, not {size}", path.display())));
         }
     }

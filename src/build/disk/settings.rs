@@ -1,58 +1,149 @@
 //! Files that only a disk image has: where its partitions are mounted, how it grows, how it
 //! starts. Pure.
 
-use super::ext4::{Content, Extra};
+use super::contents::{Content, Extra};
+use super::layout::{Layout, Part, What};
 use crate::build::iso::menu::{self, Start};
 use crate::model::recipe::BootMenu;
-use crate::model::spec::Architecture;
+use crate::model::spec::{Architecture, RootFilesystem};
 use crate::model::{Digest, Result};
 
 /// What a disk is called by those who look for its parts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Names {
-    /// The UUID of the root filesystem.
-    pub root: uuid::Uuid,
+    /// The UUID of every filesystem and of swap, by the names of their partitions.
+    pub of: Vec<(String, uuid::Uuid)>,
     /// The serial number of the EFI partition's FAT.
     pub esp: [u8; 4],
 }
 
-/// `etc/fstab`. The root filesystem grows to its partition whenever it is mounted.
-pub fn fstab(names: Names) -> String {
-    let [a, b, c, d] = names.esp.map(|byte| format!("{byte:02X}"));
-    format!(
-        "# Written by Bootwright for this disk image.\n\
-         UUID={root} / ext4 rw,relatime,errors=remount-ro,x-systemd.growfs 0 1\n\
-         UUID={a}{b}-{c}{d} /boot/efi vfat umask=0077,nofail 0 2\n",
-        root = names.root
-    )
+impl Names {
+    fn uuid(&self, part: &Part) -> uuid::Uuid {
+        self.of.iter().find(|(name, _)| *name == part.name).map_or(uuid::Uuid::nil(), |(_, uuid)| *uuid)
+    }
 }
 
-/// What systemd-repart(8) does at boot: the root partition takes what is free behind it.
-pub const REPART: &str = "\
+/// A disk that starts: its layout and what its parts are called.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Its partitions.
+    pub layout: Layout,
+    /// What they are called.
+    pub names: Names,
+}
+
+impl Disk {
+    /// The filesystem in which a folder lies, and the folder's path from there.
+    fn place(&self, folder: &str) -> (uuid::Uuid, String) {
+        let of = |part: &Part| match &part.what {
+            What::Files(mount) if mount.is_empty() => Some((0, format!("/{folder}"))),
+            What::Files(mount) => {
+                let rest = folder.strip_prefix(mount.as_str())?;
+                (rest.is_empty() || rest.starts_with('/')).then(|| (mount.len(), rest.to_owned()))
+            }
+            _ => None,
+        };
+        let parts = self.layout.partitions.iter().filter_map(|part| Some((of(part)?, part)));
+        let nearest = parts.max_by_key(|((length, _), _)| *length);
+        nearest.map_or((uuid::Uuid::nil(), String::new()), |((length, path), part)| {
+            let subvolume = if length == 0 { self.subvolume("", "") } else { None };
+            (self.names.uuid(part), subvolume.map_or(path.clone(), |name| format!("/{name}{path}")))
+        })
+    }
+
+    /// The subvolume of the filesystem at `mount` that takes the place of `folder`.
+    fn subvolume(&self, mount: &str, folder: &str) -> Option<&'static str> {
+        let mut subvolumes = self.layout.subvolumes(mount).into_iter();
+        subvolumes.find(|(_, there)| *there == folder).map(|(name, _)| name)
+    }
+
+    /// `etc/fstab`. What can grow grows to its partition whenever it is mounted.
+    pub fn fstab(&self) -> String {
+        let mut text = "# Written by Bootwright for this disk image.\n".to_owned();
+        for mount in self.layout.mounts() {
+            let files = What::Files(mount.to_owned());
+            let Some(part) = self.layout.partitions.iter().find(|part| part.what == files) else { continue };
+            let uuid = self.names.uuid(part);
+            let grows = if part.grows { ",x-systemd.growfs" } else { "" };
+            let subvolumes = self.layout.subvolumes(mount);
+            if subvolumes.is_empty() {
+                text.push_str(&self.line(uuid, mount, grows));
+            }
+            for (name, folder) in subvolumes {
+                let grows = if folder.is_empty() { grows } else { "" };
+                text.push_str(&self.line(uuid, folder, &format!(",subvol={name}{grows}")));
+            }
+        }
+        for part in &self.layout.partitions {
+            match &part.what {
+                What::Efi(mount) => {
+                    let [a, b, c, d] = self.names.esp.map(|byte| format!("{byte:02X}"));
+                    text.push_str(&format!("UUID={a}{b}-{c}{d} /{mount} vfat umask=0077,nofail 0 2\n"));
+                }
+                What::Swap => text.push_str(&format!("UUID={} none swap sw 0 0\n", self.names.uuid(part))),
+                What::Files(_) => {}
+            }
+        }
+        text
+    }
+
+    fn line(&self, uuid: uuid::Uuid, mount: &str, more: &str) -> String {
+        let kind = self.layout.filesystem;
+        let (options, check) = match kind {
+            RootFilesystem::Ext4 => ("rw,relatime,errors=remount-ro", if mount.is_empty() { 1 } else { 2 }),
+            RootFilesystem::Btrfs if self.layout.compress => ("rw,relatime,compress=zstd:3", 0),
+            _ => ("rw,relatime", 0),
+        };
+        format!("UUID={uuid} /{mount} {} {options}{more} 0 {check}\n", kind.as_str())
+    }
+
+    /// What GRUB reads first, under BIOS and UEFI: it looks for this very filesystem.
+    pub fn first_stage(&self) -> String {
+        let (uuid, boot) = self.place("boot");
+        format!("search --no-floppy --fs-uuid --set=root {uuid}\nset prefix=($root){boot}/grub\n")
+    }
+
+    /// `boot/grub/grub.cfg`.
+    ///
+    /// # Errors
+    /// Class *spec* if the title or a kernel flag cannot be taken.
+    pub fn grub_cfg(&self, menu: &BootMenu, build: Digest, kernel: &str) -> Result<String> {
+        let (root, _) = self.place("");
+        let (_, boot) = self.place("boot");
+        let flags = self.subvolume("", "").map_or(String::new(), |name| format!("rootflags=subvol={name} "));
+        let start = Start {
+            id: "system",
+            kernel: &format!("{boot}/vmlinuz-{kernel}"),
+            initrd: &format!("{boot}/initrd.img-{kernel}"),
+            words: &format!("root=UUID={root} {flags}ro bootwright.build={}", build.hex()),
+            architecture: Architecture::X86_64,
+        };
+        menu::configuration(menu, build, &start)
+    }
+
+    /// What systemd-repart(8) does at boot: the last partition takes what is free behind it.
+    pub fn repart(&self) -> Vec<(String, String)> {
+        if !self.layout.partitions.iter().any(|part| part.grows) {
+            return Vec::new();
+        }
+        // The others are named too, because a type is looked for in the partitions' order.
+        let named = self.layout.partitions.iter().filter_map(|part| Some((part, part.kind_word()?)));
+        let files = named.zip(50..).map(|((part, kind), number)| {
+            let fixed = part
+                .size
+                .filter(|_| !part.grows)
+                .map_or(String::new(), |size| format!("SizeMinBytes={size}\nSizeMaxBytes={size}\n"));
+            let path = format!("etc/repart.d/{number}-{}.conf", part.name);
+            (path, format!("{REPART}Type={kind}\n{fixed}"))
+        });
+        files.collect()
+    }
+}
+
+const REPART: &str = "\
 # The image is as small as it can be; the disk that it is written to is larger.
 [Partition]
-Type=root
 ";
-
-/// What GRUB reads first, under BIOS and UEFI: it looks for this very root filesystem.
-pub fn first_stage(names: Names) -> String {
-    format!("search --no-floppy --fs-uuid --set=root {}\nset prefix=($root)/boot/grub\n", names.root)
-}
-
-/// `boot/grub/grub.cfg`.
-///
-/// # Errors
-/// Class *spec* if the title or a kernel flag cannot be taken.
-pub fn grub_cfg(menu: &BootMenu, build: Digest, kernel: &str, names: Names) -> Result<String> {
-    let start = Start {
-        id: "system",
-        kernel: &format!("/boot/vmlinuz-{kernel}"),
-        initrd: &format!("/boot/initrd.img-{kernel}"),
-        words: &format!("root=UUID={} ro bootwright.build={}", names.root, build.hex()),
-        architecture: Architecture::X86_64,
-    };
-    menu::configuration(menu, build, &start)
-}
 
 /// A file of root with these bytes.
 pub fn file(path: &str, bytes: impl Into<Vec<u8>>) -> Extra {
@@ -62,20 +153,105 @@ pub fn file(path: &str, bytes: impl Into<Vec<u8>>) -> Extra {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::spec::Filesystem;
+
+    const ROOT: &str = "00000000-0000-0000-0000-000000000abc";
+
+    fn disk(yaml: serde_json::Value) -> Disk {
+        let asked: Filesystem = serde_json::from_value(yaml).unwrap();
+        let layout = Layout::of(Some(&asked)).unwrap();
+        let of = layout.partitions.iter().zip(0xabc..);
+        let of = of.map(|(part, number)| (part.name.clone(), uuid::Uuid::from_u128(number))).collect();
+        Disk { layout, names: Names { of, esp: [0x1a, 2, 0xff, 4] } }
+    }
+
+    fn menu(flags: &[&str]) -> BootMenu {
+        let kernel_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        BootMenu { title: "t".into(), timeout: 1, splash: None, kernel_flags }
+    }
 
     #[test]
     fn everything_is_looked_for_by_its_own_name() {
-        let names = Names { root: uuid::Uuid::from_u128(0xabc), esp: [0x1a, 2, 0xff, 4] };
-        let root = "00000000-0000-0000-0000-000000000abc";
-        assert!(fstab(names).contains(&format!("UUID={root} / ext4 ")));
-        assert!(fstab(names).contains("UUID=1A02-FF04 /boot/efi vfat "));
-        assert!(first_stage(names).contains(root));
-        let boot_menu =
-            BootMenu { title: "t".into(), timeout: 1, splash: None, kernel_flags: vec!["a=1".into()] };
-        let cfg = grub_cfg(&boot_menu, Digest::of("x"), "6.1.0-1-amd64", names).unwrap();
+        let mut disk = disk(serde_json::json!({}));
+        disk.names.of[1].1 = uuid::Uuid::from_u128(0xabc);
+        assert!(
+            disk.fstab().contains(&format!(
+                "UUID={ROOT} / ext4 rw,relatime,errors=remount-ro,x-systemd.growfs 0 1\n"
+            ))
+        );
+        assert!(disk.fstab().contains("UUID=1A02-FF04 /boot/efi vfat "));
+        assert!(
+            disk.first_stage().contains(ROOT) && disk.first_stage().contains("prefix=($root)/boot/grub\n")
+        );
+        let cfg = disk.grub_cfg(&menu(&["a=1"]), Digest::of("x"), "6.1.0-1-amd64").unwrap();
         assert!(cfg.contains("linux /boot/vmlinuz-6.1.0-1-amd64 root=UUID=") && cfg.contains(" 'a=1'\n"));
         assert!(!cfg.contains("boot=live"));
-        let moved = BootMenu { kernel_flags: vec!["rootflags=subvol=x".into()], ..boot_menu };
-        assert!(grub_cfg(&moved, Digest::of("x"), "6.1", names).is_err());
+        assert!(disk.grub_cfg(&menu(&["rootflags=subvol=x"]), Digest::of("x"), "6.1").is_err());
+        let [(path, text)] = &disk.repart()[..] else { panic!("{:?}", disk.repart()) };
+        assert!(
+            path == "etc/repart.d/50-root.conf" && text.ends_with("[Partition]\nType=root\n"),
+            "{path}: {text}"
+        );
+    }
+
+    #[test]
+    fn subvolumes_are_mounted_in_their_places_and_grub_goes_through_them() {
+        let asked = serde_json::json!({
+            "root": "btrfs", "compression": true, "snapshots": {"enabled": true},
+        });
+        let disk = disk(asked);
+        let fstab = disk.fstab();
+        for line in [
+            " / btrfs rw,relatime,compress=zstd:3,subvol=@,x-systemd.growfs 0 0\n",
+            " /home btrfs rw,relatime,compress=zstd:3,subvol=@home 0 0\n",
+            " /.snapshots btrfs rw,relatime,compress=zstd:3,subvol=@snapshots 0 0\n",
+        ] {
+            assert!(fstab.contains(line), "{fstab}");
+        }
+        assert!(disk.first_stage().ends_with("prefix=($root)/@/boot/grub\n"));
+        let cfg = disk.grub_cfg(&menu(&[]), Digest::of("x"), "6.1").unwrap();
+        assert!(
+            cfg.contains("linux /@/boot/vmlinuz-6.1 root=UUID=") && cfg.contains("rootflags=subvol=@ ro ")
+        );
+    }
+
+    #[test]
+    fn partitions_of_their_own_are_found_and_only_the_last_grows() {
+        let asked = serde_json::json!({
+            "partitions": [
+                {"mount": "/boot/efi", "size": "128MiB"},
+                {"mount": "/boot", "size": "512MiB"},
+                {"mount": "/", "size": "2GiB"},
+                {"mount": "/var/lib", "size": "rest"},
+            ],
+            "swap": {"kind": "partition", "size": "256MiB"},
+        });
+        let disk = disk(asked);
+        let names: Vec<&str> = disk.layout.partitions.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["efi", "swap", "boot", "root", "var-lib"]);
+        let fstab = disk.fstab();
+        let uuid = |number: u128| uuid::Uuid::from_u128(number);
+        assert!(
+            fstab.contains(&format!("UUID={} /boot ext4 rw,relatime,errors=remount-ro 0 2\n", uuid(0xabe)))
+        );
+        assert!(fstab.contains(&format!("UUID={} none swap sw 0 0\n", uuid(0xabd))));
+        assert!(
+            fstab.contains(" /var/lib ext4 rw,relatime,errors=remount-ro,x-systemd.growfs 0 2\n"),
+            "{fstab}"
+        );
+        assert!(fstab.find(" / ext4").unwrap() < fstab.find(" /boot ext4").unwrap());
+        let first = disk.first_stage();
+        assert_eq!(
+            first,
+            format!("search --no-floppy --fs-uuid --set=root {}\nset prefix=($root)/grub\n", uuid(0xabe))
+        );
+        let cfg = disk.grub_cfg(&menu(&[]), Digest::of("x"), "6.1").unwrap();
+        assert!(cfg.contains(&format!("linux /vmlinuz-6.1 root=UUID={} ro", uuid(0xabf))), "{cfg}");
+        let repart = disk.repart();
+        assert_eq!(repart.len(), 4);
+        assert!(
+            repart[3].1.ends_with("Type=linux-generic\n")
+                && repart[1].1.contains("Type=linux-generic\nSizeMin")
+        );
     }
 }

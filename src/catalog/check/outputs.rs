@@ -41,6 +41,7 @@ fn unmade(report: &mut Report<'_>, image: &OsImage) {
         ("spec.limits.isoSize", Output::Iso, limits.iso_size.is_some()),
         ("spec.limits.ociSize", Output::Oci, limits.oci_size.is_some()),
         ("spec.limits.rootfsSize", Output::Rootfs, limits.rootfs_size.is_some()),
+        ("spec.limits.diskSize", Output::Disk, limits.disk_size.is_some()),
     ];
     if !image.spec.outputs.contains(&Output::Disk) {
         for field in ["spec.verify.boot", "spec.verify.memoryMib", "spec.customization.bootloader"] {

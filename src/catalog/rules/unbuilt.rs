@@ -6,8 +6,10 @@
 use super::{Hit, Rule};
 use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
+use crate::model::spec::text::PartitionExtent;
 use crate::model::spec::{
     Architecture, Base, BootMode, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
+    RootFilesystem, SwapKind,
 };
 use crate::tables;
 
@@ -41,6 +43,11 @@ struct Row {
 /// What to do about something that has no other way yet.
 const AWAY: &str = "Take it away for now; its meaning will not change.";
 
+/// Whether a disk image is asked for whose layout is like that.
+fn disk(spec: &OsSpec, like: fn(&Filesystem) -> bool) -> bool {
+    spec.outputs.contains(&Output::Disk) && spec.filesystem.as_ref().is_some_and(like)
+}
+
 const ROWS: &[Row] = &[
     Row {
         field: "spec.base",
@@ -62,9 +69,84 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.filesystem",
-        what: "disks with another layout than one ext4 root filesystem",
-        instead: "Write `root: ext4` alone for now: the disk image has an EFI partition and a root that grows with the disk.",
-        asked: |s| s.filesystem.as_ref().is_some_and(|f| *f != Filesystem::default()),
+        what: "installers that lay out a disk otherwise than with one ext4 root filesystem",
+        instead: "Write `root: ext4` alone for now, or take `installer` away.",
+        asked: |s| {
+            s.installer.is_some() && s.filesystem.as_ref().is_some_and(|f| *f != Filesystem::default())
+        },
+    },
+    Row {
+        field: "spec.filesystem.root",
+        what: "disks with this root filesystem",
+        instead: "What can be built now: ext4, btrfs, xfs.",
+        asked: |s| disk(s, |f| f.root == RootFilesystem::Zfs),
+    },
+    Row {
+        field: "spec.filesystem.encryption",
+        what: "disk images that are encrypted",
+        instead: "Take it away: the key would lie in an image that others can download. Encrypt when a \
+                  machine is installed.",
+        asked: |s| disk(s, |f| f.encryption.is_some()),
+    },
+    Row {
+        field: "spec.filesystem.lvm",
+        what: "disk images with logical volumes",
+        instead: "Write `partitions`, or `root: btrfs` for snapshots.",
+        asked: |s| disk(s, |f| f.lvm),
+    },
+    Row {
+        field: "spec.filesystem.raid",
+        what: "images of several disks",
+        instead: "Take it away: a disk image is one disk. A mirror is added on the machine.",
+        asked: |s| disk(s, |f| f.raid),
+    },
+    Row {
+        field: "spec.filesystem.disks",
+        what: "images of several disks",
+        instead: "Take it away: a disk image is one disk.",
+        asked: |s| disk(s, |f| f.disks.is_some_and(|disks| disks > 1)),
+    },
+    Row {
+        field: "spec.filesystem.partitions",
+        what: "partitions with a share of a disk",
+        instead: "Give each a size, and the last one `rest`: how large the disk will be is not known when \
+                  its image is made.",
+        asked: |s| {
+            disk(s, |f| f.partitions.iter().any(|p| matches!(p.size.extent(), PartitionExtent::Percent(_))))
+        },
+    },
+    Row {
+        field: "spec.filesystem.partitions",
+        what: "a partition that takes the rest and is not the last",
+        instead: "Put it last: only the last one can grow with the disk.",
+        asked: |s| {
+            disk(s, |f| {
+                let rest = f.partitions.iter().rev().skip(1);
+                rest.into_iter().any(|p| p.size.extent() == PartitionExtent::Rest)
+            })
+        },
+    },
+    Row {
+        field: "spec.filesystem.partitions",
+        what: "two EFI partitions",
+        instead: "Keep one of /boot/efi and /efi.",
+        asked: |s| {
+            disk(s, |f| {
+                f.partitions.iter().filter(|p| matches!(p.mount.as_str(), "/boot/efi" | "/efi")).count() > 1
+            })
+        },
+    },
+    Row {
+        field: "spec.filesystem.swap.kind",
+        what: "swap files and compressed memory",
+        instead: "Write `kind: partition`.",
+        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.kind != SwapKind::Partition)),
+    },
+    Row {
+        field: "spec.filesystem.swap.hibernation",
+        what: "sleeping by writing memory to the disk",
+        instead: AWAY,
+        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.hibernation)),
     },
     Row {
         field: "spec.securityFeatures.mac",

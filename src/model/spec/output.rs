@@ -48,6 +48,9 @@ pub struct Limits {
     /// The root filesystem archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs_size: Option<Size>,
+    /// The disk image as it is downloaded, compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_size: Option<Size>,
 }
 
 /// How old a release may get before it is called stale, on its download page too.

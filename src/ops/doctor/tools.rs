@@ -69,6 +69,7 @@ pub const TOOLS: &[Tool] = &[
     program("mkfs.fat", "--help", "dosfstools", "makes the UEFI boot partition"),
     program("mcopy", "--version", "mtools", "fills the UEFI boot partition"),
     program("mke2fs", "-V", "e2fsprogs", "makes the root filesystem of a disk image"),
+    program("mkfs.xfs", "-V", "xfsprogs", "makes an XFS root filesystem of a disk image"),
     program("debugfs", "-V", "e2fsprogs", "fills that filesystem without mounting it"),
     program("qemu-system-x86_64", "--version", "qemu-system-x86", "boots images before anything trusts them"),
     file("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "UEFI firmware for boots"),

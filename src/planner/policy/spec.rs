@@ -78,7 +78,7 @@ fn declared_limits(spec: &OsSpec, sizes: &[(Output, Size)], report: &mut Report<
             Output::Iso => ("spec.limits.isoSize", spec.limits.iso_size),
             Output::Oci => ("spec.limits.ociSize", spec.limits.oci_size),
             Output::Rootfs => ("spec.limits.rootfsSize", spec.limits.rootfs_size),
-            Output::Disk => continue,
+            Output::Disk => ("spec.limits.diskSize", spec.limits.disk_size),
         };
         if let Some(declared) = declared.filter(|declared| declared > most) {
             report.add(

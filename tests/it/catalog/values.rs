@@ -15,7 +15,11 @@ fn values_that_are_refused() {
         2,
         "not yet built: disk images",
     );
-    refuses("  outputs: [disk]\n  filesystem: {root: xfs}\n", 2, "not yet built: disks with another layout");
+    refuses(
+        "  outputs: [disk]\n  filesystem: {root: zfs}\n",
+        2,
+        "not yet built: disks with this root filesystem",
+    );
     refuses("  outputs: [iso, iso]\n", 1, "listed twice");
     refuses("  outputs: []\n", 1, "no output");
     refuses("  kernel: {version: linux-zen}\n", 1, "Debian has no linux-zen");

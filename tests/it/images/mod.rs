@@ -5,6 +5,7 @@ mod arm;
 mod borgos;
 mod desktop;
 mod dracut;
+mod edge_disk;
 mod hardened;
 mod sessions;
 

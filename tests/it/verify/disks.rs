@@ -2,20 +2,24 @@
 //! filesystem and loads kernel and initramfs from it.
 
 use super::{artifact, asked, build_id, checks, find, initramfs, kernel, machine, options, put, wish};
+use crate::disks::laid_out;
 use crate::outputs::{EPOCH, recipe};
 use bootwright::build::disk::{self, DiskInput};
 use bootwright::build::stack::{Kernel, Stack, StackedLayer};
 use bootwright::effects::Cancel;
+use bootwright::effects::files::digest_file;
 use bootwright::model::event::Emitter;
 use bootwright::model::evidence::{Evidence, Verdict};
 use bootwright::model::recipe::LayerId;
 use bootwright::model::spec::{BootMode, Verify};
 use bootwright::model::{Artifact, ArtifactKind, Digest};
 use bootwright::verify;
+use serde_json::json;
 use std::path::Path;
 
-/// A disk whose initramfs plays `scenario`; kernel and boot loaders are Debian's own.
-fn image(folder: &Path, scenario: &str) -> Artifact {
+/// A disk whose initramfs plays `scenario`, laid out as `filesystem` says; kernel and boot
+/// loaders are Debian's own.
+fn image(folder: &Path, scenario: &str, filesystem: serde_json::Value) -> Artifact {
     let layer = folder.join("layer");
     let vmlinuz = layer.join("boot/vmlinuz-tiny");
     put(&vmlinuz, &std::fs::read(find(&kernel().join("root/boot"), "vmlinuz")).unwrap(), 0o644);
@@ -28,6 +32,7 @@ fn image(folder: &Path, scenario: &str) -> Artifact {
         size: 8 << 20,
     }];
     let mut recipe = recipe();
+    laid_out(&mut recipe, filesystem);
     recipe.boot_menu.timeout = 0;
     recipe.boot_menu.kernel_flags = vec![format!("scenario={scenario}")];
     let stack = Stack { layers, epoch: EPOCH, cache: folder.join("cache") };
@@ -59,7 +64,7 @@ fn boot(image: &Artifact, modes: &[BootMode], seconds: u32, folder: &Path) -> Ev
 fn a_disk_starts_by_bios_and_by_uefi() {
     let _one = machine();
     let folder = tempfile::tempdir().unwrap();
-    let image = image(folder.path(), "good");
+    let image = image(folder.path(), "good", json!({}));
     let evidence = boot(&image, &[BootMode::Bios, BootMode::UefiUsb], 300, folder.path());
     assert_eq!(evidence.kind, ArtifactKind::Disk);
     for check in &evidence.checks {
@@ -68,10 +73,57 @@ fn a_disk_starts_by_bios_and_by_uefi() {
 }
 
 #[test]
+fn a_person_gets_a_machine_from_a_disk_too() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), "off", json!({"root": "btrfs"}));
+    let options = options(folder.path());
+    let session = verify::interactive::Session {
+        image: &image.path,
+        mode: BootMode::Bios,
+        memory_mib: 256,
+        screen: verify::Screen::Vnc(78),
+        accelerator: verify::Accelerator::Tcg,
+        tools: &options.tools,
+        scratch: &options.scratch,
+    };
+    verify::interactive(&session, &Cancel::default()).unwrap();
+    let (digest, _) = digest_file(&image.path).unwrap();
+    assert_eq!(digest, image.digest, "the image was written to");
+    assert_eq!(std::fs::read_dir(&options.scratch).unwrap().count(), 0, "something was left");
+}
+
+fn starts_both_ways(filesystem: serde_json::Value) {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), "good", filesystem);
+    for check in &boot(&image, &[BootMode::Bios, BootMode::SecureBoot], 300, folder.path()).checks {
+        assert_eq!(check.verdict, Verdict::Passed, "{}: {:?}", check.name, check.findings);
+    }
+}
+
+#[test]
+fn a_compressed_btrfs_disk_starts_by_bios_and_under_secure_boot() {
+    starts_both_ways(json!({"root": "btrfs", "compression": true}));
+}
+
+#[test]
+fn an_xfs_disk_starts_by_bios_and_under_secure_boot() {
+    starts_both_ways(json!({"root": "xfs"}));
+}
+
+#[test]
+fn a_disk_with_a_boot_partition_starts_by_bios_and_under_secure_boot() {
+    let partitions = [("/boot/efi", "64MiB"), ("/boot", "256MiB"), ("/", "512MiB"), ("/var", "rest")];
+    let partitions = partitions.map(|(mount, size)| json!({"mount": mount, "size": size}));
+    starts_both_ways(json!({"partitions": partitions, "swap": {"kind": "partition", "size": "64MiB"}}));
+}
+
+#[test]
 fn a_disk_without_its_root_filesystem_does_not_start() {
     let _one = machine();
     let folder = tempfile::tempdir().unwrap();
-    let whole = image(folder.path(), "good");
+    let whole = image(folder.path(), "good", json!({}));
     let mut bytes = zstd::decode_all(std::fs::File::open(&whole.path).unwrap()).unwrap();
     // The superblock, 1 KiB into the filesystem at 66 MiB.
     bytes[(66 << 20) + 1024..(66 << 20) + 2048].fill(0);
