@@ -66,7 +66,11 @@ pub fn write(sandbox: &Sandbox, entries: &[Entry], epoch: i64, cancel: &Cancel) 
         .map(|_| ())
 }
 
-fn archive(entries: &[Entry], epoch: i64) -> Result<Vec<u8>> {
+/// A tar archive of `entries`, dated `epoch` (seconds), without their folders.
+///
+/// # Errors
+/// If a path is refused.
+pub fn archive(entries: &[Entry], epoch: i64) -> Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
         if entry.path.is_empty() || entry.path.starts_with('/') || entry.path.split('/').any(|p| p == "..") {

@@ -30,6 +30,7 @@ mod services;
 mod shell;
 mod snapshots;
 mod ssh;
+mod steps;
 mod sysctl;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ mod updates;
 
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Live, Picture, Plan, Program};
+pub use steps::{Phase, Step};
 
 use crate::model::check::Check;
 use crate::model::name::{ImageName, UnitName};

@@ -124,7 +124,7 @@ pub struct Account {
     pub name: UserName,
     /// Its login shell, by its path.
     pub shell: String,
-    /// Groups that it is put into; those that are missing are made.
+    /// Groups that it is put into; all of them must be there.
     pub groups: Vec<String>,
     /// The hash of its password (man 5 crypt).
     pub password_hash: Option<String>,
@@ -141,7 +141,8 @@ pub struct Program {
     pub args: Vec<String>,
     /// Folders below `/run` or `/tmp` that it needs.
     pub folders: Vec<String>,
-    /// Whether it asks the kernel in ways that emulators do not carry over (netfilter's sockets).
+    /// Whether it asks the kernel for what only root of a network of its own may ask
+    /// (netfilter's sockets): emulators do not carry it over, and builders of containers may not.
     #[serde(skip)]
     pub asks_kernel: bool,
 }
@@ -158,7 +159,7 @@ impl Program {
         }
     }
 
-    /// Says that it asks the kernel in ways that emulators do not carry over.
+    /// Says that it asks the kernel so.
     #[must_use]
     pub fn asking_kernel(mut self) -> Self {
         self.asks_kernel = true;

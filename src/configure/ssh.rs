@@ -10,7 +10,7 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
     }
 }
 
-/// A host key that lives for the question to sshd only: normalising a layer removes it.
+/// A host key that lives for the question to sshd only.
 const KEY_FOR_TESTS: &str = "/etc/ssh/ssh_host_ed25519_key";
 
 pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
@@ -32,6 +32,8 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
         )
         .folder("/run/sshd"),
     );
+    let key = [KEY_FOR_TESTS, &format!("{KEY_FOR_TESTS}.pub")];
+    plan.test(Program::new("dropping the key again", "/bin/rm", &["-f", key[0], key[1]]));
     plan.check(
         "spec.securityFeatures.ssh.port",
         Expect::Listen { protocol: Protocol::Tcp, port: ssh.port.get(), outside: Some(true) },

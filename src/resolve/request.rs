@@ -75,7 +75,7 @@ pub fn check(image: &OsImage, settings: &PackageSettings) -> (Option<LockRequest
             "A name that this suite does not have is found out by `bootwright lock`.",
         );
     }
-    asked.layer("bootstrap", table.bootstrap.clone());
+    asked.layer("bootstrap", table.bootstrap(spec.init_system()).into_iter().cloned().collect());
     asked.kernel(image);
     for (category, names) in spec.packages.categories() {
         let mut packages = asked.names(category, names);

@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::evidence::Evidence;
 use super::live::{Live, live};
 use crate::model::name::{PackageName, UnitName};
-use crate::model::spec::{Architecture, KernelVersion};
+use crate::model::spec::{Architecture, Init, KernelVersion};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -18,8 +18,10 @@ pub struct Distribution {
     pub builds: Vec<Architecture>,
     /// The suites that the names were made for, with their other names.
     suites: BTreeMap<String, Vec<String>>,
-    /// The smallest system that starts, has a network and can install packages.
-    pub bootstrap: Vec<PackageName>,
+    /// The smallest system that has a network and can install packages.
+    bootstrap: Vec<PackageName>,
+    /// What starts it, by the init system's name: those that are there.
+    init: BTreeMap<String, Vec<PackageName>>,
     kernels: BTreeMap<String, BTreeMap<String, Entry>>,
     /// What makes the initial RAM disk.
     #[serde(default)]
@@ -66,8 +68,9 @@ pub enum Manager {
 pub struct Container {
     /// The base image of each suite, by the suite's first name.
     pub images: BTreeMap<String, String>,
-    /// The packages that bring an init system, by its name, where the base image has none.
-    pub init: BTreeMap<String, PackageName>,
+    /// The smallest system, where it is another one in a container.
+    #[serde(default)]
+    bootstrap: Option<Vec<PackageName>>,
 }
 
 /// Where GRUB's modules are, without the leading slash.
@@ -96,6 +99,18 @@ impl Distribution {
     /// The suites that the names were made for.
     pub fn suites(&self) -> impl Iterator<Item = &str> {
         self.suites.keys().map(String::as_str)
+    }
+
+    /// The smallest system that starts by itself, has a network and can install packages; of
+    /// an init system that is not there only the rest.
+    pub fn bootstrap(&self, init: Init) -> Vec<&PackageName> {
+        self.bootstrap.iter().chain(self.init.get(init.as_str()).into_iter().flatten()).collect()
+    }
+
+    /// The same in a container.
+    pub fn in_container(&self, init: Init) -> Vec<&PackageName> {
+        let system = self.container.bootstrap.as_ref().unwrap_or(&self.bootstrap);
+        system.iter().chain(self.init.get(init.as_str()).into_iter().flatten()).collect()
     }
 
     /// The first name of a suite that the names were made for.
@@ -171,7 +186,8 @@ impl Distribution {
             .chain(&self.live)
             .chain(self.iso_boot_files.values().flatten())
             .chain(self.shells.values().flatten())
-            .chain(self.container.init.values())
+            .chain(self.init.values().flatten())
+            .chain(self.container.bootstrap.iter().flatten())
             .collect()
     }
 }

@@ -1,26 +1,27 @@
 //! A spec as a Containerfile, for all distributions.
 //!
 //! Pure: text and files come out, whoever asks writes them. The stages stand in the order of
-//! requirement 1, section 5.2: what changes seldom comes first, so that a changed line of
-//! configuration installs nothing again. What comes from the spec is a checked name, a file
-//! beside the Containerfile, or quoted; anything else is refused. A container has no use for
-//! a kernel, a boot loader and disks: those are left out, and that is said.
+//! the layers of an image: what changes seldom comes first, so that a changed line of
+//! configuration installs nothing again. What the settings become is the plan that also makes
+//! the configuration layer; nothing here writes a setting. What comes from the spec is a checked
+//! name, a file beside the Containerfile, or quoted; anything else is refused. A container has
+//! no use for a kernel, a boot loader and disks: those are left out, and that is said.
 
+mod carried;
 mod commands;
 pub mod engine;
-mod settings;
 
 use crate::build::root_files::{Content, Entry};
 use crate::configure::{self, Plan, System};
-use crate::model::catalog::{ImageDocument, OverlayContent};
+use crate::model::catalog::ImageDocument;
 use crate::model::lock::Lock;
 use crate::model::name::PackageName;
 use crate::model::spec::{Family, Init, OsSpec};
 use crate::model::{Failure, Result};
 use crate::resolve::{Resolved, ResolvedCategory};
-use crate::tables::{self, Distribution, Manager, RepositoryKind};
+use crate::tables::{self, RepositoryKind};
 use commands::Commands;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// A Containerfile and the files that lie beside it.
@@ -34,8 +35,6 @@ pub struct Rendered {
     pub base: String,
     /// What a reader should know: what is left out, what is not pinned.
     pub warnings: Vec<String>,
-    /// Files to copy to the same place in the image: path and mode.
-    placed: Vec<(String, u32)>,
 }
 
 /// Writes the Containerfile of an image. `from` is the base image, best with its digest.
@@ -52,39 +51,29 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
     out.stage("System update");
     repositories(resolved, &mut out);
     out.cached(&commands, &commands.update.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>());
-    let init = distribution.container.init.get(spec.init_system().as_str());
-    for category in categories(resolved, init) {
-        install(
-            &category,
-            &commands,
-            document.lock.as_ref().filter(|_| spec.base.family() == Family::Debian),
-            &mut out,
-        );
+    let init = spec.init_system();
+    let categories = categories(resolved, distribution.in_container(init));
+    for category in &categories {
+        let lock = document.lock.as_ref().filter(|_| spec.base.family() == Family::Debian);
+        install(category, &commands, lock, &mut out);
     }
-    out.stage("Shell and accounts");
-    locale(spec, distribution, &mut out)?;
-    settings::accounts(spec, &mut out)?;
-    out.stage("Services");
-    let starts = settings::services(spec, &resolved.services, &mut out);
-    out.stage("Hardening");
-    let mut harden = vec!["passwd -l root".to_owned()];
-    if spec.init_system() == Init::Systemd {
-        harden.push(": > /etc/machine-id".to_owned());
+    let plan = plan(document, &categories)?;
+    locale(spec, &mut out)?;
+    left_alone(&plan, resolved, init, &mut out);
+    carried::configuration(&plan, init, &mut out)?;
+    carried::overlay(document, &mut out)?;
+    if !(spec.post_install.scripts.is_empty() && plan.later.is_empty()) {
+        out.stage("Post-install");
     }
-    out.run(&harden);
-    settings::files(&plan(document, resolved)?, &mut out);
-    out.stage("Configuration files");
-    overlay(document, &mut out);
-    out.copy_placed();
-    scripts(document, &mut out)?;
-    settings::brought(spec, &mut out);
+    carried::scripts(document, &mut out)?;
+    carried::later(&plan, init, &mut out)?;
     out.stage("Start");
-    entrypoint(spec, starts, &mut out);
+    entrypoint(spec, !(plan.on.is_empty() && plan.later.is_empty()), &mut out);
     Ok(out)
 }
 
-/// What the settings become.
-fn plan(document: &ImageDocument, resolved: &Resolved) -> Result<Plan> {
+/// What the settings become, with these packages installed.
+fn plan(document: &ImageDocument, categories: &[ResolvedCategory]) -> Result<Plan> {
     let spec = &document.spec.spec;
     let configuration = configure::configuration(&document.spec.metadata.name, spec)?;
     Ok(configure::plan(&System {
@@ -92,9 +81,26 @@ fn plan(document: &ImageDocument, resolved: &Resolved) -> Result<Plan> {
         base: spec.base,
         suite: spec.suite.as_str(),
         architecture: spec.architecture,
-        packages: resolved.categories.iter().flat_map(|c| &c.packages).map(PackageName::as_str).collect(),
+        packages: categories.iter().flat_map(|c| &c.packages).map(PackageName::as_str).collect(),
         outputs: &spec.outputs,
     }))
+}
+
+/// Services that came with packages and that nobody spoke of.
+fn left_alone(plan: &Plan, resolved: &Resolved, init: Init, out: &mut Rendered) {
+    let said = |name: &str| {
+        let unit = format!("{name}.service");
+        [&plan.on, &plan.off, &plan.later]
+            .iter()
+            .any(|services| services.contains(name) || (init == Init::Systemd && services.contains(&unit)))
+    };
+    let others: Vec<&str> = resolved.services.iter().map(|s| s.name.as_str()).filter(|s| !said(s)).collect();
+    if !others.is_empty() {
+        out.comment(&format!(
+            "Services that come with packages and are left as they are: {}.",
+            others.join(", ")
+        ));
+    }
 }
 
 /// What a container has no use for, and where the text comes from.
@@ -109,21 +115,13 @@ fn header(document: &ImageDocument, resolved: &Resolved, commands: &Commands, ou
     let kernel: Vec<&str> = resolved.kernel.iter().map(PackageName::as_str).collect();
     let kernel = if kernel.is_empty() { String::new() } else { format!(" (here {})", kernel.join(", ")) };
     out.comment(&format!(
-        "A container has no use for a kernel{kernel}, a boot loader, disks and a desktop's session: left out."
+        "A container has no use for a kernel{kernel}, its command line, a boot loader and disks: left out."
     ));
     out.comment("Each category is a step of its own, and caches are mounts that stay out of the image.");
     let rules: Vec<&str> = std::iter::once("DL3059").chain(commands.excused.iter().copied()).collect();
     out.comment(&format!("hadolint global ignore={}", rules.join(",")));
-    let post = &spec.post_install;
-    if post.system_tuning.is_some()
-        || spec.filesystem.is_some()
-        || spec.display.is_some()
-        || spec.backup.is_some()
-    {
-        out.warn(
-            "filesystem, display, backup schedule and systemTuning have no place in a container: left out"
-                .to_owned(),
-        );
+    if spec.filesystem.is_some() {
+        out.warn("filesystem has no place in a container: left out".to_owned());
     }
 }
 
@@ -219,21 +217,19 @@ fn repositories(resolved: &Resolved, out: &mut Rendered) {
     }
 }
 
-/// The categories, the first of which also brings the init system.
-fn categories(resolved: &Resolved, init: Option<&PackageName>) -> Vec<ResolvedCategory> {
-    let mut categories: Vec<ResolvedCategory> = resolved.categories.clone();
-    let Some(init) = init else { return categories };
-    match categories.first_mut().filter(|c| c.name == "base") {
-        Some(base) => {
-            if !base.packages.contains(init) {
-                base.packages.insert(0, init.clone());
-            }
-        }
-        None => categories.insert(
-            0,
-            ResolvedCategory { name: "base", packages: vec![init.clone()], ..ResolvedCategory::default() },
-        ),
-    }
+/// The smallest system that the settings count on, then the categories with what it lacks.
+fn categories(resolved: &Resolved, system: Vec<&PackageName>) -> Vec<ResolvedCategory> {
+    let system: BTreeSet<&PackageName> = system.into_iter().collect();
+    let mut categories = vec![ResolvedCategory {
+        name: "system",
+        packages: system.iter().map(|name| (*name).clone()).collect(),
+        ..ResolvedCategory::default()
+    }];
+    categories.extend(resolved.categories.iter().cloned().map(|mut category| {
+        category.packages.retain(|name| !system.contains(name));
+        category
+    }));
+    categories.retain(|c| !(c.packages.is_empty() && c.groups.is_empty() && c.recipes.is_empty()));
     categories
 }
 
@@ -276,61 +272,15 @@ fn install(category: &ResolvedCategory, commands: &Commands, lock: Option<&Lock>
     }
 }
 
-/// Language and time zone.
-fn locale(spec: &OsSpec, distribution: &Distribution, out: &mut Rendered) -> Result<()> {
+/// The language of who does not log in: the rest reads the settings' own file.
+fn locale(spec: &OsSpec, out: &mut Rendered) -> Result<()> {
     let locale = spec.defaults.locale.as_deref().unwrap_or("C.UTF-8");
     if !locale.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.@-".contains(&b)) {
         return Err(Failure::spec(format!("spec.defaults.locale: {locale:?} is not a locale"))
             .hint("Write it as de_DE.UTF-8."));
     }
+    out.stage("Language");
     out.line(&format!("ENV LANG={locale}"));
-    if locale != "C.UTF-8" && matches!(distribution.manager, Manager::Apt | Manager::Pacman | Manager::Emerge)
-    {
-        let charset = locale.split_once('.').map_or("ISO-8859-1", |(_, c)| c);
-        let file = "root/etc/locale.gen";
-        out.file(file, 0o644, format!("{locale} {charset}\n"));
-        out.run_with(
-            file,
-            "/run/locale.gen",
-            &["cp /run/locale.gen /etc/locale.gen".to_owned(), "locale-gen".to_owned()],
-        );
-    }
-    if let Some(zone) = &spec.defaults.timezone {
-        let zone = settings::path(&format!("/usr/share/zoneinfo/{zone}"), "spec.defaults.timezone")?;
-        out.run(&[format!("ln -sf {zone} /etc/localtime")]);
-    }
-    Ok(())
-}
-
-fn overlay(document: &ImageDocument, out: &mut Rendered) {
-    if document.overlay.is_empty() {
-        return;
-    }
-    for entry in &document.overlay {
-        let path = format!("overlay/{}", entry.path);
-        match &entry.content {
-            OverlayContent::File { bytes, executable } => {
-                let mode = if *executable { 0o755 } else { 0o644 };
-                out.files.push(Entry::file(&path, mode, bytes.to_vec()));
-            }
-            OverlayContent::Symlink { target } => out.files.push(Entry::symlink(&path, target)),
-        }
-    }
-    out.comment("The overlay of the catalog, with its modes.");
-    out.line("COPY overlay/ /");
-}
-
-fn scripts(document: &ImageDocument, out: &mut Rendered) -> Result<()> {
-    for (index, script) in document.spec.spec.post_install.scripts.iter().enumerate() {
-        let Some(bytes) = document.files.get(script) else {
-            return Err(Failure::spec(format!(
-                "spec.postInstall.scripts[{index}]: {script} is not in the catalog"
-            )));
-        };
-        let file = format!("scripts/{index:02}");
-        out.file(&file, 0o755, bytes.to_vec());
-        out.run_with(&file, "/run/script", &["/run/script".to_owned()]);
-    }
     Ok(())
 }
 
@@ -358,7 +308,7 @@ fn entrypoint(spec: &OsSpec, starts: bool, out: &mut Rendered) {
 
 /// One word for a shell and for a Containerfile, whatever it holds.
 fn word(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+./_=:@~-".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+./,_=:@~-".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
         return text.to_owned();
     }
@@ -396,16 +346,17 @@ impl Rendered {
         self.files.push(Entry::file(path, mode, bytes));
     }
 
-    /// A file of the build context that is copied to the same place in the image.
-    fn place(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
-        self.file(&format!("root/{path}"), mode, bytes);
-        self.placed.push((path.to_owned(), mode));
-    }
-
     fn run(&mut self, commands: &[String]) {
         if !commands.is_empty() {
             self.line(&format!("RUN {}", commands.join(" \\\n && ")));
         }
+    }
+
+    /// Runs with empty folders that do not become part of the image.
+    fn run_in(&mut self, folders: &[&str], commands: &[String]) {
+        let mounts = folders.iter().map(|at| format!("--mount=type=tmpfs,target={at} \\\n    "));
+        let mounts: String = mounts.collect();
+        self.line(&format!("RUN {mounts}{}", commands.join(" \\\n && ")));
     }
 
     /// Runs with a file of the context that does not become part of the image.
@@ -421,19 +372,6 @@ impl Rendered {
         let mounts = commands.caches.iter().map(|c| format!("--mount=type=cache,target={c} \\\n    "));
         let mounts: String = mounts.collect();
         self.line(&format!("RUN {mounts}{}", run.join(" \\\n && ")));
-    }
-
-    /// Copies what was placed, one instruction for each mode.
-    fn copy_placed(&mut self) {
-        let mut by_mode: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-        for (path, mode) in std::mem::take(&mut self.placed) {
-            by_mode.entry(mode).or_default().push(path);
-        }
-        for (mode, paths) in by_mode {
-            for path in paths {
-                self.line(&format!("COPY --chown=0:0 --chmod={mode:04o} root/{path} /{path}"));
-            }
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 use super::*;
+use crate::model::catalog::{OverlayContent, OverlayEntry};
 use crate::model::packaging::PackageSettings;
 use crate::model::spec::OsImage;
+use std::collections::BTreeMap;
 
 fn document(base: &str, suite: &str, spec: serde_json::Value) -> ImageDocument {
     let mut document = serde_json::json!({
@@ -22,10 +24,13 @@ fn document(base: &str, suite: &str, spec: serde_json::Value) -> ImageDocument {
 }
 
 fn render(base: &str, suite: &str, spec: serde_json::Value, from: Option<&str>) -> Result<Rendered> {
-    let document = document(base, suite, spec);
+    render_all(&document(base, suite, spec), from)
+}
+
+fn render_all(document: &ImageDocument, from: Option<&str>) -> Result<Rendered> {
     let allowed = ["docker", "non-free", "aur", "testing", "guru"].map(str::to_owned).to_vec();
     let settings = PackageSettings { repositories: allowed, ..PackageSettings::default() };
-    containerfile(&document, &resolve::packages(&document.spec, &settings), from)
+    containerfile(document, &resolve::packages(&document.spec, &settings), from)
 }
 
 use crate::resolve;
@@ -44,6 +49,22 @@ fn whole() -> serde_json::Value {
             "kernelHardening": ["restrict-dmesg"]},
         "services": {"enable": ["nginx"]}
     })
+}
+
+/// The same with an overlay, scripts and a service that they bring.
+fn with_own_files(base: &str, suite: &str) -> ImageDocument {
+    let mut spec = whole();
+    spec["postInstall"] = serde_json::json!({"scripts": ["specs/scripts/last.sh"], "services": ["mine"]});
+    let mut document = document(base, suite, spec);
+    let entry = |path: &str, content| OverlayEntry { path: path.to_owned(), content };
+    document.overlay = vec![
+        entry("bin/tool", OverlayContent::File { bytes: (*b"#!/bin/sh\n").into(), executable: true }),
+        entry("etc/a b $x\nRUN [c]", OverlayContent::File { bytes: (*b"x").into(), executable: false }),
+        entry("etc/link", OverlayContent::Symlink { target: "/etc/hosts".to_owned() }),
+    ];
+    let script: &[u8] = b"#!/bin/sh\n";
+    document.files = BTreeMap::from([("specs/scripts/last.sh".to_owned(), script.into())]);
+    document
 }
 
 const SYSTEMS: [(&str, &str); 8] = [
@@ -71,23 +92,27 @@ fn each_distribution_has_its_own() {
     }
 }
 
-/// Requirement 1, section 5.2: the order of the stages.
+/// The order of an image's layers.
 #[test]
 fn the_stages_stand_in_order() {
     for (base, suite) in SYSTEMS {
-        let text = render(base, suite, whole(), None).unwrap().text;
+        let text = render_all(&with_own_files(base, suite), None).unwrap().text;
         let stages: Vec<usize> = [
             "FROM ",
             "System update",
+            "Packages: system",
             "Packages: base",
             "Packages: development",
             "Packages: security",
             "Packages: networking",
             "Packages: servers",
-            "Shell and accounts",
-            "Services",
-            "Hardening",
-            "Configuration files",
+            "Configuration: files ---",
+            "Configuration: accounts",
+            "Configuration: files of users",
+            "Configuration: programs",
+            "Configuration: services",
+            "--- Overlay",
+            "--- Post-install",
             "--- Start",
         ]
         .iter()
@@ -124,18 +149,29 @@ fn the_base_image_is_a_name_and_nothing_else() {
 #[test]
 fn nothing_of_a_spec_gets_out_of_its_place() {
     let mark = "x; touch /mark";
+    let lines = "/bin/sh\nRUN touch /mark";
     for spec in [
-        serde_json::json!({"defaults": {"users": [{"name": "a", "shell": format!("/bin/{mark}")}]}}),
         serde_json::json!({"defaults": {"locale": format!("C {mark}")}}),
-        serde_json::json!({"defaults": {"timezone": format!("Europe/{mark}")}}),
-        serde_json::json!({"defaults": {"timezone": "../../etc/shadow"}}),
+        serde_json::json!({"defaults": {"users": [{"name": "a", "shell": lines}]}}),
+        serde_json::json!({"defaults": {"timezone": lines}}),
     ] {
         assert!(render("debian", "bookworm", spec.clone(), None).is_err(), "{spec}");
+    }
+    for (spec, quoted) in [
+        (serde_json::json!({"defaults": {"timezone": mark}}), format!("'/usr/share/zoneinfo/{mark}'")),
+        (
+            serde_json::json!({"defaults": {"users": [{"name": "a", "shell": mark}]}}),
+            format!("--shell '{mark}'"),
+        ),
+    ] {
+        let text = render("debian", "bookworm", spec, None).unwrap().text;
+        assert_eq!(text.matches(&quoted).count(), text.matches(mark).count(), "{text}");
+        assert!(text.contains(mark));
     }
     let quoted =
         render("debian", "bookworm", serde_json::json!({"services": {"enable": ["a\\x2db@c"]}}), None)
             .unwrap();
-    assert!(quoted.text.contains("systemctl enable 'a\\x2db@c.service'"), "{}", quoted.text);
+    assert!(quoted.text.contains("systemctl enable -- 'a\\x2db@c.service'"), "{}", quoted.text);
 }
 
 #[test]
@@ -160,4 +196,77 @@ fn a_lock_pins_versions() {
     let resolved = resolve::packages(&document.spec, &PackageSettings::default());
     let text = containerfile(&document, &resolved, None).unwrap().text;
     assert!(text.contains("htop=1:3.2.2-2~x"), "{text}");
+}
+
+/// Copied as a folder, an overlay with `bin/tool` would replace the link `/bin` (seen with buildah).
+#[test]
+fn an_overlay_goes_in_as_an_archive_without_folders() {
+    let rendered = render_all(&with_own_files("debian", "bookworm"), None).unwrap();
+    assert!(rendered.text.contains("\nADD --chown=0:0 overlay.tar /\n"), "{}", rendered.text);
+    assert!(!rendered.text.contains("RUN [c]"), "a name became an instruction: {}", rendered.text);
+    let archive = rendered.files.iter().find(|f| f.path == "overlay.tar").unwrap();
+    let (bytes, _) = bytes(archive).unwrap();
+    let mut archive = tar::Archive::new(bytes);
+    let entries: Vec<(String, u32, u64)> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            let path = entry.path().unwrap().to_string_lossy().into_owned();
+            (path, header.mode().unwrap(), header.uid().unwrap())
+        })
+        .collect();
+    let expected = [("bin/tool", 0o755, 0), ("etc/a b $x\nRUN [c]", 0o644, 0), ("etc/link", 0o777, 0)];
+    assert_eq!(entries, expected.map(|(path, mode, uid)| (path.to_owned(), mode, uid)));
+    let (at, services) =
+        (rendered.text.find("target=/run/script"), rendered.text.find("enable -- mine.service"));
+    assert!(at < services && at.is_some(), "what scripts bring is switched on after them");
+}
+
+/// Nothing of the plan is lost on the way, and nothing else is written.
+#[test]
+fn the_whole_plan_is_carried() {
+    for (base, suite) in SYSTEMS {
+        let document = document(base, suite, whole());
+        let resolved = resolve::packages(&document.spec, &PackageSettings::default());
+        let init = document.spec.spec.init_system();
+        let categories = categories(&resolved, tables::of(document.spec.spec.base).in_container(init));
+        let plan = plan(&document, &categories).unwrap();
+        let rendered = containerfile(&document, &resolved, None).unwrap();
+        for file in &plan.files {
+            let kept = match &file.content {
+                configure::FileContent::Bytes { mode, bytes: wanted } => rendered.files.iter().any(|f| {
+                    f.path == format!("root/{}", file.path) && bytes(f) == Some((wanted.as_slice(), *mode))
+                }),
+                configure::FileContent::Link { target } => {
+                    rendered.text.contains(&format!("ln -sfn {target} /{}", file.path))
+                }
+            };
+            assert!(kept, "{base}: {}", file.path);
+        }
+        for service in &plan.on {
+            assert!(rendered.text.contains(service), "{base}: {service}");
+        }
+        let copied = rendered.files.iter().filter(|f| f.path.starts_with("root/")).count();
+        let links =
+            plan.files.iter().filter(|f| matches!(f.content, configure::FileContent::Link { .. })).count();
+        assert_eq!(copied + links, plan.files.len(), "{base}");
+    }
+}
+
+#[test]
+fn names_that_would_steer_an_instruction_are_refused() {
+    let file = |path: &str| {
+        let mut plan = Plan::default();
+        plan.file(path, 0o644, "x");
+        carried::configuration(&plan, Init::Systemd, &mut Rendered::default())
+    };
+    for bad in
+        ["etc/a b", "etc/$HOME", "etc/[x]", "etc/x*", "etc/x\nRUN id", "/etc/x", "etc/../x", "etc//x", "a\\b"]
+    {
+        assert!(file(bad).is_err(), "{bad:?}");
+    }
+    assert!(file("etc/systemd/system/wpa_supplicant@.service.d/10-bootwright.conf").is_ok());
+    assert!(file("top").is_ok());
 }

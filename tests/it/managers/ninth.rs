@@ -10,7 +10,7 @@ const ABOUT: &str = "title: Quince\nsummary: \"Quince: a child of Debian that no
 const SYSTEM: &str = "manager: apt\nbuilds: [x86_64]\nsuites:\n  peel: []\n\
     bootstrap: [apt, dbus, iproute2, kmod, libpam-systemd, passwd, systemd-resolved, systemd-sysv, udev]\n\
     kernels: {x86_64: {linux-lts: linux-image-quince}}\nshells: {/bin/bash: null, /bin/sh: null}\n\
-    container: {images: {}, init: {}}\n";
+    init: {systemd: []}\ncontainer: {images: {}}\n";
 const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: quince\n  \
     suite: peel\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [htop]}\n";
 

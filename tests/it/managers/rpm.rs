@@ -23,7 +23,7 @@ pub const FEDORA: Kind = Kind {
     suite: "41",
     component: "releases/{suite}/Everything/{arch}/os",
     path: "releases/41/Everything/x86_64/os",
-    brings: "bash coreutils dnf fedora-release glibc-minimal-langpack systemd systemd-networkd util-linux",
+    brings: "bash coreutils dnf fedora-release glibc-minimal-langpack shadow-utils systemd systemd-networkd util-linux",
     kernel: "kernel",
 };
 
@@ -32,7 +32,7 @@ const OPENSUSE: Kind = Kind {
     suite: "leap-15.6",
     component: "distribution/leap/{version}/repo/oss",
     path: "distribution/leap/15.6/repo/oss",
-    brings: "bash coreutils openSUSE-release systemd util-linux zypper",
+    brings: "bash coreutils openSUSE-release shadow systemd util-linux zypper",
     kernel: "kernel-default",
 };
 
