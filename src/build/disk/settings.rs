@@ -23,6 +23,10 @@ impl Names {
     }
 }
 
+/// The root was found, so its neighbours are there: a machine that is slow or emulated may take
+/// longer to say so than systemd's minute and a half.
+const WAIT: &str = ",x-systemd.device-timeout=5min";
+
 /// A disk that starts: its layout and what its parts are called.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -80,7 +84,9 @@ impl Disk {
                     let [a, b, c, d] = self.names.esp.map(|byte| format!("{byte:02X}"));
                     text.push_str(&format!("UUID={a}{b}-{c}{d} /{mount} vfat umask=0077,nofail 0 2\n"));
                 }
-                What::Swap => text.push_str(&format!("UUID={} none swap sw 0 0\n", self.names.uuid(part))),
+                What::Swap => {
+                    text.push_str(&format!("UUID={} none swap sw{WAIT} 0 0\n", self.names.uuid(part)))
+                }
                 What::Files(_) => {}
             }
         }
@@ -94,7 +100,8 @@ impl Disk {
             RootFilesystem::Btrfs if self.layout.compress => ("rw,relatime,compress=zstd:3", 0),
             _ => ("rw,relatime", 0),
         };
-        format!("UUID={uuid} /{mount} {} {options}{more} 0 {check}\n", kind.as_str())
+        let wait = if mount.is_empty() { "" } else { WAIT };
+        format!("UUID={uuid} /{mount} {} {options}{more}{wait} 0 {check}\n", kind.as_str())
     }
 
     /// What GRUB reads first, under BIOS and UEFI: it looks for this very filesystem.
@@ -203,8 +210,8 @@ mod tests {
         let fstab = disk.fstab();
         for line in [
             " / btrfs rw,relatime,compress=zstd:3,subvol=@,x-systemd.growfs 0 0\n",
-            " /home btrfs rw,relatime,compress=zstd:3,subvol=@home 0 0\n",
-            " /.snapshots btrfs rw,relatime,compress=zstd:3,subvol=@snapshots 0 0\n",
+            " /home btrfs rw,relatime,compress=zstd:3,subvol=@home,x-systemd.device-timeout=5min 0 0\n",
+            " /.snapshots btrfs rw,relatime,compress=zstd:3,subvol=@snapshots,x-systemd.device-timeout=5min 0 0\n",
         ] {
             assert!(fstab.contains(line), "{fstab}");
         }
@@ -231,12 +238,15 @@ mod tests {
         assert_eq!(names, ["efi", "swap", "boot", "root", "var-lib"]);
         let fstab = disk.fstab();
         let uuid = |number: u128| uuid::Uuid::from_u128(number);
+        assert!(fstab.contains(&format!(
+            "UUID={} /boot ext4 rw,relatime,errors=remount-ro,x-systemd.device-timeout=5min 0 2\n",
+            uuid(0xabe)
+        )));
         assert!(
-            fstab.contains(&format!("UUID={} /boot ext4 rw,relatime,errors=remount-ro 0 2\n", uuid(0xabe)))
+            fstab.contains(&format!("UUID={} none swap sw,x-systemd.device-timeout=5min 0 0\n", uuid(0xabd)))
         );
-        assert!(fstab.contains(&format!("UUID={} none swap sw 0 0\n", uuid(0xabd))));
         assert!(
-            fstab.contains(" /var/lib ext4 rw,relatime,errors=remount-ro,x-systemd.growfs 0 2\n"),
+            fstab.contains(" /var/lib ext4 rw,relatime,errors=remount-ro,x-systemd.growfs,x-systemd.device-timeout=5min 0 2\n"),
             "{fstab}"
         );
         assert!(fstab.find(" / ext4").unwrap() < fstab.find(" /boot ext4").unwrap());
