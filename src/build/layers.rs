@@ -5,7 +5,7 @@ use super::cache::{Cache, Found, lock_of, seal};
 use super::managers::{self, Installation};
 use super::packages::Packages;
 use super::stack::StackedLayer;
-use super::{boot_files, configuration, identities, normalise, root_files};
+use super::{boot_files, configuration, homes, identities, normalise, root_files};
 use crate::configure;
 use crate::effects::files::{FileLock, WorkFolder, read_if_exists, sync_folder, write_atomic};
 use crate::effects::{Cancel, Point, Sandbox, Task, point};
@@ -261,6 +261,10 @@ impl LayerBuilder<'_> {
                     entries.iter().map(|e| self.overlay_entry(e)).collect::<Result<_>>()?;
                 root_files::write(sandbox, &entries, self.resolved.recipe.epoch, self.cancel)
             }
+            LayerStep::Homes { users, entries } => {
+                let read = |entry: &OverlayRecipe, at: &str| self.dotfile(entry, at);
+                homes::lay(sandbox, users, entries, read, self.resolved.recipe.epoch, self.cancel)
+            }
             LayerStep::PostInstall { scripts } => {
                 for (i, script) in scripts.iter().enumerate() {
                     self.run_script(i, script, sandbox, work)?;
@@ -285,6 +289,17 @@ impl LayerBuilder<'_> {
                 self.blob(digest)?.to_vec(),
             ),
             OverlayRecipe::Symlink { path, target } => root_files::Entry::symlink(path, target),
+        })
+    }
+
+    fn dotfile(&self, entry: &OverlayRecipe, at: &str) -> Result<root_files::Entry> {
+        Ok(match entry {
+            OverlayRecipe::File { path, digest, executable } => root_files::Entry::file(
+                at,
+                configure::dotfile_mode(path, *executable),
+                self.blob(digest)?.to_vec(),
+            ),
+            OverlayRecipe::Symlink { target, .. } => root_files::Entry::symlink(at, target),
         })
     }
 

@@ -13,6 +13,7 @@ pub mod content;
 mod derived;
 pub mod disk;
 pub mod entry;
+mod homes;
 mod identities;
 pub mod index;
 pub mod initramfs;

@@ -9,7 +9,7 @@ use crate::model::catalog::ImageDocument;
 use crate::model::name::{ChannelName, ImageName};
 use crate::model::policy::Subject;
 use crate::model::settings::{Mirror, Settings};
-use crate::model::spec::{Architecture, Base, Output};
+use crate::model::spec::{Architecture, Base, Origin, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -21,6 +21,9 @@ pub struct Reads {
     channel: ChannelName,
     outputs: Vec<Output>,
     architecture: Architecture,
+    /// The addresses of git repositories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    repositories: Vec<String>,
 }
 
 impl Reads {
@@ -33,6 +36,14 @@ impl Reads {
             channel: spec.channel.clone(),
             outputs: spec.outputs.clone(),
             architecture: spec.architecture,
+            repositories: spec
+                .customization
+                .origins()
+                .filter_map(|(_, origin)| match origin {
+                    Origin::Repository { url, .. } => Some(url.to_string()),
+                    Origin::Folder(_) => None,
+                })
+                .collect(),
         }
     }
 
@@ -66,6 +77,15 @@ pub fn settings(report: &mut Report<'_>, settings: &Settings, images: &BTreeSet<
             continue;
         }
         unread_suites(report, &at, mirror, &suites);
+    }
+    for (index, mirror) in settings.git_mirrors.iter().enumerate() {
+        if !images.iter().flat_map(|s| &s.repositories).any(|url| url.starts_with(&mirror.of)) {
+            report.error(
+                &format!("gitMirrors[{index}]"),
+                format!("nothing reads this: no image takes files from {}", mirror.of),
+                "Take it away, or name a repository there in a spec.",
+            );
+        }
     }
     if settings.store.registry.is_some() && !images.iter().any(|s| s.outputs.contains(&Output::Oci)) {
         report.error(

@@ -11,8 +11,10 @@ use std::sync::Arc;
 pub const SETTINGS: &str = "bootwright.yaml";
 /// The folders that are read.
 pub const FOLDERS: [&str; 4] = ["specs", "profiles", "policies", "runners"];
-/// The folder of overlays, the only one in which symbolic links may be.
+/// The folder of overlays, where files may be large.
 pub const OVERLAYS: &str = "specs/overlays/";
+/// The folder of users' own settings, the only other one in which symbolic links may be.
+pub const DOTFILES: &str = "specs/dotfiles/";
 
 /// Two for each of 10,000 images, and room for overlays.
 const MOST_FILES: usize = 50_000;
@@ -99,9 +101,10 @@ impl Files {
     /// If its path is not sane, or a limit would be passed.
     pub fn expect(&self, path: &str, kind: FileKind, size: u64) -> Result<()> {
         check_path(path)?;
-        if kind == FileKind::Symlink && !path.starts_with(OVERLAYS) {
-            return Err(Failure::spec(format!("{path} is a symbolic link"))
-                .hint("Symbolic links are read only in specs/overlays/NAME/; put the file itself there."));
+        if kind == FileKind::Symlink && !path.starts_with(OVERLAYS) && !path.starts_with(DOTFILES) {
+            return Err(Failure::spec(format!("{path} is a symbolic link")).hint(
+                "Symbolic links are read only in specs/overlays/NAME/ and specs/dotfiles/NAME/; put the file itself there.",
+            ));
         }
         let limit = |what: String, hint: &str| {
             Err(Failure::new(ErrorCode::LimitExceeded, FailureClass::Spec, what).hint(hint.to_owned()))

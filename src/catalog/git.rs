@@ -81,7 +81,7 @@ pub fn head(location: &Location, clones: &Path) -> Result<Option<String>> {
 }
 
 /// A `file://` address is opened in place: a clone of it would only be a second copy.
-fn file_path(url: &str) -> Result<Option<PathBuf>> {
+pub(super) fn file_path(url: &str) -> Result<Option<PathBuf>> {
     let Some(path) = url.strip_prefix("file://") else { return Ok(None) };
     let mut bytes = Vec::new();
     let mut rest = path.bytes();

@@ -10,13 +10,14 @@ use super::overlay;
 use super::schema::{Kind, schema};
 use super::shape::{self, ShapeFault};
 use super::source::Source;
+use super::trees;
 use super::yaml::{self, Mark, Node};
 use crate::model::catalog::{Catalog, ImageDocument};
 use crate::model::name::ImageName;
 use crate::model::policy::document::PolicyDocument;
 use crate::model::policy::{Policy, Subject};
 use crate::model::settings::Settings;
-use crate::model::spec::{API_VERSION, Installer, OsImage};
+use crate::model::spec::{API_VERSION, Installer, Origin, OsImage};
 use crate::model::{ErrorCode, Result as Outcome};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +101,7 @@ fn read_with(
     loader.locks();
     loader.overlays();
     loader.named_files();
+    loader.named_folders();
     loader.leftovers();
     let mut found = loader.found;
     diagnostic::sort(&mut found);
@@ -414,6 +416,7 @@ impl<'a> Loader<'a> {
                 lock: None,
                 overlay: Vec::new(),
                 files: BTreeMap::new(),
+                trees: BTreeMap::new(),
             };
             self.images.insert(name, document);
         }
@@ -581,6 +584,24 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Takes the files of the folders that specs name into their documents.
+    fn named_folders(&mut self) {
+        let files = self.files;
+        let mut complained: BTreeSet<String> = BTreeSet::new();
+        for document in self.images.values_mut() {
+            for (_, origin) in document.spec.spec.customization.origins() {
+                let Origin::Folder(folder) = origin else { continue };
+                let (entries, found) = trees::of_folder(files, folder.as_str());
+                let below = files.iter().filter(|(path, _)| trees::inner(path, folder.as_str()).is_some());
+                self.read.extend(below.map(|(path, _)| path));
+                if complained.insert(folder.to_string()) {
+                    self.found.extend(found);
+                }
+                document.trees.insert(origin.to_string(), Ok(entries));
+            }
+        }
+    }
+
     /// Complains about files that nothing reads.
     fn leftovers(&mut self) {
         let files = self.files;
@@ -624,7 +645,7 @@ impl<'a> Loader<'a> {
                 _ if self.names_unsure => continue,
                 _ => (
                     "nothing reads this file".to_owned(),
-                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`, `installer.slides`), or take it away.",
+                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`, `customization.dotfiles.folder`, `installer.slides`), or take it away.",
                 ),
             };
             self.found.push(Diagnostic::of_file(path, message, hint));

@@ -53,6 +53,32 @@ pub fn head(url: &str, rev: Option<&str>, clones: &Path) -> Result<gix::ObjectId
     }
 }
 
+/// A repository that has a commit: the clone as it is, if it has it already.
+///
+/// # Errors
+/// *Offline* if it would have to be fetched without network; else as [`fetch`].
+pub fn fetch_commit(url: &str, id: gix::ObjectId, clones: &Path, offline: bool) -> Result<gix::Repository> {
+    {
+        let _held = hold(url, clones)?;
+        let repository = open_or_create(&folder_of(url, clones)).map_err(Stopped::failure)?;
+        if repository.find_commit(id).is_ok_and(|commit| commit.tree().is_ok()) {
+            return Ok(repository);
+        }
+    }
+    if offline {
+        return Err(Failure::offline(format!("{}: {id} is not here yet", redacted(url)))
+            .hint("Run the command once with network: a commit is fetched once and kept."));
+    }
+    let (repository, found) = fetch(url, Some(&id.to_string()), clones)?;
+    if found == id { Ok(repository) } else { Err(no_commit(url, id)) }
+}
+
+/// A branch may have a name of 40 digits, and means whatever its owner wants.
+pub(super) fn no_commit(url: &str, id: gix::ObjectId) -> Failure {
+    Failure::spec(format!("{}: {id} is the name of a branch or tag there", redacted(url)))
+        .hint("Write the commit's own id, as `git rev-parse` shows it.")
+}
+
 /// Why a fetch stopped: the clone on this machine is broken, or anything else.
 enum Stopped {
     Clone(Failure),

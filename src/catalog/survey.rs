@@ -12,6 +12,7 @@ use super::load::is_spec;
 use super::location::Location;
 use super::lockfile::lock_path;
 use super::source::Source;
+use super::trees::{self, Clones};
 use super::{Diagnostic, diagnostic, load, yaml};
 use crate::model::catalog::{Catalog, CatalogSource};
 use crate::model::name::ImageName;
@@ -19,7 +20,7 @@ use crate::model::policy::Finding;
 use crate::model::{Digest, Failure, Result};
 use gix::bstr::ByteSlice;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The files of a catalog at one commit, unread.
 pub struct Survey {
@@ -29,6 +30,10 @@ pub struct Survey {
     entries: BTreeMap<String, Entry>,
     /// The folders below `specs/overlays/`, by name.
     overlays: BTreeMap<String, gix::ObjectId>,
+    /// Where repositories that specs name are kept.
+    clones: PathBuf,
+    /// Whether none of them may be fetched.
+    offline: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +47,8 @@ struct Entry {
 pub struct Mentions {
     /// The names of its images.
     pub names: Vec<String>,
-    /// The scripts and pictures that they name, and the files that they include.
+    /// The scripts and pictures that they name, and the files that they include; the folders
+    /// that files are taken from, with a slash at the end.
     pub files: Vec<String>,
 }
 
@@ -67,7 +73,23 @@ impl Survey {
         let (entries, overlays) = (listing.entries, listing.overlays);
         drop(tree);
         let Place { repository, .. } = place;
-        Ok(Some(Self { source, repository: repository.into_sync(), entries, overlays }))
+        let repository = repository.into_sync();
+        Ok(Some(Self { source, repository, entries, overlays, clones: clones.to_owned(), offline: false }))
+    }
+
+    /// The same; with `offline`, repositories that specs name are not fetched.
+    #[must_use]
+    pub fn offline(self, offline: bool) -> Self {
+        Self { offline, ..self }
+    }
+
+    /// The files that a path names: itself, or with a slash at the end all below it.
+    fn named(&self, path: &str) -> Vec<String> {
+        if !path.ends_with('/') {
+            return vec![path.to_owned()];
+        }
+        let below = self.entries.range(path.to_owned()..).map(|(path, _)| path);
+        below.take_while(|found| found.starts_with(path)).cloned().collect()
     }
 
     /// Where the catalog is, and the commit.
@@ -135,7 +157,8 @@ impl Survey {
             text.push('\n');
         };
         let locks = names.iter().map(|name| format!("specs/{name}.lock.yaml"));
-        for path in std::iter::once(path.to_owned()).chain(locks).chain(files.iter().cloned()) {
+        let files = files.iter().flat_map(|file| self.named(file));
+        for path in std::iter::once(path.to_owned()).chain(locks).chain(files) {
             let entry = self.entries.get(&path);
             add(&path, entry.map_or('-', |e| letter(e.kind)), entry.map(|e| &e.id));
         }
@@ -192,12 +215,17 @@ impl Survey {
         for (path, mentions) in specs {
             own.insert(path);
             paths.insert(path.to_owned());
-            paths.extend(mentions.files.iter().cloned());
+            paths.extend(mentions.files.iter().flat_map(|file| self.named(file)));
             paths.extend(mentions.names.iter().map(|name| format!("specs/{name}.lock.yaml")));
             overlays.extend(mentions.names.iter().map(String::as_str));
         }
         let files = self.read(paths.iter().map(String::as_str), overlays)?;
-        Ok(load::check_some(&files, &own))
+        let (mut catalog, found) = load::check_some(&files, &own);
+        if let Some(catalog) = &mut catalog {
+            let clones = Clones { folder: &self.clones, offline: self.offline };
+            trees::gather(catalog, &clones);
+        }
+        Ok((catalog, found))
     }
 
     /// Checks what belongs to none of the catalog's images, and what needs all of them: `claimed`
@@ -212,7 +240,9 @@ impl Survey {
     ) -> Result<Vec<Diagnostic>> {
         let locks: BTreeSet<String> = images.keys().map(lock_path).collect();
         let rest = self.entries.keys().map(String::as_str);
-        let rest = rest.filter(|path| !claimed.contains(path) && !locks.contains(*path) && !is_spec(path));
+        let folders: Vec<&&str> = claimed.iter().filter(|path| path.ends_with('/')).collect();
+        let is_claimed = |path: &str| claimed.contains(path) || folders.iter().any(|f| path.starts_with(**f));
+        let rest = rest.filter(|path| !is_claimed(path) && !locks.contains(*path) && !is_spec(path));
         let strange = |name: &&str| !name.parse::<ImageName>().is_ok_and(|name| images.contains_key(&name));
         let overlays = self.overlays.keys().map(String::as_str).filter(strange);
         let files = self.read(rest, overlays)?;
@@ -292,6 +322,12 @@ pub fn mentions(files: &Files, path: &str) -> Mentions {
             if let Some(yaml::Value::List(slides)) = installer.get("slides").map(|s| &s.value) {
                 found.files.extend(slides.iter().filter_map(|slide| Some(slide.text()?.to_owned())));
             }
+        }
+        let looks = spec.and_then(|s| s.get("customization"));
+        for source in ["shellFrameworkSource", "promptSource", "dotfiles"] {
+            let source = looks.and_then(|looks| looks.get(source));
+            let folder = source.and_then(|s| s.get("folder")).and_then(yaml::Node::text);
+            found.files.extend(folder.map(|folder| format!("{}/", folder.trim_end_matches('/'))));
         }
     }
     found

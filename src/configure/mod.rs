@@ -13,6 +13,7 @@ mod certificate;
 mod databases;
 mod desktop;
 mod disks;
+mod dotfiles;
 mod fail2ban;
 mod firewall;
 mod hardening;
@@ -38,8 +39,10 @@ mod timing;
 mod tuning;
 mod updates;
 
+pub use dotfiles::{is_private as is_private_dotfile, mode as dotfile_mode, users as dotfile_users};
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Live, Picture, Plan, Program};
+pub use shell::sources as shell_sources;
 pub use steps::{Phase, Step};
 
 use crate::model::check::Check;
@@ -150,7 +153,9 @@ pub fn plan_of(recipe: &Recipe) -> Option<Plan> {
 /// What the booted system has to show for a recipe's settings, in the order in which its
 /// image carries them.
 pub fn checks_of(recipe: &Recipe) -> Vec<Check> {
-    plan_of(recipe).map(|plan| plan.checks).unwrap_or_default()
+    let mut checks = plan_of(recipe).map(|plan| plan.checks).unwrap_or_default();
+    checks.extend(dotfiles::checks(recipe));
+    checks
 }
 
 /// Everything that the settings become, area by area in a fixed order.
@@ -159,6 +164,7 @@ pub fn plan(system: &System<'_>) -> Plan {
     host::plan(system, &mut plan);
     keyboard::plan(system, &mut plan);
     accounts::plan(system, &mut plan);
+    shell::plan(system, &mut plan);
     network::plan(system, &mut plan);
     desktop::plan(system, &mut plan);
     installer::plan(system, &mut plan);

@@ -1,5 +1,6 @@
 //! A catalog as the rest of the program sees it: validated documents of one commit.
 
+use super::Result;
 use super::lock::Lock;
 use super::name::ImageName;
 use super::policy::Policy;
@@ -58,12 +59,15 @@ pub struct ImageDocument {
     pub overlay: Vec<OverlayEntry>,
     /// The files that the spec names (scripts, splash), by their path in the catalog.
     pub files: BTreeMap<String, Arc<[u8]>>,
+    /// The folders and repositories that the spec takes files from (dotfiles, frameworks of the
+    /// shell), by their [origin](super::spec::Origin)'s name, or why one cannot be had.
+    pub trees: BTreeMap<String, Result<Vec<OverlayEntry>>>,
 }
 
-/// One entry of an overlay.
+/// One entry of an overlay, or of a folder that files are taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayEntry {
-    /// Path in the image, without the leading slash; no `..`, no empty parts.
+    /// Path in the image or folder, without the leading slash; no `..`, no empty parts.
     pub path: String,
     /// What it is.
     pub content: OverlayContent,

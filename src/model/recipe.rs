@@ -6,12 +6,12 @@
 
 use super::digest::Digest;
 use super::lock::{Lock, LockedPackage};
-use super::name::{HostName, ImageName, SuiteName, UnitName};
+use super::name::{HostName, ImageName, SuiteName, UnitName, UserName};
 use super::settings::Compression;
 use super::spec::{
     AiService, Architecture, Backup, Base, Customization, DatabaseService, Display, Filesystem, Init,
-    Installer, Keyboard, Limits, Modules, MonitoringService, Network, Output, SecurityFeatures, SystemTuning,
-    User, Verify,
+    Installer, Keyboard, Limits, MenuColors, Modules, MonitoringService, Network, Output, SecurityFeatures,
+    SystemTuning, User, Verify,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,7 +60,8 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LayerRecipe {
-    /// `bootstrap`, `kernel`, a package category, `configuration`, `overlay`, `post-install`.
+    /// `bootstrap`, `kernel`, a package category, `shell`, `configuration`, `dotfiles`,
+    /// `overlay`, `post-install`.
     pub name: String,
     /// `SOURCE_DATE_EPOCH` of its step, in seconds: when its packages last changed. No file in
     /// it is later.
@@ -88,6 +89,13 @@ pub enum LayerStep {
     /// Lays files over the root.
     Overlay {
         /// Sorted by path.
+        entries: Vec<OverlayRecipe>,
+    },
+    /// Lays files into users' homes.
+    Homes {
+        /// Whose homes.
+        users: Vec<UserName>,
+        /// Paths are below each home; sorted.
         entries: Vec<OverlayRecipe>,
     },
     /// Runs scripts in the root, without network, and switches on what only now is there.
@@ -206,6 +214,9 @@ pub struct BootMenu {
     pub timeout: u16,
     /// A PNG picture behind the menu.
     pub splash: Option<Digest>,
+    /// Its colours, if they are not GRUB's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colors: Option<MenuColors>,
     /// Words added to the kernel command line.
     pub kernel_flags: Vec<String>,
 }
@@ -225,6 +236,15 @@ pub struct ResolvedRecipe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LayerId(pub Digest);
+
+impl OverlayRecipe {
+    /// Where it goes.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::File { path, .. } | Self::Symlink { path, .. } => path,
+        }
+    }
+}
 
 impl std::fmt::Display for LayerId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -255,7 +275,7 @@ impl Recipe {
     /// Everything that the recipe names by digest and [`ResolvedRecipe::blobs`] has.
     pub fn blobs(&self) -> std::collections::BTreeSet<Digest> {
         let of_layers = self.layers.iter().flat_map(|layer| match &layer.step {
-            LayerStep::Overlay { entries } => entries
+            LayerStep::Overlay { entries } | LayerStep::Homes { entries, .. } => entries
                 .iter()
                 .filter_map(|entry| match entry {
                     OverlayRecipe::File { digest, .. } => Some(*digest),

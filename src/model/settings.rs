@@ -27,6 +27,9 @@ pub struct Settings {
     /// The repositories that packages come from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
+    /// Where git repositories are fetched from instead of where specs say they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git_mirrors: Vec<GitMirror>,
     /// Which packages are taken.
     #[serde(default)]
     pub packages: PackageSettings,
@@ -57,12 +60,24 @@ impl Default for Settings {
             store: StoreSettings::default(),
             cache: CacheSettings::default(),
             mirrors: Vec::new(),
+            git_mirrors: Vec::new(),
             packages: PackageSettings::default(),
             signing: Signing::default(),
             build: BuildSettings::default(),
             channels: Vec::new(),
         }
     }
+}
+
+/// A copy of git repositories. The commit that a spec names says what is in one, so a copy can
+/// only be missing, never wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitMirror {
+    /// How the addresses in specs begin: `https://github.com/`.
+    pub of: String,
+    /// What stands there instead: `https://git.example.org/github/` or `file:///srv/git/`.
+    pub url: String,
 }
 
 /// Where releases are published.

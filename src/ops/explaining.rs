@@ -54,7 +54,10 @@ pub fn explain(context: &Context, request: ExplainRequest) -> Result<ExplainRepo
                 .hint("Leave --origin out to see all of its fields."));
         }
     }
-    let (loaded, _) = catalog::check(&files);
+    let (mut loaded, _) = catalog::check(&files);
+    if let Some(catalog) = &mut loaded {
+        super::workspace::gather(context, catalog);
+    }
     let recipe = loaded.as_ref().and_then(|catalog| {
         let document = catalog.images.get(&request.image)?;
         let recipe = resolve::resolve(document, document.lock.clone()?, &catalog.settings).ok()?;

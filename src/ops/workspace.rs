@@ -64,6 +64,12 @@ pub(super) fn clones(context: &Context) -> PathBuf {
     context.cwd.join(CLONES)
 }
 
+/// Takes the files of repositories that the images name into the catalog.
+pub(super) fn gather(context: &Context, catalog: &mut Catalog) {
+    let folder = clones(context);
+    catalog::gather(catalog, &catalog::Clones { folder: &folder, offline: context.offline });
+}
+
 impl Workspace {
     /// Reads and checks a catalog as it is.
     pub fn open(context: &Context, catalog: &CatalogRef) -> Result<Self> {
@@ -86,6 +92,7 @@ impl Workspace {
         let Some(survey) = Survey::of(&location, &clones(context))? else {
             return Self::read(context, &location, base);
         };
+        let survey = survey.offline(context.offline);
         let whole = survey.without_images()?;
         let mut memory = Memory::open(&base.join(&whole.settings.cache.path), survey.shared_identity());
         let files = Files::new(survey.source().clone());
@@ -100,7 +107,8 @@ impl Workspace {
         let mut files = catalog::read(location, &clones(context))?;
         let (catalog, diagnostics) = catalog::check(&files);
         files.keep_what_findings_name();
-        let catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
+        let mut catalog = catalog.ok_or_else(|| diagnostic::failure(&diagnostics))?;
+        gather(context, &mut catalog);
         warn(context, &diagnostics);
         Ok(Self { catalog, files, remembered: None, base })
     }

@@ -144,7 +144,13 @@ fn of_step(
                 (before, after) => compare(name, &before, &after, found),
             }
         }
-        (Some(LayerStep::Overlay { .. }), _) | (_, Some(LayerStep::Overlay { .. })) => {
+        (Some(LayerStep::Overlay { .. } | LayerStep::Homes { .. }), _)
+        | (_, Some(LayerStep::Overlay { .. } | LayerStep::Homes { .. })) => {
+            if let (Some(old), Some(new)) = (homes(old), homes(new))
+                && old != new
+            {
+                found.add(&format!("{name} users"), &old, &new);
+            }
             by_path(name, &overlay(old), &overlay(new), found);
         }
         (Some(LayerStep::PostInstall { .. }), _) | (_, Some(LayerStep::PostInstall { .. })) => {
@@ -217,7 +223,9 @@ fn by_path(
 }
 
 fn overlay(step: Option<&LayerStep>) -> BTreeMap<String, String> {
-    let Some(LayerStep::Overlay { entries }) = step else { return BTreeMap::new() };
+    let Some(LayerStep::Overlay { entries } | LayerStep::Homes { entries, .. }) = step else {
+        return BTreeMap::new();
+    };
     let describe = |entry: &OverlayRecipe| match entry {
         OverlayRecipe::File { path, digest, executable } => {
             let kind = if *executable { "executable" } else { "file" };
@@ -226,6 +234,12 @@ fn overlay(step: Option<&LayerStep>) -> BTreeMap<String, String> {
         OverlayRecipe::Symlink { path, target } => (path.clone(), format!("link to {target}")),
     };
     entries.iter().map(describe).collect()
+}
+
+/// Whose homes a step is about.
+fn homes(step: Option<&LayerStep>) -> Option<String> {
+    let Some(LayerStep::Homes { users, .. }) = step else { return None };
+    Some(users.iter().map(|user| user.as_str()).collect::<Vec<_>>().join(" "))
 }
 
 fn installed(step: Option<&LayerStep>) -> Option<&[LockedPackage]> {

@@ -5,7 +5,7 @@ use crate::model::plan::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of a recipe, and the field of a spec that it is made from.
-const FIELDS: [(&str, &str); 18] = [
+const FIELDS: [(&str, &str); 21] = [
     ("base", "spec.base"),
     ("suite", "spec.suite"),
     ("architecture", "spec.architecture"),
@@ -14,6 +14,9 @@ const FIELDS: [(&str, &str); 18] = [
     ("limits", "spec.limits"),
     ("packages", "spec.packages"),
     ("post-install", "spec.postInstall.scripts"),
+    ("dotfiles", "spec.customization.dotfiles"),
+    ("shell", "spec.customization.shellFrameworkSource"),
+    ("configuration.customization", "spec.customization"),
     ("bootMenu.kernelFlags", "spec.kernel.customFlags"),
     ("bootMenu", "spec.customization.bootloader"),
     ("configuration.hostname", "spec.defaults.hostname"),

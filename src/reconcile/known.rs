@@ -175,7 +175,8 @@ fn remember(
             d.file == format!("specs/{name}.lock.yaml")
                 || d.file.starts_with(&format!("specs/overlays/{name}"))
         };
-        d.file == path || mentions.files.contains(&d.file) || mentions.names.iter().any(of_image)
+        let named = |file: &String| d.file == *file || (file.ends_with('/') && d.file.starts_with(file));
+        d.file == path || mentions.files.iter().any(named) || mentions.names.iter().any(of_image)
     };
     if found.iter().any(of_file) || documents.len() != mentions.names.len() {
         return None;

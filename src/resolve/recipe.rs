@@ -3,7 +3,7 @@
 use super::ISO_BOOT_FILES;
 use super::request::request;
 use crate::configure::{self, System};
-use crate::model::catalog::{ImageDocument, OverlayContent};
+use crate::model::catalog::{ImageDocument, OverlayContent, OverlayEntry};
 use crate::model::lock::{LayerRequest, Lock, LockRequest, LockedPackage};
 use crate::model::name::{ImageName, PackageName, UnitName};
 use crate::model::recipe::{
@@ -11,7 +11,7 @@ use crate::model::recipe::{
     ScriptRecipe,
 };
 use crate::model::settings::Settings;
-use crate::model::spec::{Installer, OsSpec, Verify};
+use crate::model::spec::{Dotfiles, Installer, MenuColors, Origin, OsSpec, Verify};
 use crate::model::{Digest, ErrorCode, Failure, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +33,13 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     let configuration = configuration(document, &lock, &mut blobs)?;
     let epoch = lock.date().timestamp();
     let layer = |name, step| layer(name, epoch, step);
+    if let Some(step) = shell(document, &mut blobs)? {
+        layers.push(layer("shell", step));
+    }
     layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
+    if let Some(step) = dotfiles(document, &mut blobs)? {
+        layers.push(layer("dotfiles", step));
+    }
     if !document.overlay.is_empty() {
         layers.push(layer("overlay", overlay(document, &mut blobs)));
     }
@@ -180,27 +186,54 @@ impl Blobs {
 }
 
 fn overlay(document: &ImageDocument, blobs: &mut Blobs) -> LayerStep {
-    let mut entries: Vec<OverlayRecipe> = document
-        .overlay
+    LayerStep::Overlay { entries: entries("", &document.overlay, blobs) }
+}
+
+/// Entries below a folder, sorted by path.
+fn entries(folder: &str, found: &[OverlayEntry], blobs: &mut Blobs) -> Vec<OverlayRecipe> {
+    let mut entries: Vec<OverlayRecipe> = found
         .iter()
-        .map(|entry| match &entry.content {
-            OverlayContent::File { bytes, executable } => OverlayRecipe::File {
-                path: entry.path.clone(),
-                digest: blobs.add(bytes),
-                executable: *executable,
-            },
-            OverlayContent::Symlink { target } => {
-                OverlayRecipe::Symlink { path: entry.path.clone(), target: target.clone() }
+        .map(|entry| {
+            let path = format!("{folder}{}", entry.path);
+            match &entry.content {
+                OverlayContent::File { bytes, executable } => {
+                    OverlayRecipe::File { path, digest: blobs.add(bytes), executable: *executable }
+                }
+                OverlayContent::Symlink { target } => OverlayRecipe::Symlink { path, target: target.clone() },
             }
         })
         .collect();
-    entries.sort_by(|a, b| path_of(a).cmp(path_of(b)));
-    LayerStep::Overlay { entries }
+    entries.sort_by(|a, b| a.path().cmp(b.path()));
+    entries
 }
 
-fn path_of(entry: &OverlayRecipe) -> &str {
-    match entry {
-        OverlayRecipe::File { path, .. } | OverlayRecipe::Symlink { path, .. } => path,
+/// What the shells of users load and no package brings: below `/usr/share`, as a package would.
+fn shell(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
+    let mut all = Vec::new();
+    for (folder, origin) in configure::shell_sources(&document.spec.spec) {
+        all.extend(entries(&format!("{folder}/"), tree(document, origin)?, blobs));
+    }
+    Ok((!all.is_empty()).then_some(LayerStep::Overlay { entries: all }))
+}
+
+fn dotfiles(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
+    let spec = &document.spec.spec;
+    let Some(origin) = spec.customization.dotfiles.as_ref().and_then(Dotfiles::origin) else {
+        return Ok(None);
+    };
+    let users = configure::dotfile_users(spec);
+    let entries = entries("", tree(document, origin)?, blobs);
+    Ok((!users.is_empty()).then_some(LayerStep::Homes { users, entries }))
+}
+
+/// The files of a folder or repository that the spec names.
+fn tree<'d>(document: &'d ImageDocument, origin: Origin<'_>) -> Result<&'d [OverlayEntry]> {
+    let name = origin.to_string();
+    match document.trees.get(&name) {
+        Some(Ok(entries)) => Ok(entries),
+        Some(Err(failure)) => Err(failure.clone()),
+        None => Err(Failure::not_found(format!("{}: nobody looked for {name}", document.place))
+            .hint("See that the folder is there, or that the repository can be reached.")),
     }
 }
 
@@ -228,6 +261,7 @@ fn boot_menu(document: &ImageDocument, blobs: &mut Blobs) -> Result<BootMenu> {
         title: bootloader.title.clone().unwrap_or_else(|| document.spec.metadata.name.to_string()),
         timeout: bootloader.timeout.unwrap_or(MENU_SECONDS),
         splash: splash.transpose()?,
+        colors: bootloader.colors.clone().filter(|colors| *colors != MenuColors::default()),
         kernel_flags: kernel_flags(spec),
     })
 }

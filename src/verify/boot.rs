@@ -82,7 +82,7 @@ impl Boot<'_> {
             reader: Reader::default(),
             started: Instant::now(),
             pending: None,
-            picture: Picture::None,
+            pictures: [Picture::None, Picture::None],
             panicked: None,
             source: format!("boot {}", self.config.mode.as_str()),
             events,
@@ -122,7 +122,8 @@ struct Record {
     findings: Vec<String>,
     timings: Vec<(String, u64)>,
     serial: String,
-    picture: Option<Vec<u8>>,
+    /// By their names in the evidence.
+    pictures: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Record {
@@ -138,7 +139,7 @@ impl Record {
             findings: Vec::new(),
             timings: Vec::new(),
             serial: String::new(),
-            picture: None,
+            pictures: Vec::new(),
         })
     }
 
@@ -162,14 +163,35 @@ impl Record {
         };
         put("results.json", &results)?;
         put("serial.log", self.serial.as_bytes())?;
-        if let Some(picture) = &self.picture {
-            put("screenshot.png", picture)?;
+        for (name, picture) in &self.pictures {
+            put(name, picture)?;
         }
         Ok(check)
     }
 }
 
-/// The picture of the screen.
+/// What a picture of the screen shows, and its name in the evidence. The first is the one that
+/// pages show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shot {
+    /// The system, or how it ended.
+    System,
+    /// The boot loader's menu.
+    Menu,
+}
+
+impl Shot {
+    const ALL: [Self; 2] = [Self::System, Self::Menu];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::System => "screenshot.png",
+            Self::Menu => "menu.png",
+        }
+    }
+}
+
+/// A picture of the screen.
 #[derive(Debug)]
 enum Picture {
     None,
@@ -185,8 +207,9 @@ struct Watch<'a> {
     reader: Reader,
     started: Instant,
     /// The picture that was asked for.
-    pending: Option<u64>,
-    picture: Picture,
+    pending: Option<(u64, Shot)>,
+    /// In the order of [`Shot::ALL`].
+    pictures: [Picture; 2],
     panicked: Option<Instant>,
     source: String,
     events: &'a Emitter,
@@ -239,7 +262,7 @@ impl Watch<'_> {
     fn perform(&mut self, action: Action) -> Option<Verdict> {
         match action {
             Action::Finish(verdict) => return Some(verdict),
-            Action::Screenshot => self.ask_for_picture(),
+            Action::Screenshot => self.ask_for_picture(Shot::System),
             Action::Say(line) => {
                 if let Err(failure) = self.machine.say(&line) {
                     // The guest may have closed the port; silence is judged by the clock.
@@ -273,9 +296,12 @@ impl Watch<'_> {
                 Seen::Milestone(m) => self.session.milestone(self.started.elapsed(), m.as_str()),
                 Seen::Panic(words) => actions.extend(self.tell(Input::Panic(words))),
                 Seen::Line(line) => {
-                    if line.contains(COUNTDOWN) && self.session.hurries() {
-                        // Without it the menu goes on by itself a few seconds later.
-                        let _ = self.machine.press_enter();
+                    if line.contains(COUNTDOWN) {
+                        self.ask_once(Shot::Menu);
+                        if self.session.hurries() {
+                            // Without it the menu goes on by itself a few seconds later.
+                            let _ = self.machine.press_enter();
+                        }
                     }
                     self.events.log(&self.source, line);
                 }
@@ -311,9 +337,9 @@ impl Watch<'_> {
     }
 
     fn take_reply(&mut self, id: u64, result: Result<Value, String>) -> Vec<Action> {
-        if self.pending == Some(id) {
+        if let Some((_, shot)) = self.pending.filter(|(pending, _)| *pending == id) {
             self.pending = None;
-            self.picture = match result {
+            self.pictures[shot as usize] = match result {
                 Ok(_) => read_picture(&self.machine.folder().join(PICTURE)),
                 Err(words) => Picture::Failed(words),
             };
@@ -325,9 +351,17 @@ impl Watch<'_> {
         }
     }
 
-    fn ask_for_picture(&mut self) {
-        self.pending =
-            self.machine.request("screendump", &json!({"filename": PICTURE, "format": "png"})).ok();
+    fn ask_for_picture(&mut self, shot: Shot) {
+        let asked = self.machine.request("screendump", &json!({"filename": PICTURE, "format": "png"}));
+        self.pending = asked.ok().map(|id| (id, shot));
+    }
+
+    /// Takes a picture of the first boot, if none is being taken; the one of the system is not
+    /// to be missed for it.
+    fn ask_once(&mut self, shot: Shot) {
+        if self.pending.is_none() && matches!(self.pictures[shot as usize], Picture::None) {
+            self.ask_for_picture(shot);
+        }
     }
 
     /// Waits for the picture, or takes one of how it ended.
@@ -336,7 +370,7 @@ impl Watch<'_> {
             return;
         }
         if *verdict != Verdict::Passed && self.pending.is_none() {
-            self.ask_for_picture();
+            self.ask_for_picture(Shot::System);
         }
         let began = Instant::now();
         let listen = if matches!(verdict, Verdict::Panic { .. }) { AFTERMATH } else { Duration::ZERO };
@@ -360,18 +394,23 @@ impl Watch<'_> {
                 waited.as_secs()
             ));
         }
-        let picture = match self.picture {
-            Picture::Taken(bytes) => {
-                findings.extend(picture::Picture::of(&bytes).map(|picture| picture.words()));
-                Some(bytes)
+        let mut pictures = Vec::new();
+        for (shot, picture) in Shot::ALL.into_iter().zip(self.pictures) {
+            match picture {
+                Picture::Taken(bytes) => {
+                    if shot == Shot::System {
+                        findings.extend(picture::Picture::of(&bytes).map(|picture| picture.words()));
+                    }
+                    pictures.push((shot.name(), bytes));
+                }
+                Picture::Failed(why) if shot == Shot::System => {
+                    findings.push(format!("no picture of the screen: {why}"));
+                }
+                Picture::Failed(why) => findings.push(format!("no {}: {why}", shot.name())),
+                Picture::None => {}
             }
-            Picture::Failed(why) => {
-                findings.push(format!("no picture of the screen: {why}"));
-                None
-            }
-            Picture::None => None,
-        };
-        Record { verdict, findings, timings, serial: self.serial.into_log(), picture }
+        }
+        Record { verdict, findings, timings, serial: self.serial.into_log(), pictures }
     }
 }
 

@@ -127,6 +127,7 @@ pub(crate) fn recipe() -> Recipe {
             title: "Edge gateway".to_owned(),
             timeout: 3,
             splash: None,
+            colors: None,
             kernel_flags: vec!["net.ifnames=0".to_owned()],
         },
         verify: Verify::default(),

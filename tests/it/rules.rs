@@ -607,7 +607,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "dotfiles-from-where",
         "customization: {dotfiles: {}}",
-        "customization: {dotfiles: {folder: specs/dotfiles}}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
     ),
     (
         "dotfiles-commit",
@@ -616,18 +616,48 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "dotfiles-commit-alone",
-        "customization: {dotfiles: {folder: specs/d, revision: 0123456789abcdef0123456789abcdef01234567}}",
-        "customization: {dotfiles: {folder: specs/d}}",
+        "customization: {dotfiles: {revision: 0123456789abcdef0123456789abcdef01234567}}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
     ),
     (
         "dotfiles-user",
-        "customization: {dotfiles: {folder: specs/d, users: [a]}}",
-        "customization: {dotfiles: {folder: specs/d, users: [a]}}\ndefaults: {users: [{name: a, sshKeys: [KEY]}]}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567, users: [a]}}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567, users: [a]}}\ndefaults: {users: [{name: a, sshKeys: [KEY]}]}",
     ),
     (
         "dotfiles-for-nobody",
-        "customization: {dotfiles: {folder: specs/d}}",
-        "customization: {dotfiles: {folder: specs/d}}\ndefaults: {users: [{name: a, sshKeys: [KEY]}]}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+        "customization: {dotfiles: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}\ndefaults: {users: [{name: a, sshKeys: [KEY]}]}",
+    ),
+    (
+        "framework-source",
+        "customization: {shell: zsh, shellFramework: prezto}",
+        "customization: {shell: zsh, shellFramework: prezto, shellFrameworkSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+    ),
+    (
+        "framework-source-alone",
+        "customization: {shellFrameworkSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+        "customization: {shell: zsh, shellFramework: prezto, shellFrameworkSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+    ),
+    (
+        "theme-of-framework",
+        "customization: {shell: fish, shellFramework: fisher, shellTheme: agnoster, shellFrameworkSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+        "customization: {shell: fish, shellFramework: oh-my-fish, shellTheme: agnoster, shellFrameworkSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+    ),
+    (
+        "prompt-source",
+        "customization: {shell: zsh, prompt: pure}",
+        "customization: {shell: zsh, prompt: pure, promptSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+    ),
+    (
+        "prompt-source-alone",
+        "customization: {prompt: starship, promptSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+        "customization: {shell: zsh, prompt: powerlevel10k, promptSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
+    ),
+    (
+        "source-from-where",
+        "customization: {shell: zsh, prompt: pure, promptSource: {}}",
+        "customization: {shell: zsh, prompt: pure, promptSource: {repository: 'https://example.org/d.git', revision: 0123456789abcdef0123456789abcdef01234567}}",
     ),
     (
         "network-in-a-container",

@@ -90,7 +90,11 @@ fn outcome_of(text: &str) -> (Option<Digest>, Vec<Diagnostic>) {
             // Refused: then what is said must differ with the leaf.
             return Some(Digest::of(format!("{problems:?}")));
         }
-        Some(resolve::resolve(document, answer(&document.spec), &catalog.settings).unwrap().recipe.digest())
+        match resolve::resolve(document, answer(&document.spec), &catalog.settings) {
+            Ok(resolved) => Some(resolved.recipe.digest()),
+            // A repository, which nobody fetched here: it is named in the refusal.
+            Err(failure) => Some(Digest::of(format!("{failure}"))),
+        }
     });
     (digest, found)
 }

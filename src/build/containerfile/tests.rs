@@ -20,6 +20,7 @@ fn document(base: &str, suite: &str, spec: serde_json::Value) -> ImageDocument {
         overlay: Vec::new(),
         files: BTreeMap::new(),
         origins: Default::default(),
+        trees: Default::default(),
     }
 }
 

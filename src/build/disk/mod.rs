@@ -22,7 +22,7 @@ mod settings;
 mod swap;
 mod xfs;
 
-use super::iso::firmware;
+use super::iso::{firmware, theme};
 use super::rootfs::compressor;
 use super::stack::{self, Kernel, Stack};
 use super::union::{self, Found};
@@ -169,8 +169,8 @@ fn core(input: &DiskInput<'_>, disk: &Disk, folder: &Path, cancel: &Cancel) -> R
         RootFilesystem::Xfs => "xfs",
         RootFilesystem::Ext4 | RootFilesystem::Zfs => "ext2",
     };
-    let modules = [filesystem, "search_fs_uuid"];
-    let format = ("i386-pc", &modules[..]);
+    let modules = [&[filesystem, "search_fs_uuid"][..], theme::modules(&input.recipe.boot_menu)].concat();
+    let format = ("i386-pc", modules.as_slice());
     let core = firmware::grub_for_bios(format, &disk.first_stage(), input.boot_files, folder, cancel)?;
     gpt::placed_core(read(&core)?, CORE, ALIGNMENT)
 }
@@ -257,10 +257,8 @@ fn extras(input: &DiskInput<'_>, disk: &Disk) -> Result<Vec<Extra>> {
             extras.push(Extra { path: folder.to_owned(), mode: 0o755, content: Content::Folder });
         }
     }
-    if let Some(png) = input.splash {
-        extras.push(settings::file("boot/grub/splash.png", firmware::checked_png(png)?));
-        extras.push(settings::file("boot/grub/unicode.pf2", firmware::font(input.boot_files)?));
-    }
+    let dress = theme::files(&input.recipe.boot_menu, input.splash, input.boot_files)?;
+    extras.extend(dress.into_iter().map(|(path, bytes)| settings::file(path, bytes)));
     Ok(extras)
 }
 

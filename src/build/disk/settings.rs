@@ -174,7 +174,7 @@ mod tests {
 
     fn menu(flags: &[&str]) -> BootMenu {
         let kernel_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        BootMenu { title: "t".into(), timeout: 1, splash: None, kernel_flags }
+        BootMenu { title: "t".into(), timeout: 1, splash: None, colors: None, kernel_flags }
     }
 
     #[test]

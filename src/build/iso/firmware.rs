@@ -90,7 +90,7 @@ pub(super) fn bios_modules(grub: Option<&Grub>) -> &str {
     grub.map_or(I386_PC, |grub| grub.bios.as_str())
 }
 
-/// GRUB's font for the BIOS menu with a picture.
+/// GRUB's font for the BIOS menu with colours or a picture.
 pub(in crate::build) fn font(boot_files: &Path) -> Result<Vec<u8>> {
     let path = boot_file(boot_files, "usr/share/grub/unicode.pf2", "grub-common")?;
     std::fs::read(&path).during(|| format!("reading {}", path.display()))
@@ -146,16 +146,19 @@ pub(in crate::build) fn efi_programs(
         .collect()
 }
 
-/// GRUB for BIOS: El Torito boot image on a disc, core image behind the MBR on a stick.
+/// GRUB for BIOS: El Torito boot image on a disc, core image behind the MBR on a stick; with
+/// `modules` beside the usual ones.
 pub(super) fn bios_image(
     build: Digest,
-    (boot_files, modules): (&Path, &str),
+    (boot_files, of_modules): (&Path, &str),
+    modules: &[&str],
     folder: &Path,
     cancel: &Cancel,
 ) -> Result<PathBuf> {
-    let of_modules = hybrid_mbr(boot_files, modules)?.with_file_name("");
+    let of_modules = hybrid_mbr(boot_files, of_modules)?.with_file_name("");
     let image = Image { format: "i386-pc-eltorito", name: "bios", of_modules: &of_modules };
-    grub_image(&image, &BIOS_MODULES, &menu::first_stage(build), folder, cancel)
+    let modules: Vec<&str> = BIOS_MODULES.into_iter().chain(modules.iter().copied()).collect();
+    grub_image(&image, &modules, &menu::first_stage(build), folder, cancel)
 }
 
 /// The programs of the EFI partition where GRUB is made from the distribution's own modules.

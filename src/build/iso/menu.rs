@@ -5,6 +5,7 @@
 //! meaning (GRUB manual, "Quoting"), and what GRUB or the kernel would still read
 //! otherwise is refused.
 
+use super::theme;
 use crate::model::recipe::BootMenu;
 use crate::model::spec::Architecture;
 use crate::model::{Digest, Failure, Result};
@@ -122,9 +123,7 @@ pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &St
     if start.architecture == Architecture::X86_64 {
         cfg.push_str(SERIAL);
     }
-    if menu.splash.is_some() {
-        cfg.push_str(SPLASH);
-    }
+    cfg.push_str(&theme::set_up(menu));
     for (title, id, words) in [(title, start.id, QUIET), (verbose, "verbose", VERBOSE)] {
         let line = command_line(menu, start, words)?;
         cfg.push_str(&format!(
@@ -166,23 +165,6 @@ fn serial_line(architecture: Architecture) -> &'static str {
 const QUIET: &str = "quiet loglevel=4 systemd.show_status=1";
 /// Everything.
 const VERBOSE: &str = "loglevel=7 systemd.show_status=1 systemd.log_level=info ignore_loglevel";
-
-/// Under Secure Boot fonts are taken only from the signed GRUB's own memdisk. When there is
-/// no font or no graphics, the text menu stays.
-const SPLASH: &str = "\
-if [ \"$grub_platform\" = efi ]; then
-  set font=(memdisk)/fonts/unicode.pf2
-else
-  set font=$prefix/unicode.pf2
-fi
-if loadfont $font; then
-  set gfxmode=auto
-  if terminal_output gfxterm; then
-    terminal_output --append serial
-    background_image $prefix/splash.png
-  fi
-fi
-";
 
 fn title(menu: &BootMenu) -> Result<&str> {
     let field = "customization.bootloader.title";
@@ -283,6 +265,7 @@ mod tests {
             title: title.to_owned(),
             timeout: 3,
             splash: None,
+            colors: None,
             kernel_flags: flags.iter().map(|f| (*f).to_owned()).collect(),
         }
     }
@@ -354,6 +337,16 @@ mod tests {
             assert!(grub_cfg(&menu("t", &[flag]), system(3)).is_err(), "{flag:?}");
         }
         assert!(grub_cfg(&menu("t", &[&"x".repeat(2000)]), system(3)).is_err());
+    }
+
+    #[test]
+    fn a_plain_menu_has_no_theme_and_a_coloured_one_does() {
+        let plain = menu("t", &[]);
+        assert!(!grub_cfg(&plain, system(3)).unwrap().contains("theme"));
+        let coloured = BootMenu { colors: Some(Default::default()), ..plain };
+        let cfg = grub_cfg(&coloured, system(3)).unwrap();
+        let (theme, entry) = (cfg.find("set theme=$prefix/theme.txt"), cfg.find("menuentry"));
+        assert!(theme.is_some() && theme < entry, "{cfg}");
     }
 
     #[test]

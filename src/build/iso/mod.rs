@@ -20,6 +20,7 @@
 pub(super) mod firmware;
 pub mod medium;
 pub mod menu;
+pub(super) mod theme;
 
 use super::stack::{self, Kernel};
 use crate::effects::files::remove_tree;
@@ -55,7 +56,8 @@ pub struct IsoInput<'a> {
     /// A PNG picture behind the menu.
     pub splash: Option<&'a [u8]>,
     /// The root of an unpacked tree with Debian's `shim-signed`, `shim-helpers-amd64-signed`,
-    /// `grub-efi-amd64-signed` (or those of arm64), `grub-pc-bin`, and for a splash picture `grub-common`.
+    /// `grub-efi-amd64-signed` (or those of arm64), `grub-pc-bin`, and for a menu with colours or a
+    /// picture `grub-common`.
     pub boot_files: &'a Path,
     /// Where the ISO goes.
     pub out: &'a Path,
@@ -125,9 +127,8 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
     if live.stacked {
         add(format!("{}/filesystem.module", live.system), module_list(input)?.as_bytes())?;
     }
-    if let Some(png) = input.splash {
-        add("boot/grub/splash.png".to_owned(), firmware::checked_png(png)?)?;
-        add("boot/grub/unicode.pf2".to_owned(), &firmware::font(input.boot_files)?)?;
+    for (path, bytes) in theme::files(&input.recipe.boot_menu, input.splash, input.boot_files)? {
+        add(path.to_owned(), &bytes)?;
     }
     match (live.stacked, input.modules.as_slice()) {
         (true, modules) => {
@@ -155,8 +156,9 @@ fn tree(input: &IsoInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Tree> {
     };
     firmware::esp(&tree.esp, &esp, folder, cancel)?;
     if has_bios(architecture) {
-        let modules = firmware::bios_modules(input.grub);
-        let bios = firmware::bios_image(build, (input.boot_files, modules), folder, cancel)?;
+        let of_modules = firmware::bios_modules(input.grub);
+        let modules = theme::modules(&input.recipe.boot_menu);
+        let bios = firmware::bios_image(build, (input.boot_files, of_modules), modules, folder, cancel)?;
         tree.files.push(("boot/grub/bios.img".to_owned(), bios));
     }
     for (_, path) in &tree.files {

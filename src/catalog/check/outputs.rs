@@ -1,8 +1,9 @@
 //! Outputs, what is asked of them, and the files that a spec names.
 
-use super::super::files::{FileKind, Files, OVERLAYS};
+use super::super::files::{DOTFILES, FileKind, Files, OVERLAYS};
+use super::super::trees;
 use super::{Report, doubled};
-use crate::model::spec::{OsImage, Output};
+use crate::model::spec::{Origin, OsImage, Output};
 
 /// The installer's pictures lie in the medium's memory while it runs, in bytes.
 const LARGEST_PICTURE: usize = 4 << 20;
@@ -32,6 +33,7 @@ pub fn check(report: &mut Report<'_>, image: &OsImage, files: &Files) {
     bootloader(report, image, files);
     installer(report, image, files);
     scripts(report, image, files);
+    folders(report, image, files);
 }
 
 /// Fields that only speak of outputs which are not made.
@@ -189,6 +191,22 @@ fn scripts(report: &mut Report<'_>, image: &OsImage, files: &Files) {
                 format!("{path} does not start with #! and an interpreter"),
                 "Start the script with `#!/bin/sh -eu`.",
             );
+        }
+    }
+}
+
+/// Folders that a spec takes files from have some.
+fn folders(report: &mut Report<'_>, image: &OsImage, files: &Files) {
+    for (field, origin) in image.spec.customization.origins() {
+        let Origin::Folder(folder) = origin else { continue };
+        let (field, folder) = (format!("{field}.folder"), folder.as_str());
+        if !folder.starts_with("specs/") || folder.starts_with(OVERLAYS.trim_end_matches('/')) {
+            let message = format!("{folder} is not in the place for such folders");
+            report.error(&field, message, format!("Put the folder below {DOTFILES}."));
+        } else if trees::of_folder(files, folder) == (Vec::new(), Vec::new()) {
+            let message = format!("there are no files in the folder {folder} of the catalog");
+            let hint = "Paths are relative to the folder that holds specs/. Are the files committed?";
+            report.error(&field, message, hint);
         }
     }
 }

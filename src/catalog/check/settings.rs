@@ -1,5 +1,6 @@
 //! `bootwright.yaml`.
 
+use super::super::location::Location;
 use super::{Report, doubled, signing};
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
 use crate::model::settings::{Mirror, Settings, StoreSettings};
@@ -26,6 +27,7 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
     }
     deep_check(report, &settings.store);
     held(report, &settings.store.retention.hold);
+    git_mirrors(report, settings);
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         check_mirror(report, &format!("mirrors[{index}]"), mirror);
     }
@@ -222,4 +224,37 @@ fn is_registry(text: &str) -> bool {
             && part.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
     };
     text.len() <= 255 && host_fits && (path.is_empty() || path.split('/').all(part_fits))
+}
+
+/// Where git repositories are fetched from instead.
+fn git_mirrors(report: &mut Report<'_>, settings: &Settings) {
+    for (index, mirror) in settings.git_mirrors.iter().enumerate() {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && !b"'\"\\@".contains(&b));
+        let folder = |text: &str| text.ends_with('/') && plain(text) && !text.contains("/../");
+        if !(mirror.of.starts_with("https://") && folder(&mirror.of)) {
+            report.error(
+                &format!("gitMirrors[{index}].of"),
+                "this is not how the address of a repository begins",
+                "Write https://, a host and maybe folders, with a slash at the end.",
+            );
+        }
+        let known = ["https://", "http://", "file:///"].iter().any(|scheme| mirror.url.starts_with(scheme));
+        let field = format!("gitMirrors[{index}].url");
+        match Location::parse(&mirror.url, None) {
+            Ok(_) if known && folder(&mirror.url) => {}
+            Ok(_) => report.error(
+                &field,
+                "repositories cannot be fetched from here",
+                "Write an address with https:// or file:///, with a slash at the end and no password.",
+            ),
+            Err(failure) => report.error(&field, failure.message, failure.hint.unwrap_or_default()),
+        }
+        if settings.git_mirrors[..index].iter().any(|other| other.of == mirror.of) {
+            report.error(
+                &format!("gitMirrors[{index}].of"),
+                "these repositories have a copy already",
+                "Keep one of the two.",
+            );
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod rows;
 pub(super) mod secrets;
 mod security;
 mod services;
+mod shells;
 mod storage;
 mod unbuilt;
 
@@ -119,6 +120,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         security::RULES,
         services::RULES,
         looks::RULES,
+        shells::RULES,
         secrets::RULES,
         unbuilt::RULES,
     ]

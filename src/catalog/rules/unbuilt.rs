@@ -155,40 +155,10 @@ const ROWS: &[Row] = &[
         asked: |s| s.security_features.mac.contains(&Mac::Selinux) && s.outputs.contains(&Output::Iso),
     },
     Row {
-        field: "spec.customization.shellFramework",
-        what: "shell frameworks",
-        instead: AWAY,
-        asked: |s| s.customization.shell_framework.is_some(),
-    },
-    Row {
-        field: "spec.customization.shellTheme",
-        what: "shell themes",
-        instead: AWAY,
-        asked: |s| s.customization.shell_theme.is_some(),
-    },
-    Row {
-        field: "spec.customization.prompt",
-        what: "programs that draw the prompt",
-        instead: AWAY,
-        asked: |s| s.customization.prompt.is_some(),
-    },
-    Row {
-        field: "spec.customization.dotfiles",
-        what: "users' own settings",
-        instead: "Put them into place in a post-install script for now.",
-        asked: |s| s.customization.dotfiles.is_some(),
-    },
-    Row {
         field: "spec.customization.bootloader.kind",
         what: "this boot loader",
         instead: "Write `kind: grub`, or take the line away.",
         asked: |s| s.customization.bootloader.kind.is_some_and(|kind| kind != BootloaderKind::Grub),
-    },
-    Row {
-        field: "spec.customization.bootloader.colors",
-        what: "the boot menu's colours",
-        instead: AWAY,
-        asked: |s| s.customization.bootloader.colors.as_ref().is_some_and(|c| *c != Default::default()),
     },
     Row {
         field: "spec.customization.bootloader.plymouth",

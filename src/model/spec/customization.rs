@@ -15,12 +15,18 @@ pub struct Customization {
     /// A collection of settings for the shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell_framework: Option<ShellFramework>,
+    /// Where the framework comes from: no distribution has packages of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell_framework_source: Option<Source>,
     /// The framework's theme, such as `agnoster`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell_theme: Option<ThemeName>,
     /// What draws the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Prompt>,
+    /// Where the prompt comes from, if not from a package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_source: Option<Source>,
     /// The boot menu.
     #[serde(default)]
     pub bootloader: Bootloader,
@@ -119,6 +125,89 @@ impl Prompt {
     }
 }
 
+/// Files that no package brings: a folder of the catalog, or a git repository at one commit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// The folder of the catalog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<CatalogPath>,
+    /// The git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<HttpsUrl>,
+    /// The commit of that repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<GitRevision>,
+}
+
+/// The one place that a [`Source`] or [`Dotfiles`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// A folder of the catalog.
+    Folder(&'a CatalogPath),
+    /// A git repository at one commit.
+    Repository {
+        /// Its address.
+        url: &'a HttpsUrl,
+        /// The commit.
+        revision: &'a GitRevision,
+    },
+}
+
+impl<'a> Origin<'a> {
+    fn of(
+        folder: Option<&'a CatalogPath>,
+        repository: Option<&'a HttpsUrl>,
+        revision: Option<&'a GitRevision>,
+    ) -> Option<Self> {
+        match (folder, repository, revision) {
+            (Some(folder), None, None) => Some(Self::Folder(folder)),
+            (None, Some(url), Some(revision)) => Some(Self::Repository { url, revision }),
+            _ => None,
+        }
+    }
+}
+
+/// As it is called in messages, and in [`ImageDocument::trees`](crate::model::catalog::ImageDocument).
+impl std::fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "{folder}/"),
+            Self::Repository { url, revision } => write!(f, "{url} at {revision}"),
+        }
+    }
+}
+
+impl Source {
+    /// The place; `None` if it names two or none.
+    pub fn origin(&self) -> Option<Origin<'_>> {
+        Origin::of(self.folder.as_ref(), self.repository.as_ref(), self.revision.as_ref())
+    }
+}
+
+impl Dotfiles {
+    /// The place; `None` if they name two or none.
+    pub fn origin(&self) -> Option<Origin<'_>> {
+        Origin::of(self.folder.as_ref(), self.repository.as_ref(), self.revision.as_ref())
+    }
+}
+
+impl Customization {
+    /// All places that files are taken from, each with its field.
+    pub fn origins(&self) -> impl Iterator<Item = (&'static str, Origin<'_>)> {
+        let framework = self.shell_framework_source.as_ref().and_then(Source::origin);
+        let prompt = self.prompt_source.as_ref().and_then(Source::origin);
+        let dotfiles = self.dotfiles.as_ref().and_then(Dotfiles::origin);
+        [
+            ("spec.customization.shellFrameworkSource", framework),
+            ("spec.customization.promptSource", prompt),
+            ("spec.customization.dotfiles", dotfiles),
+        ]
+        .into_iter()
+        .filter_map(|(field, origin)| Some((field, origin?)))
+    }
+}
+
 /// Users' own settings: from a folder of the catalog, or from a git repository at one commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -172,7 +261,7 @@ pub enum BootloaderKind {
 }
 
 /// Colours of the boot menu.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MenuColors {
     /// Of the text.

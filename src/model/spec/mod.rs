@@ -26,7 +26,8 @@ mod verify;
 pub use accounts::{Defaults, Keyboard, User};
 pub use backup::{Backup, BackupTool, Retention};
 pub use customization::{
-    Bootloader, BootloaderKind, Customization, Dotfiles, MenuColors, Prompt, Shell, ShellFramework,
+    Bootloader, BootloaderKind, Customization, Dotfiles, MenuColors, Origin, Prompt, Shell, ShellFramework,
+    Source,
 };
 pub use display::{Compositor, Display, DisplayServer};
 pub use distribution::{About, Architecture, Base, Family, Guard, Init, Libc};

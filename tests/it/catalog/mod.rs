@@ -2,7 +2,7 @@
 
 mod git;
 pub(crate) mod recipes;
-mod remotes;
+pub(crate) mod remotes;
 mod tables;
 mod texts;
 mod values;

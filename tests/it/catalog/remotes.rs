@@ -6,12 +6,12 @@ use bootwright::effects::{Cancel, Process};
 use std::path::Path;
 
 /// `git http-backend` behind a loopback port: a real smart-HTTP remote.
-struct Server {
+pub(crate) struct Server {
     port: u16,
 }
 
 impl Server {
-    fn of(root: &Path) -> Self {
+    pub(crate) fn of(root: &Path) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let root = root.to_owned();
@@ -24,7 +24,7 @@ impl Server {
         Self { port }
     }
 
-    fn url(&self, rest: &str) -> String {
+    pub(crate) fn url(&self, rest: &str) -> String {
         format!("http://127.0.0.1:{}/{rest}", self.port)
     }
 }

@@ -5,7 +5,7 @@ mod containers;
 mod live;
 mod mirrors;
 mod ninth;
-mod pacman;
+pub mod pacman;
 mod rpm;
 mod ubuntu;
 

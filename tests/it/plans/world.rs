@@ -381,6 +381,7 @@ impl RecipeText {
                 title: image.to_owned(),
                 timeout: 3,
                 splash: None,
+                colors: None,
                 kernel_flags: Vec::new(),
             },
             verify: Verify::default(),
