@@ -32,9 +32,9 @@ test: setup-test lint doc
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run $(CARGO_FLAGS); \
 	else set -x; cargo test $(CARGO_FLAGS) --lib --bins --tests; fi
 
-# Only the tests that build and boot whole images.
+# The tests that build and boot whole images, with those that CI has no time for.
 test-images: setup-test
-	cargo test $(CARGO_FLAGS) --test it -- --test-threads=1 verify:: pipeline:: images::
+	cargo test $(CARGO_FLAGS) --test it -- --include-ignored --test-threads=1 verify:: pipeline:: images::
 
 # BENCH_FLAGS: see cargo bench --bench iso -- --help.
 bench: setup

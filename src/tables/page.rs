@@ -29,6 +29,14 @@ What happens to a name, in this order:
 A service that comes with a package is shown with it. It is switched on by
 `services.enable`, or by the package itself (Debian, Ubuntu).
 
+## A new distribution
+
+One that has the files and habits of a distribution that is known (`family`) needs no code: a folder
+in `src/tables/distributions` and its own names in the rows below. With `like: debian` rows that say
+nothing about it are read as Debian's. `managers::ninth` does it with a made-up one, and builds it.
+One with a package manager of its own also needs a driver in `src/build/managers`, one with files
+in other places a `Family`: the compiler then names each place that has to know.
+
 ## The files
 
 `src/tables/packages/CATEGORY.yaml` has one row for each name:

@@ -4,6 +4,7 @@
 use super::{Image, all_found, boots, machine};
 
 #[test]
+#[ignore = "builds and boots a whole image: make test-images"]
 fn borgos_answers_on_its_ports() {
     let _machine = machine();
     let (folder, manifest) = Image::new("borgos", "").publish();
