@@ -22,7 +22,7 @@ pub use live::{Generator, Live, live, live_systems};
 pub use packages::{CATEGORIES, Row, all_packages, near, row, rows};
 pub use page::page;
 pub use repositories::{Repository, RepositoryKind, Signer, repositories};
-pub use support::{Cell, Support, support, support_page};
+pub use support::{Cell, Support, support, support_page, values};
 pub use tools::tool_package;
 
 use crate::model::spec::Base;

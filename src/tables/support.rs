@@ -58,6 +58,18 @@ pub fn support(base: Base) -> Option<&'static Support> {
     SUPPORT.get(&base)
 }
 
+/// By field, then by value.
+type Values = BTreeMap<String, BTreeMap<String, Cell>>;
+
+static VALUES: LazyLock<Values> = LazyLock::new(|| read("values", include_str!("values.yaml")));
+
+/// What was seen of each value of requirement 1, section 4.2: field, value, cell.
+pub fn values() -> impl Iterator<Item = (&'static str, &'static str, &'static Cell)> {
+    VALUES
+        .iter()
+        .flat_map(|(field, values)| values.iter().map(|(value, cell)| (field.as_str(), value.as_str(), cell)))
+}
+
 impl Support {
     /// The cells with their headings, in the order of the page.
     pub fn cells(&self) -> [(&'static str, &Cell); 7] {
@@ -96,26 +108,39 @@ pub fn support_page() -> String {
         }
         let _ = write!(text, "| {} |", base.title());
         for (_, cell) in cells {
-            let mut numbers = Vec::new();
-            for test in &cell.shown {
-                let place = tests.iter().position(|t| t == test).unwrap_or_else(|| {
-                    tests.push(test);
-                    tests.len() - 1
-                });
-                numbers.push((place + 1).to_string());
-            }
-            let _ = match cell.is_there() {
-                true => write!(text, " {} [{}] |", cell.says, numbers.join(", ")),
-                false => write!(text, " — {} |", cell.says),
-            };
+            let _ = write!(text, " {} |", written(cell, &mut tests));
         }
         text.push('\n');
+    }
+    text.push_str("\n## Values\n\n");
+    text.push_str(
+        "What was seen of each value of requirement 1, section 4.2, in a built root or a booted system.\n\n",
+    );
+    text.push_str("| field | value | what was seen |\n|---|---|---|\n");
+    for (field, value, cell) in values() {
+        let _ = writeln!(text, "| `{field}` | `{value}` | {} |", written(cell, &mut tests));
     }
     text.push_str("\n## The tests\n\n");
     for (place, test) in tests.iter().enumerate() {
         let _ = writeln!(text, "{}. `{test}`", place + 1);
     }
     text
+}
+
+/// A cell with the numbers of its tests.
+fn written<'a>(cell: &'a Cell, tests: &mut Vec<&'a str>) -> String {
+    let mut numbers = Vec::new();
+    for test in &cell.shown {
+        let place = tests.iter().position(|t| t == test).unwrap_or_else(|| {
+            tests.push(test);
+            tests.len() - 1
+        });
+        numbers.push((place + 1).to_string());
+    }
+    match cell.is_there() {
+        true => format!("{} [{}]", cell.says, numbers.join(", ")),
+        false => format!("— {}", cell.says),
+    }
 }
 
 #[cfg(test)]

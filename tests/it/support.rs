@@ -1,10 +1,10 @@
 //! The table of what can be done with each distribution says what the code does.
 
 use bootwright::build::managers;
-use bootwright::catalog::rules;
+use bootwright::catalog::{self, Topic, rules};
 use bootwright::model::spec::{Base, OsImage};
 use bootwright::tables;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -47,6 +47,28 @@ fn every_claim_names_a_test_that_is_there() {
                 assert!(tests.contains(test), "{} {head}: there is no test {test}", base.as_str());
             }
         }
+    }
+}
+
+/// The values that a field takes, by its own documentation.
+fn taken(field: &str) -> BTreeSet<String> {
+    let Topic::Field(topic) = catalog::explain(field).unwrap() else { panic!("{field}") };
+    topic.values.iter().map(|value| value.name.clone()).collect()
+}
+
+#[test]
+fn every_value_of_the_requirement_has_a_row_and_the_tests_that_it_names() {
+    let tests = tests();
+    let mut rows: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (field, value, cell) in tables::values() {
+        rows.entry(field).or_default().insert(value.to_owned());
+        for test in &cell.shown {
+            assert!(tests.contains(test), "{field} {value}: there is no test {test}");
+        }
+    }
+    assert_eq!(rows.len(), 11);
+    for (field, values) in rows {
+        assert_eq!(taken(field), values, "{field}");
     }
 }
 
