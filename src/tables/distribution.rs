@@ -135,6 +135,12 @@ impl Distribution {
         live(self.live_system.as_deref()?)
     }
 
+    /// Whether the files that make an image start are loaders that somebody has signed, not
+    /// modules that one is put together from.
+    pub fn has_signed_loaders(&self, architecture: Architecture) -> bool {
+        self.grub.is_none() && !self.iso_boot_files(architecture).is_empty()
+    }
+
     /// The packages whose files make an ISO start; empty where no ISO can be made.
     pub fn iso_boot_files(&self, architecture: Architecture) -> &[PackageName] {
         self.iso_boot_files.get(architecture.as_str()).map(Vec::as_slice).unwrap_or_default()

@@ -8,8 +8,8 @@ use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
 use crate::model::spec::text::PartitionExtent;
 use crate::model::spec::{
-    Architecture, Base, BootMode, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output,
-    RootFilesystem, SwapKind,
+    Architecture, BootMode, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output, RootFilesystem,
+    SwapKind,
 };
 use crate::tables;
 
@@ -59,7 +59,10 @@ const ROWS: &[Row] = &[
         field: "spec.architecture",
         what: "images of this distribution for aarch64",
         instead: "What can be built for aarch64 now: debian.",
-        asked: |s| s.architecture == Architecture::Aarch64 && s.base != Base::Debian,
+        asked: |s| {
+            let builds = &tables::of(s.base).builds;
+            !(builds.is_empty() || builds.contains(&s.architecture))
+        },
     },
     Row {
         field: "spec.init",
@@ -180,13 +183,13 @@ fn unbuilt(image: &OsImage) -> Vec<Hit> {
     let rows = ROWS.iter().filter(|row| (row.asked)(spec));
     let mut hits: Vec<Hit> =
         rows.map(|row| Hit::at(row.field).with("what", row.what).with("instead", row.instead)).collect();
-    let debian = spec.base == Base::Debian;
+    let signed = tables::of(spec.base).has_signed_loaders(Architecture::X86_64);
     for (index, output) in spec.outputs.iter().enumerate() {
         let (what, instead) = match output {
             Output::Iso if tables::of(spec.base).live_system().is_none() => {
                 (LIVE, "What can be made of this distribution now: oci, rootfs.")
             }
-            Output::Disk if !debian || spec.architecture != Architecture::X86_64 => {
+            Output::Disk if !signed || spec.architecture != Architecture::X86_64 => {
                 (DISK, "What can be made here now: iso, oci, rootfs.")
             }
             _ => continue,
@@ -194,7 +197,7 @@ fn unbuilt(image: &OsImage) -> Vec<Hit> {
         hits.push(Hit::at(format!("spec.outputs[{index}]")).with("what", what).with("instead", instead));
     }
     let secure = |mode: &BootMode| matches!(mode, BootMode::SecureBoot | BootMode::SecureBootUsb);
-    if !debian && spec.outputs.contains(&Output::Iso) && spec.verify.boot.iter().any(secure) {
+    if !signed && spec.outputs.contains(&Output::Iso) && spec.verify.boot.iter().any(secure) {
         let hit = Hit::at("spec.verify.boot").with("what", SECURE);
         hits.push(hit.with("instead", "Write `verify: {boot: [bios, uefi]}`."));
     }
