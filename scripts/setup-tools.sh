@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=.test-tools
+scripts/setup-portage.sh
 wanted=$(cat .ci/python-test.txt .ci/python-s3.txt .ci/node-test/package-lock.json scripts/setup-tools.sh | sha256sum)
 [ "$(cat "$tools/installed" 2>/dev/null)" != "$wanted" ] || exit 0
 

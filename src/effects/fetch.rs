@@ -5,7 +5,7 @@
 //! a pause that grows.
 
 use super::cancel::Cancel;
-use super::files::{digest_file, digest_reader, parent, read_if_exists};
+use super::files::{digest_file, digest_reader, parent};
 use super::point::{Point, point};
 use super::task::Task;
 use crate::model::failure::IoContext;
@@ -13,7 +13,7 @@ use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use futures_util::StreamExt;
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -374,11 +374,66 @@ pub async fn body(mut response: reqwest::Response, limit: u64) -> Result<Vec<u8>
 /// # Errors
 /// Class *upstream* if it is not there, if nothing comes for `idle`, if it is longer than `limit`.
 pub async fn small(client: &reqwest::Client, url: &str, limit: u64, idle: Duration) -> Result<Vec<u8>> {
-    let gone = || Failure::upstream("it is not there").code(ErrorCode::PackageUnavailable);
+    let mut bytes = Vec::new();
+    each_part(client, url, limit, idle, |part| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    })
+    .await?;
+    Ok(bytes)
+}
+
+/// Fetches a file whose digest nobody knows yet to `to`; gives its digest and size.
+///
+/// # Errors
+/// As [`small`], and class *host* if it cannot be written.
+pub async fn unknown(
+    client: &reqwest::Client,
+    url: &str,
+    limit: u64,
+    idle: Duration,
+    to: &Path,
+) -> Result<(Digest, u64)> {
+    let writing = || format!("writing {}", to.display());
+    let mut file = std::fs::File::create(to).during(writing)?;
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    each_part(client, url, limit, idle, |part| {
+        hash.update(part);
+        size += part.len() as u64;
+        file.write_all(part).during(writing)
+    })
+    .await?;
+    Ok((Digest::from_bytes(hash.finalize().into()), size))
+}
+
+/// Gives the parts of a file as they come.
+async fn each_part(
+    client: &reqwest::Client,
+    url: &str,
+    limit: u64,
+    idle: Duration,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut left = limit;
+    let mut take = |part: &[u8]| {
+        left = left
+            .checked_sub(part.len() as u64)
+            .ok_or_else(|| Failure::untrusted(format!("it is longer than {limit} bytes")))?;
+        take(part)
+    };
     if let Some(path) = url.strip_prefix("file://") {
-        return read_if_exists(Path::new(path), limit)
-            .map_err(|_| Failure::upstream("it cannot be read"))?
-            .ok_or_else(gone);
+        let unreadable = |_| Failure::upstream("it cannot be read");
+        let mut file = std::fs::File::open(path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => gone("it is not there"),
+            _ => unreadable(e),
+        })?;
+        let mut part = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut part).map_err(unreadable)? {
+                0 => return Ok(()),
+                read => take(&part[..read])?,
+            }
+        }
     }
     let silent =
         || Failure::upstream(format!("nothing came for {} s", idle.as_secs_f64())).code(ErrorCode::Network);
@@ -389,19 +444,22 @@ pub async fn small(client: &reqwest::Client, url: &str, limit: u64, idle: Durati
     let request = tokio::time::timeout(idle, client.get(url).send());
     let mut response = request.await.map_err(|_| silent())?.map_err(failed)?;
     let status = response.status();
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        return Err(gone(&format!("HTTP {status}")));
+    }
     if !status.is_success() {
         return Err(Failure::upstream(format!("HTTP {status}")));
     }
-    let mut bytes = Vec::new();
-    while let Some(chunk) =
+    while let Some(part) =
         tokio::time::timeout(idle, response.chunk()).await.map_err(|_| silent())?.map_err(failed)?
     {
-        if (bytes.len() + chunk.len()) as u64 > limit {
-            return Err(Failure::untrusted(format!("it is longer than {limit} bytes")));
-        }
-        bytes.extend_from_slice(&chunk);
+        take(&part)?;
     }
-    Ok(bytes)
+    Ok(())
+}
+
+fn gone(why: &str) -> Failure {
+    Failure::upstream(why).code(ErrorCode::PackageUnavailable)
 }
 
 /// An identity token for `audience` from the address that GitHub Actions names in

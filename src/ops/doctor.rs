@@ -7,10 +7,12 @@ mod host;
 mod install;
 mod tools;
 
-pub use tools::{Probe, TOOLS, Tool, packages};
+pub use tools::{ELSEWHERE, Probe, SPECIAL, Special, TOOLS, Tool, packages};
 
-use super::Context;
+use super::workspace::Workspace;
+use super::{CatalogRef, Context};
 use crate::effects::Task;
+use crate::model::spec::Base;
 use crate::model::{Event, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -48,7 +50,7 @@ pub struct ToolFound {
     pub name: String,
     /// What it is for.
     pub purpose: String,
-    /// The Debian package that has it.
+    /// The Debian package that has it, or where it says how to get it.
     pub package: String,
     /// The oldest version that will do.
     pub minimum: Option<String>,
@@ -70,6 +72,8 @@ pub enum ToolState {
     },
     /// It is not there.
     Missing,
+    /// It is not there, and no spec here needs it.
+    NotNeeded,
     /// It is there and older than needed.
     TooOld {
         /// Where it is.
@@ -122,35 +126,55 @@ pub fn doctor(context: &Context, request: DoctorRequest) -> Result<DoctorReport>
     let folder: PathBuf = context.cwd.join(&request.folder).components().collect();
     let host = host::look(context, &folder, &tools)?;
     let missing_packages = missing_packages(&tools);
-    let ready = missing_packages.is_empty() && host.iter().all(|c| c.verdict != Verdict::Bad);
+    let ready = tools.iter().all(|tool| !tool.is_missing()) && host.iter().all(|c| c.verdict != Verdict::Bad);
     Ok(DoctorReport { ready, tools, host, installed, missing_packages })
+}
+
+impl ToolFound {
+    fn is_missing(&self) -> bool {
+        matches!(self.state, ToolState::Missing | ToolState::TooOld { .. })
+    }
 }
 
 fn look_at_tools(context: &Context) -> Result<Vec<ToolFound>> {
     let task = Task::with_total(
         &context.events,
         "looking at tools",
-        Some(TOOLS.len() as u64),
+        Some((TOOLS.len() + SPECIAL.len()) as u64),
         crate::model::event::Unit::Items,
     );
+    let bases = bases(context);
+    let special = SPECIAL.iter().map(|s| (&s.tool, s.bases.iter().any(|base| bases.contains(base))));
     let mut found = Vec::new();
-    for tool in TOOLS {
+    for (tool, needed) in TOOLS.iter().map(|tool| (tool, true)).chain(special) {
+        let state = match tool.look(&context.cancel)? {
+            ToolState::Missing if !needed => ToolState::NotNeeded,
+            state => state,
+        };
         found.push(ToolFound {
             name: tool.probe.name().to_owned(),
             purpose: tool.purpose.to_owned(),
             package: tool.package.to_owned(),
             minimum: tool.minimum.map(str::to_owned),
-            state: tool.look(&context.cancel)?,
+            state,
         });
         task.advance(1);
     }
-    let missing = found.iter().filter(|t| !matches!(t.state, ToolState::Found { .. })).count();
+    let missing = found.iter().filter(|tool| tool.is_missing()).count();
     task.finish(if missing == 0 { "all there".to_owned() } else { format!("{missing} missing") });
     Ok(found)
 }
 
+/// The distributions of the images that the catalog here asks for; none where there is no
+/// catalog that can be read.
+fn bases(context: &Context) -> Vec<Base> {
+    let here = CatalogRef { location: ".".to_owned(), rev: None };
+    let Ok(workspace) = Workspace::open(context, &here) else { return Vec::new() };
+    workspace.catalog.images.values().map(|image| image.spec.spec.base).collect()
+}
+
 fn missing_packages(tools: &[ToolFound]) -> Vec<String> {
-    let missing = tools.iter().filter(|t| !matches!(t.state, ToolState::Found { .. }));
+    let missing = tools.iter().filter(|tool| tool.is_missing() && tool.package != ELSEWHERE);
     let names: std::collections::BTreeSet<_> = missing.map(|t| t.package.clone()).collect();
     names.into_iter().collect()
 }

@@ -7,6 +7,8 @@
 
 pub mod apt;
 mod dpkg;
+mod emerge;
+mod fetched;
 mod mirrors;
 mod outside;
 mod pacman;
@@ -43,6 +45,10 @@ pub struct Question<'a> {
     pub state: &'a Path,
     /// Where package files go that a manager must have to check their signatures.
     pub cache: &'a Cache,
+    /// HTTP, for managers whose files are fetched for them.
+    pub client: &'a reqwest::Client,
+    /// Runs such downloads.
+    pub runtime: &'a tokio::runtime::Handle,
     /// The indexes of the last call answer; only folders of this host are asked.
     pub offline: bool,
     /// Where progress goes.
@@ -150,7 +156,8 @@ pub fn of(base: Base) -> Result<&'static dyn Manager> {
         Pacman => Ok(&pacman::Pacman),
         Dnf => Ok(&rpm::DNF),
         Zypper => Ok(&rpm::ZYPPER),
-        Apk | Emerge | Xbps => Err(Failure::new(
+        Emerge => Ok(&emerge::Emerge),
+        Apk | Xbps => Err(Failure::new(
             ErrorCode::Compat,
             FailureClass::Spec,
             format!("images of {} cannot be built yet", base.as_str()),
@@ -176,11 +183,22 @@ pub(super) fn lock(
         ));
     }
     let manager = of(request.base)?;
-    let Builder { cache, offline, events, cancel, .. } = *builder;
+    let Builder { cache, client, runtime, offline, events, cancel, .. } = *builder;
     let (placed, mut passed_over) = mirrors::choose(builder, manager, request, before);
     passed_over.iter().for_each(|note| mirrors::warn(builder, note));
     let lock = mirrors::ask(builder, &placed, &mut passed_over, |mirrors| {
-        manager.lock(&Question { image, request, mirrors, state, cache, offline, events, cancel })
+        manager.lock(&Question {
+            image,
+            request,
+            mirrors,
+            state,
+            cache,
+            client,
+            runtime,
+            offline,
+            events,
+            cancel,
+        })
     })?;
     Ok(Lock { passed_over, ..lock })
 }

@@ -39,17 +39,25 @@ pub(super) fn begin_root(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An empty root with the network, for a package manager that is asked a question. Mirrors
-/// that are folders of this host are seen at their own places.
-pub(super) fn asking(question: &Question<'_>) -> Result<(Sandbox, PathBuf)> {
+/// An empty root without network, for a package manager that is asked about indexes that are
+/// here already; and the folder for its state.
+pub(super) fn resolving(question: &Question<'_>) -> Result<(Sandbox, PathBuf)> {
     let folder = question.state;
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     let folder = folder.canonicalize().during(|| format!("finding {}", folder.display()))?;
     let scratch = folder.join("root");
     remove_tree(&scratch)?;
     std::fs::create_dir(&scratch).during(|| format!("making {}", scratch.display()))?;
-    let mut sandbox = Sandbox::new(&[], &scratch)?.with_network();
+    let sandbox = Sandbox::new(&[], &scratch)?;
     begin_root(sandbox.upper())?;
+    Ok((sandbox, folder))
+}
+
+/// The same with the network, for one that fetches by itself. Mirrors that are folders of this
+/// host are seen at their own places.
+pub(super) fn asking(question: &Question<'_>) -> Result<(Sandbox, PathBuf)> {
+    let (sandbox, folder) = resolving(question)?;
+    let mut sandbox = sandbox.with_network();
     for path in question.mirrors.iter().flat_map(|m| &m.urls).filter_map(|url| url.strip_prefix("file://")) {
         if Path::new(path).is_dir() {
             sandbox = sandbox.bind(path, path);
@@ -66,7 +74,8 @@ pub(super) fn need(program: &str) -> Result<()> {
     let failure = Failure::host(format!("{program} is not installed"));
     Err(match tables::tool_package(program) {
         Some(package) => failure.hint(format!("It is in the Debian package {package}: install it.")),
-        None => failure.hint(format!("Debian has no package of {program}: install it from its source.")),
+        None => failure
+            .hint(format!("Debian has no package of {program}: see docs/mirrors.md for where to get it.")),
     })
 }
 

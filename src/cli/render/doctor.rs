@@ -45,12 +45,14 @@ fn tools(report: &DoctorReport, palette: Palette) -> String {
             (ToolState::TooOld { version, .. }, Some(minimum)) => format!("{version}, needs {minimum}"),
             (ToolState::TooOld { version, .. }, None) => version.clone(),
             (ToolState::Missing, _) => "missing".to_owned(),
+            (ToolState::NotNeeded, _) => "not needed".to_owned(),
         };
         table.row([tool.name.clone(), version, tool.package.clone(), tool.purpose.clone()]);
     }
     table.text(|row, column, cell| match (row.checked_sub(1).map(|i| &report.tools[i].state), column) {
         (None, _) => palette.faint(&cell),
         (Some(ToolState::Found { .. }), 1) => palette.good(&cell),
+        (Some(ToolState::NotNeeded), _) => palette.faint(&cell),
         (Some(_), 1) => palette.bad(&cell),
         _ => cell,
     })

@@ -5,6 +5,7 @@
 use super::ToolState;
 use crate::effects::process::find_tool;
 use crate::effects::{Cancel, Process};
+use crate::model::spec::Base;
 use crate::model::{FailureClass, Result};
 use std::cmp::Ordering;
 use std::path::Path;
@@ -85,6 +86,42 @@ pub const TOOLS: &[Tool] = &[
     ),
     program("skopeo", "--version", "skopeo", "copies and inspects OCI images"),
     program("umoci", "--version", "umoci", "unpacks OCI images to inspect them"),
+];
+
+/// A tool of a distribution's own, or of a way to build that few take.
+#[derive(Debug, Clone, Copy)]
+pub struct Special {
+    /// Only catalogs with images of one of these need it; with none of them, nobody must have it.
+    pub bases: &'static [Base],
+    /// The tool; where Debian has no package of it, `package` says where to read about it.
+    pub tool: Tool,
+}
+
+/// Where it says how to get what Debian has no package of.
+pub const ELSEWHERE: &str = "docs/mirrors.md";
+
+const fn special(bases: &'static [Base], tool: Tool) -> Special {
+    Special { bases, tool }
+}
+
+/// The package managers of other distributions than Debian and Ubuntu, and container engines.
+pub const SPECIAL: &[Special] = &[
+    special(
+        &[Base::Arch],
+        program("pacman", "--version", "pacman-package-manager", "resolves and installs Arch's packages"),
+    ),
+    special(&[Base::Fedora], program("dnf", "--version", "dnf", "resolves Fedora's packages")),
+    special(&[Base::Opensuse], program("zypper", "--version", "zypper", "resolves openSUSE's packages")),
+    special(
+        &[Base::Fedora, Base::Opensuse],
+        program("rpm", "--version", "rpm", "installs packages of Fedora and openSUSE"),
+    ),
+    special(
+        &[Base::Gentoo],
+        program("emerge", "--version", ELSEWHERE, "resolves and installs Gentoo's binary packages"),
+    ),
+    special(&[], program("buildah", "--version", "buildah", "builds Containerfiles")),
+    special(&[], program("podman", "--version", "podman", "builds Containerfiles")),
 ];
 
 /// The Debian packages of the whole table, sorted.
@@ -187,9 +224,11 @@ mod tests {
 
     #[test]
     fn a_missing_program_leads_to_the_same_package() {
-        for tool in TOOLS {
+        let special = SPECIAL.iter().filter(|special| !special.bases.is_empty()).map(|special| &special.tool);
+        for tool in TOOLS.iter().chain(special) {
             if let Probe::Program(name, _) = tool.probe {
-                assert_eq!(crate::tables::tool_package(name), Some(tool.package), "{name}");
+                let package = Some(tool.package).filter(|package| *package != ELSEWHERE);
+                assert_eq!(crate::tables::tool_package(name), package, "{name}");
             }
         }
     }

@@ -2,6 +2,7 @@
 //! signed, served from a folder, and installed through the whole program.
 
 mod containers;
+mod emerge;
 mod live;
 mod mirrors;
 mod ninth;

@@ -12,11 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Where a tool sees the home.
-pub(super) const HOME: &str = "/run/keys";
+pub(in crate::build::managers) const HOME: &str = "/run/keys";
 
 /// What lies beside a keyring.
 #[derive(Default)]
-pub(super) struct Beside {
+pub(in crate::build::managers) struct Beside {
     /// Lines `FINGERPRINT:TRUST:`.
     pub trusted: Option<String>,
     /// One fingerprint a line.
@@ -25,7 +25,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// Reads what lies beside a keyring.
-    pub(super) fn read(keyring: &Path) -> Result<Self> {
+    pub(in crate::build::managers) fn read(keyring: &Path) -> Result<Self> {
         let read = |suffix: &str| -> Result<Option<String>> {
             let Some(stem) = keyring.to_str().and_then(|k| k.strip_suffix(".gpg")) else { return Ok(None) };
             let bytes =
@@ -40,7 +40,7 @@ impl Beside {
 ///
 /// # Errors
 /// Class *spec* if the keyring has no key.
-pub(super) fn make(
+pub(in crate::build::managers) fn make(
     home: &Path,
     sandbox: &Sandbox,
     keyring: &[u8],

@@ -5,7 +5,7 @@
 //! digests are those of the lock.
 
 mod database;
-mod keys;
+pub(super) mod keys;
 mod lock;
 
 use super::{Installation, Manager, Question, Traces, outside};

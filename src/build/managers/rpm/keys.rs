@@ -8,7 +8,7 @@ use pgp::ser::Serialize;
 use std::path::Path;
 
 /// The files of a keyring, by their names in the folder.
-pub(super) struct Keys {
+pub(in crate::build::managers) struct Keys {
     /// One key each.
     pub armoured: Vec<String>,
     /// All of them, as gpgv wants them.
@@ -38,7 +38,7 @@ fn read(keyring: &[u8]) -> Vec<SignedPublicKey> {
 ///
 /// # Errors
 /// Class *spec* if it has none.
-pub(super) fn write(keyring: &[u8], folder: &Path, i: usize) -> Result<Keys> {
+pub(in crate::build::managers) fn write(keyring: &[u8], folder: &Path, i: usize) -> Result<Keys> {
     std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
     let keys = read(keyring);
     if keys.is_empty() {

@@ -8,7 +8,7 @@
 mod database;
 mod dnf;
 mod install;
-mod keys;
+pub(super) mod keys;
 mod lock;
 mod metadata;
 mod zypper;
@@ -23,6 +23,11 @@ use crate::model::settings::Mirror;
 use crate::model::{Failure, Lock, Result};
 use chrono::{DateTime, Utc};
 use std::path::Path;
+
+/// An index that is not vouched for.
+pub(super) fn untrusted_index() -> Failure {
+    lock::refresh_failure(true)
+}
 
 const RPM: &str = "/usr/bin/rpm";
 
