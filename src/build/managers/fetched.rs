@@ -70,7 +70,7 @@ pub(super) fn repositories(
 
 /// Where an index stays for calls without network.
 fn kept(question: &Question<'_>, url: &str) -> PathBuf {
-    question.state.join("indexes").join(Digest::of(url).short())
+    question.state.join("indexes").join(Digest::of(url).hex())
 }
 
 /// An index: from its address, or without network as it was last fetched.

@@ -71,7 +71,7 @@ fn sha1_of(path: &Path) -> Result<String> {
             read => hash.update(&part[..read]),
         }
     }
-    Ok(hash.finalize().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Fetches the indexes and checks them. Of what two repositories have, the first one's counts.
