@@ -12,8 +12,8 @@ pub use tools::{ELSEWHERE, Probe, SPECIAL, Special, TOOLS, Tool, packages};
 use super::workspace::Workspace;
 use super::{CatalogRef, Context};
 use crate::effects::Task;
-use crate::model::spec::Base;
 use crate::model::{Event, Result};
+use crate::tables::{self, Manager};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -143,8 +143,8 @@ fn look_at_tools(context: &Context) -> Result<Vec<ToolFound>> {
         Some((TOOLS.len() + SPECIAL.len()) as u64),
         crate::model::event::Unit::Items,
     );
-    let bases = bases(context);
-    let special = SPECIAL.iter().map(|s| (&s.tool, s.bases.iter().any(|base| bases.contains(base))));
+    let asked = managers(context);
+    let special = SPECIAL.iter().map(|s| (&s.tool, s.managers.iter().any(|manager| asked.contains(manager))));
     let mut found = Vec::new();
     for (tool, needed) in TOOLS.iter().map(|tool| (tool, true)).chain(special) {
         let state = match tool.look(&context.cancel)? {
@@ -165,12 +165,12 @@ fn look_at_tools(context: &Context) -> Result<Vec<ToolFound>> {
     Ok(found)
 }
 
-/// The distributions of the images that the catalog here asks for; none where there is no
+/// The package managers of the images that the catalog here asks for; none where there is no
 /// catalog that can be read.
-fn bases(context: &Context) -> Vec<Base> {
+fn managers(context: &Context) -> Vec<Manager> {
     let here = CatalogRef { location: ".".to_owned(), rev: None };
     let Ok(workspace) = Workspace::open(context, &here) else { return Vec::new() };
-    workspace.catalog.images.values().map(|image| image.spec.spec.base).collect()
+    workspace.catalog.images.values().map(|image| tables::of(image.spec.spec.base).manager).collect()
 }
 
 fn missing_packages(tools: &[ToolFound]) -> Vec<String> {

@@ -5,8 +5,8 @@
 use super::ToolState;
 use crate::effects::process::find_tool;
 use crate::effects::{Cancel, Process};
-use crate::model::spec::Base;
 use crate::model::{FailureClass, Result};
+use crate::tables::Manager;
 use std::cmp::Ordering;
 use std::path::Path;
 use std::time::Duration;
@@ -91,8 +91,8 @@ pub const TOOLS: &[Tool] = &[
 /// A tool of a distribution's own, or of a way to build that few take.
 #[derive(Debug, Clone, Copy)]
 pub struct Special {
-    /// Only catalogs with images of one of these need it; with none of them, nobody must have it.
-    pub bases: &'static [Base],
+    /// Only catalogs with images of these package managers need it; with none, nobody must have it.
+    pub managers: &'static [Manager],
     /// The tool; where Debian has no package of it, `package` says where to read about it.
     pub tool: Tool,
 }
@@ -100,24 +100,24 @@ pub struct Special {
 /// Where it says how to get what Debian has no package of.
 pub const ELSEWHERE: &str = "docs/mirrors.md";
 
-const fn special(bases: &'static [Base], tool: Tool) -> Special {
-    Special { bases, tool }
+const fn special(managers: &'static [Manager], tool: Tool) -> Special {
+    Special { managers, tool }
 }
 
 /// The package managers of other distributions than Debian and Ubuntu, and container engines.
 pub const SPECIAL: &[Special] = &[
     special(
-        &[Base::Arch],
+        &[Manager::Pacman],
         program("pacman", "--version", "pacman-package-manager", "resolves and installs Arch's packages"),
     ),
-    special(&[Base::Fedora], program("dnf", "--version", "dnf", "resolves Fedora's packages")),
-    special(&[Base::Opensuse], program("zypper", "--version", "zypper", "resolves openSUSE's packages")),
+    special(&[Manager::Dnf], program("dnf", "--version", "dnf", "resolves Fedora's packages")),
+    special(&[Manager::Zypper], program("zypper", "--version", "zypper", "resolves openSUSE's packages")),
     special(
-        &[Base::Fedora, Base::Opensuse],
+        &[Manager::Dnf, Manager::Zypper],
         program("rpm", "--version", "rpm", "installs packages of Fedora and openSUSE"),
     ),
     special(
-        &[Base::Gentoo],
+        &[Manager::Emerge],
         program("emerge", "--version", ELSEWHERE, "resolves and installs Gentoo's binary packages"),
     ),
     special(&[], program("buildah", "--version", "buildah", "builds Containerfiles")),
@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_leads_to_the_same_package() {
-        let special = SPECIAL.iter().filter(|special| !special.bases.is_empty()).map(|special| &special.tool);
+        let special =
+            SPECIAL.iter().filter(|special| !special.managers.is_empty()).map(|special| &special.tool);
         for tool in TOOLS.iter().chain(special) {
             if let Probe::Program(name, _) = tool.probe {
                 let package = Some(tool.package).filter(|package| *package != ELSEWHERE);
