@@ -58,7 +58,7 @@ pub fn check(image: &OsImage, settings: &PackageSettings) -> (Option<LockRequest
             code: ErrorCode::Compat,
             fatal: true,
             message: format!("images of {} cannot be built yet", spec.base.as_str()),
-            hint: "What can be built now: debian, ubuntu, arch, fedora, opensuse, gentoo.".to_owned(),
+            hint: "What can be built now: debian, ubuntu, arch, alpine, fedora, opensuse, gentoo.".to_owned(),
         };
         let mut problems = super::packages(image, settings).warnings;
         problems.insert(0, problem);

@@ -5,6 +5,7 @@
 //! checked). Nothing of the host's configuration is read; whom to trust is said by a mirror's
 //! keyring. [`of`] is the one place where a distribution gets its manager.
 
+mod apk;
 pub mod apt;
 mod dpkg;
 mod emerge;
@@ -157,7 +158,8 @@ pub fn of(base: Base) -> Result<&'static dyn Manager> {
         Dnf => Ok(&rpm::DNF),
         Zypper => Ok(&rpm::ZYPPER),
         Emerge => Ok(&emerge::Emerge),
-        Apk | Xbps => Err(Failure::new(
+        Apk => Ok(&apk::Apk),
+        Xbps => Err(Failure::new(
             ErrorCode::Compat,
             FailureClass::Spec,
             format!("images of {} cannot be built yet", base.as_str()),

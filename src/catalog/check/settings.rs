@@ -135,7 +135,7 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         report.conflict(
             &format!("{field}.base"),
             format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
-            "What can be built now: debian, ubuntu, arch, fedora, opensuse, gentoo.",
+            "What can be built now: debian, ubuntu, arch, alpine, fedora, opensuse, gentoo.",
         );
     }
     for (name, items) in

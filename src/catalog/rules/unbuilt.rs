@@ -52,7 +52,7 @@ const ROWS: &[Row] = &[
     Row {
         field: "spec.base",
         what: "images of this distribution",
-        instead: "What can be built now: debian, ubuntu, arch, fedora, opensuse, gentoo.",
+        instead: "What can be built now: debian, ubuntu, arch, alpine, fedora, opensuse, gentoo.",
         asked: |s| tables::of(s.base).builds.is_empty(),
     },
     Row {

@@ -117,6 +117,10 @@ pub const SPECIAL: &[Special] = &[
         program("rpm", "--version", "rpm", "installs packages of Fedora and openSUSE"),
     ),
     special(
+        &[Manager::Apk],
+        program("apk", "--version", ELSEWHERE, "resolves and installs Alpine's packages"),
+    ),
+    special(
         &[Manager::Emerge],
         program("emerge", "--version", ELSEWHERE, "resolves and installs Gentoo's binary packages"),
     ),

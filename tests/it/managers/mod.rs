@@ -1,6 +1,7 @@
 //! The distributions' own package managers, on repositories small enough to be made here:
 //! signed, served from a folder, and installed through the whole program.
 
+mod apk;
 mod containers;
 mod emerge;
 mod live;

@@ -204,6 +204,40 @@ fn who_is_not_trusted_is_refused() {
     assert!(done.status.success(), "{}", super::words(&done));
 }
 
+/// What lies beside a distribution's keyring: keys that vouch for others, and keys that count
+/// for nothing any more.
+#[test]
+fn keys_are_vouched_for_and_revoked() {
+    let (dir, repository) = repository();
+    let beside =
+        |suffix: &str, text: String| fs::write(dir.path().join(format!("keys-{suffix}")), text).unwrap();
+    let signs = &repository.gpg.fingerprint;
+    let world = World::new(SPEC, &repository.mirrors());
+    let accepted = || {
+        let done = world.run(&["lock", "--update", "tiny"]);
+        assert!(done.status.success(), "{}", super::words(&done));
+    };
+    let refused = || {
+        let said = world.refused();
+        assert!(said.contains("database is not signed"), "{said}");
+    };
+    beside("trusted", format!("{signs}:4:\n"));
+    accepted();
+    beside("revoked", format!("{signs}\n"));
+    refused();
+    beside("revoked", String::new());
+    // Another key is trusted, and has nothing to say about the one that signs; then it has.
+    let keyring = dir.path().join("keys.gpg");
+    let other = Gpg::new(dir.path(), "other");
+    must(other.gpg().arg("--import").arg(&keyring));
+    other.export(&keyring);
+    beside("trusted", format!("{}:4:\n", other.fingerprint));
+    refused();
+    must(other.gpg().args(["--yes", "--passphrase", "", "--quick-sign-key", signs]));
+    other.export(&keyring);
+    accepted();
+}
+
 /// As the public mirrors are: the word of the mirror counts for what there is, and nothing else.
 #[test]
 fn without_signed_databases_packages_are_signed_all_the_same() {
