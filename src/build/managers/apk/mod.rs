@@ -16,7 +16,6 @@ use crate::effects::{Cancel, Output, Process, Sandbox};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::spec::Architecture;
 use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
 use database::Package;
 use std::collections::BTreeMap;
@@ -138,12 +137,9 @@ fn install(it: &Installation<'_>, options: &[&str]) -> Result<()> {
     for (i, keyring) in it.keyrings.iter().enumerate() {
         keys::write(keyring, &keys, i)?;
     }
-    // `noarch` says nothing; a root of one architecture has no package of another.
-    let arm = it.packages.iter().any(|p| p.architecture == Architecture::Aarch64.as_str());
-    let architecture = if arm { Architecture::Aarch64 } else { Architecture::X86_64 };
     let sandbox = it.sandbox.clone().bind(it.files, PACKAGES).bind(&keys, KEYS);
     let files = (0..it.packages.len()).map(|i| format!("{PACKAGES}/{i:04}.apk"));
-    let output = apk(&sandbox, architecture.as_str())?
+    let output = apk(&sandbox, it.architecture.as_str())?
         .args(options)
         .arg("add")
         .args(files)

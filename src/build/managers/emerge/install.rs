@@ -1,13 +1,12 @@
 //! Installs binary packages with emerge, without network. It looks at every package's signature.
 
+use super::DATABASE;
 use super::portage::{self, KEYS};
-use super::{DATABASE, binhost};
 use crate::build::managers::{Installation, outside, pacman};
 use crate::effects::Output;
 use crate::effects::files::{link_or_copy, parent, remove_tree};
 use crate::effects::sandbox::TOOL_ROOT;
 use crate::model::failure::IoContext;
-use crate::model::spec::Architecture;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use std::collections::BTreeSet;
 
@@ -24,9 +23,7 @@ pub(super) fn install(it: &Installation<'_>) -> Result<()> {
     let folder = it.work.join("portage");
     let categories: BTreeSet<&str> =
         it.packages.iter().filter_map(|p| Some(p.name.as_str().split_once('/')?.0)).collect();
-    let arm = it.packages.iter().any(|p| p.architecture == binhost::keyword(Architecture::Aarch64));
-    let architecture = if arm { Architecture::Aarch64 } else { Architecture::X86_64 };
-    portage::configure(&folder, architecture, &categories, None)?;
+    portage::configure(&folder, it.architecture, &categories, None)?;
     let mut keyrings = Vec::new();
     for keyring in it.keyrings {
         keyrings.extend(std::fs::read(keyring).map_err(|e| {
