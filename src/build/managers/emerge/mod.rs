@@ -66,7 +66,7 @@ impl Manager for Emerge {
             found.push(InstalledPackage {
                 name: name.to_owned(),
                 version: binhost::full_version(version, build.as_deref()),
-                architecture: known.map_or(machine.as_str(), binhost::keyword).to_owned(),
+                architecture: known.map(|known| binhost::keyword(known).to_owned()).unwrap_or(machine),
                 source: None,
                 maintainer: None,
                 homepage: field("HOMEPAGE")?.and_then(|h| h.split(' ').next().map(str::to_owned)),
