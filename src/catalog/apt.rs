@@ -63,7 +63,7 @@ fn mirror(entry: Entry) -> Option<Mirror> {
     };
     let complete = !urls.is_empty() && !suites.is_empty() && !entry.components.is_empty();
     complete.then_some(Mirror {
-        base: Base::Debian,
+        base: Base::DEBIAN,
         urls,
         suites,
         components: entry.components,

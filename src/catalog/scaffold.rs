@@ -35,7 +35,7 @@ fn first_spec() -> String {
     // Both names are constants of this file.
     match ("hello".parse(), "bookworm".parse(), "edge".parse()) {
         (Ok(name), Ok(suite), Ok(channel)) => {
-            new_spec(&name, Base::Debian, &suite, &channel, &Parts::default())
+            new_spec(&name, Base::DEBIAN, &suite, &channel, &Parts::default())
         }
         _ => String::new(),
     }
@@ -177,7 +177,7 @@ mod tests {
 
     fn mirrors() -> Vec<Mirror> {
         vec![Mirror {
-            base: Base::Debian,
+            base: Base::DEBIAN,
             urls: vec!["http://deb.example.org/debian".to_owned()],
             suites: vec!["{suite}".to_owned(), "{suite}-updates".to_owned()],
             components: vec!["main".to_owned()],
@@ -211,7 +211,7 @@ mod tests {
         let parts = Parts { profiles: vec!["a".parse().unwrap()], security: Some(SecurityLevel::Minimal) };
         let (name, suite, channel) =
             ("x".parse().unwrap(), "bookworm".parse().unwrap(), "edge".parse().unwrap());
-        let text = new_spec(&name, Base::Debian, &suite, &channel, &parts);
+        let text = new_spec(&name, Base::DEBIAN, &suite, &channel, &parts);
         let files = [("specs/x.yaml", text.as_str()), ("profiles/a.yaml", profile)];
         let catalog = load(&files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
         let spec = &catalog.images[&name].spec.spec;
@@ -222,7 +222,7 @@ mod tests {
     fn names_that_look_like_something_else() {
         for name in ["on", "no", "true", "null", "1234", "0x1f", "1e3", "007"] {
             let (suite, channel) = ("bookworm".parse().unwrap(), "no".parse().unwrap());
-            let text = new_spec(&name.parse().unwrap(), Base::Debian, &suite, &channel, &Parts::default());
+            let text = new_spec(&name.parse().unwrap(), Base::DEBIAN, &suite, &channel, &Parts::default());
             let catalog = load(&[("specs/x.yaml".to_owned(), text.into_bytes())]);
             assert_eq!(catalog.images.keys().next().unwrap().as_str(), name);
         }

@@ -86,7 +86,7 @@ mod tests {
         {
             let fields = json!({"securityFeatures": {"firewall": {"backend": backend},
                 "ssh": {"fail2ban": true, "maxRetries": 3, "banTime": "1h", "port": 2222}}});
-            let plan = planned(Base::Debian, None, &fields, &["openssh-server"]);
+            let plan = planned(Base::DEBIAN, None, &fields, &["openssh-server"]);
             let jail = plan.text("etc/fail2ban/jail.d/bootwright.local").unwrap();
             for line in [&format!("banaction = {action}"), "bantime = 3600", "maxretry = 3", "port = 2222"] {
                 assert!(jail.lines().any(|l| l == line), "{line}: {jail}");
@@ -95,9 +95,9 @@ mod tests {
             assert!(plan.on.contains("fail2ban.service"), "{:?}", plan.on);
         }
         let fields = json!({"securityFeatures": {"ssh": {"fail2ban": true}}});
-        let alpine = planned(Base::Alpine, None, &fields, &[]);
+        let alpine = planned(Base::ALPINE, None, &fields, &[]);
         assert!(alpine.text("etc/fail2ban/jail.d/bootwright.local").unwrap().contains("backend = auto"));
-        let names: Vec<String> = needed(Base::Debian, &fields).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = needed(Base::DEBIAN, &fields).into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["openssh", "fail2ban", "python3-systemd", "nftables"]);
     }
 }

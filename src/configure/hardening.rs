@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_value_is_written_or_a_word_and_checked() {
-        for base in [Base::Debian, Base::Fedora, Base::Alpine] {
+        for base in [Base::DEBIAN, Base::FEDORA, Base::ALPINE] {
             for (at, value) in ALL.iter().enumerate() {
                 let fields = json!({"outputs": ["iso"], "securityFeatures": {"kernelHardening": [value]}});
                 let plan = planned(base, None, &fields, &[]);
@@ -137,14 +137,14 @@ mod tests {
     fn a_container_is_not_asked_for_words_of_a_kernel() {
         let fields = json!({"outputs": ["oci"], "securityFeatures": {"kernelHardening": ["lockdown"]}});
         assert!(
-            planned(Base::Debian, None, &fields, &[]).checks.iter().all(|c| !c.field.contains("Hardening"))
+            planned(Base::DEBIAN, None, &fields, &[]).checks.iter().all(|c| !c.field.contains("Hardening"))
         );
     }
 
     #[test]
     fn the_kernel_knows_the_keys() {
         let fields = json!({"outputs": ["oci"], "securityFeatures": {"kernelHardening": ALL}});
-        let plan = planned(Base::Fedora, None, &fields, &[]);
+        let plan = planned(Base::FEDORA, None, &fields, &[]);
         let text = plan.text("etc/sysctl.d/99-zz-bootwright.conf").unwrap();
         for key in text.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
             let path = format!("/proc/sys/{}", key.replace('*', "all").replace('.', "/"));

@@ -131,24 +131,24 @@ mod tests {
     #[test]
     fn each_distribution_reads_its_own_file() {
         let spec = json!({"defaults": {"keyboard": {"layout": "de", "variant": "nodeadkeys", "options": ["ctrl:nocaps"]}}});
-        let debian = planned(Base::Debian, None, &spec, &[]);
+        let debian = planned(Base::DEBIAN, None, &spec, &[]);
         assert_eq!(
             debian.text("etc/default/keyboard").unwrap(),
             "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"de\"\nXKBVARIANT=\"nodeadkeys\"\nXKBOPTIONS=\"ctrl:nocaps\"\nBACKSPACE=\"guess\"\n"
         );
-        let arch = planned(Base::Arch, None, &spec, &[]);
+        let arch = planned(Base::ARCH, None, &spec, &[]);
         assert_eq!(arch.text("etc/vconsole.conf"), Some("KEYMAP=de-latin1-nodeadkeys\n"));
         let xorg = arch.text("etc/X11/xorg.conf.d/00-keyboard.conf").unwrap();
         assert!(xorg.contains("\tOption \"XkbVariant\" \"nodeadkeys\"\n"), "{xorg}");
-        let alpine = planned(Base::Alpine, None, &spec, &[]);
+        let alpine = planned(Base::ALPINE, None, &spec, &[]);
         assert_eq!(
             alpine.text("etc/conf.d/loadkmap"),
             Some("KEYMAP=/usr/share/bkeymaps/de/de-nodeadkeys.bmap.gz\n")
         );
         assert!(alpine.on.contains("loadkmap"));
-        let void = planned(Base::Void, None, &spec, &[]);
+        let void = planned(Base::VOID, None, &spec, &[]);
         assert_eq!(void.text("etc/rc.conf"), Some("KEYMAP=\"de-latin1-nodeadkeys\"\n"));
-        let gentoo = planned(Base::Gentoo, Some(Init::Openrc), &spec, &[]);
+        let gentoo = planned(Base::GENTOO, Some(Init::Openrc), &spec, &[]);
         assert!(gentoo.text("etc/conf.d/keymaps").is_some() && gentoo.on.contains("keymaps"));
         for plan in [debian, arch, alpine, void, gentoo] {
             let asks = |c: &&crate::model::check::Check| c.field == "spec.defaults.keyboard";
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn without_a_keyboard_nothing_is_written() {
-        let plan = planned(Base::Debian, None, &json!({}), &[]);
+        let plan = planned(Base::DEBIAN, None, &json!({}), &[]);
         assert!(plan.text("etc/default/keyboard").is_none());
     }
 }

@@ -102,15 +102,15 @@ mod tests {
     #[test]
     fn each_guard_has_its_words_packages_and_files() {
         let fields = json!({"outputs": ["iso"], "securityFeatures": {"mac": ["apparmor"]}});
-        let plan = planned(Base::Debian, None, &fields, &["apparmor"]);
+        let plan = planned(Base::DEBIAN, None, &fields, &["apparmor"]);
         assert!(plan.text("etc/apparmor.d/bootwright.ping").is_some());
         assert!(plan.on.contains("apparmor.service"), "{:?}", plan.on);
-        let words = super::super::needs(&image(Base::Debian, None, &fields).spec).kernel_flags;
+        let words = super::super::needs(&image(Base::DEBIAN, None, &fields).spec).kernel_flags;
         assert_eq!(words, ["apparmor=1", "security=apparmor"]);
         let fields = json!({"outputs": ["rootfs"], "securityFeatures": {"mac": ["selinux"]}});
-        let fedora = planned(Base::Fedora, None, &fields, &["selinux-policy"]);
+        let fedora = planned(Base::FEDORA, None, &fields, &["selinux-policy"]);
         assert!(fedora.text("etc/selinux/config").unwrap().contains("SELINUXTYPE=targeted"));
-        let names: Vec<String> = needed(Base::Debian, &fields).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = needed(Base::DEBIAN, &fields).into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["selinux", "selinux-policy-default", "policycoreutils"]);
     }
 }

@@ -212,15 +212,15 @@ mod tests {
     use serde_json::{Value, json};
 
     fn debian(network: &Value, packages: &[&str]) -> Plan {
-        planned(Base::Debian, None, &json!({"network": network}), packages)
+        planned(Base::DEBIAN, None, &json!({"network": network}), packages)
     }
 
     #[test]
     fn the_usual_network_is_dhcp_on_every_cable() {
-        let plan = planned(Base::Debian, None, &json!({}), &["systemd"]);
+        let plan = planned(Base::DEBIAN, None, &json!({}), &["systemd"]);
         assert!(plan.on.contains("systemd-networkd.service"));
         assert!(plan.text("etc/systemd/network/80-dhcp.network").is_some());
-        let plan = planned(Base::Debian, None, &json!({}), &["systemd", "network-manager"]);
+        let plan = planned(Base::DEBIAN, None, &json!({}), &["systemd", "network-manager"]);
         assert!(!plan.on.contains("systemd-networkd.service"));
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let wireless = json!({"manager": "networkmanager", "wireless":
             {"supplicant": "iwd", "country": "DE", "firmware": true, "drivers": ["broadcom-sta-dkms"]}});
         let names: Vec<String> =
-            needed(Base::Debian, &json!({"network": wireless})).into_iter().map(|(_, name)| name).collect();
+            needed(Base::DEBIAN, &json!({"network": wireless})).into_iter().map(|(_, name)| name).collect();
         assert_eq!(
             names,
             ["networkmanager", "iwd", "wireless-regdb", "wireless-firmware", "broadcom-sta-dkms"]

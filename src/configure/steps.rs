@@ -167,7 +167,7 @@ mod tests {
             "securityFeatures": {"ssh": {}}, "services": {"disable": ["cron"]},
             "postInstall": {"services": ["mine"]}
         });
-        let plan = planned(Base::Debian, None, &fields, &["openssh-server"]);
+        let plan = planned(Base::DEBIAN, None, &fields, &["openssh-server"]);
         let phases = plan.phases(Init::Systemd);
         let titles: Vec<&str> = phases.iter().map(|phase| phase.title).collect();
         assert_eq!(

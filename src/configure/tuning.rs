@@ -121,7 +121,7 @@ mod tests {
         let fields = json!({"outputs": ["iso"], "postInstall": {"systemTuning": {
             "swappiness": 10, "cpuGovernor": "performance", "ioScheduler": "mq-deadline", "openFiles": 65536,
             "sysctl": [{"key": "net.core.somaxconn", "value": "4096"}]}}});
-        let plan = planned(Base::Debian, None, &fields, &[]);
+        let plan = planned(Base::DEBIAN, None, &fields, &[]);
         let sysctl = plan.text("etc/sysctl.d/99-zz-tuning.conf").unwrap();
         assert_eq!(sysctl, "vm.swappiness = 10\nnet.core.somaxconn = 4096\n");
         let text = |path: &str| plan.text(path).unwrap_or_else(|| panic!("{path}")).to_owned();
@@ -132,11 +132,11 @@ mod tests {
             let field = format!("spec.postInstall.systemTuning.{field}");
             assert!(plan.checks.iter().any(|c| c.field == field), "{field}");
         }
-        let words = super::super::needs(&image(Base::Debian, None, &fields).spec).kernel_flags;
+        let words = super::super::needs(&image(Base::DEBIAN, None, &fields).spec).kernel_flags;
         assert_eq!(words, ["cpufreq.default_governor=performance"]);
-        let void = planned(Base::Void, Some(Init::Runit), &fields, &[]);
+        let void = planned(Base::VOID, Some(Init::Runit), &fields, &[]);
         assert!(void.text("etc/systemd/system.conf.d/90-bootwright.conf").is_none());
-        let alpine = planned(Base::Alpine, None, &fields, &[]);
+        let alpine = planned(Base::ALPINE, None, &fields, &[]);
         assert!(alpine.on.contains("sysctl"), "{:?}", alpine.on);
     }
 }

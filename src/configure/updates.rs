@@ -103,12 +103,12 @@ mod tests {
         let fields = json!({"securityFeatures": {"updates":
             {"scope": "all", "schedule": "30 2 * * 0", "reboot": "04:00"}}});
         for (base, init, command) in [
-            (Base::Debian, None, "apt all 04:00"),
-            (Base::Fedora, None, "dnf all 04:00"),
-            (Base::Arch, None, "pacman all 04:00"),
-            (Base::Alpine, None, "apk all 04:00"),
-            (Base::Void, Some(Init::Runit), "xbps all 04:00"),
-            (Base::Gentoo, Some(Init::Openrc), "emerge all 04:00"),
+            (Base::DEBIAN, None, "apt all 04:00"),
+            (Base::FEDORA, None, "dnf all 04:00"),
+            (Base::ARCH, None, "pacman all 04:00"),
+            (Base::ALPINE, None, "apk all 04:00"),
+            (Base::VOID, Some(Init::Runit), "xbps all 04:00"),
+            (Base::GENTOO, Some(Init::Openrc), "emerge all 04:00"),
         ] {
             let plan = planned(base, init, &fields, &[]);
             let systemd = plan.text("etc/systemd/system/bootwright-updates.service");
@@ -117,16 +117,16 @@ mod tests {
             assert!(text.contains(&format!("/usr/lib/bootwright/updates {command}\n")), "{base:?}: {text}");
             assert!(plan.checks.iter().any(|c| c.field == "spec.securityFeatures.updates"), "{base:?}");
         }
-        let names: Vec<String> = needed(Base::Debian, &fields).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = needed(Base::DEBIAN, &fields).into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["unattended-upgrades", "ca-certificates"]);
-        let names: Vec<String> = needed(Base::Alpine, &fields).into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = needed(Base::ALPINE, &fields).into_iter().map(|(_, name)| name).collect();
         assert_eq!(names, ["ca-certificates", "cron"]);
     }
 
     #[test]
     fn apt_reads_its_file_and_takes_security_alone_when_asked() {
         let fields = json!({"securityFeatures": {"updates": {}}});
-        let plan = planned(Base::Debian, None, &fields, &["unattended-upgrades"]);
+        let plan = planned(Base::DEBIAN, None, &fields, &["unattended-upgrades"]);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("apt.conf");
         std::fs::write(&file, plan.text("etc/apt/apt.conf.d/90bootwright-updates").unwrap()).unwrap();

@@ -320,7 +320,7 @@ mod tests {
             lock_version: LOCK_VERSION,
             image: "edge".parse().unwrap(),
             request: LockRequest {
-                base: Base::Debian,
+                base: Base::DEBIAN,
                 suite: "bookworm".parse().unwrap(),
                 architecture: Architecture::X86_64,
                 layers: Vec::new(),

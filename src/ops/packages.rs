@@ -159,7 +159,7 @@ mod tests {
         let report = ask(&["docker"], None);
         assert_eq!(report.rows[0].on.len(), 8);
         assert_eq!(report.rows[0].on["fedora"].from.as_deref(), Some("docker"));
-        let report = ask(&["golang", "selinux"], Some(Base::Arch));
+        let report = ask(&["golang", "selinux"], Some(Base::ARCH));
         assert_eq!((report.rows[0].name.as_str(), report.rows[0].on.len()), ("go", 1));
         assert!(report.rows[1].on["arch"].missing.is_some());
     }

@@ -214,7 +214,7 @@ mod tests {
             subjects: vec![("demo.iso", Digest::of("iso"))],
             source: &source,
             image: "demo",
-            base: Base::Debian,
+            base: Base::DEBIAN,
             suite: "bookworm",
             recipe: Digest::of("r"),
             lock: Digest::of("l"),

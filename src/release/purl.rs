@@ -37,9 +37,9 @@ mod tests {
     #[test]
     fn special_characters_are_encoded() {
         assert_eq!(
-            of_package(Base::Debian, "bookworm", "libstdc++6", "1:12.2.0-14+deb12u1~x", "amd64"),
+            of_package(Base::DEBIAN, "bookworm", "libstdc++6", "1:12.2.0-14+deb12u1~x", "amd64"),
             "pkg:deb/debian/libstdc%2B%2B6@1:12.2.0-14%2Bdeb12u1~x?arch=amd64&distro=bookworm"
         );
-        assert!(!of_package(Base::Arch, "x", "a?b#c/d@e", "1 2", "any").contains(' '));
+        assert!(!of_package(Base::ARCH, "x", "a?b#c/d@e", "1 2", "any").contains(' '));
     }
 }

@@ -259,7 +259,7 @@ mod tests {
         Subject {
             image: "demo",
             version: "20231114-ba7816bf",
-            base: Base::Debian,
+            base: Base::DEBIAN,
             suite: "bookworm",
             recipe: Digest::of("recipe"),
             epoch: 1_700_000_000,

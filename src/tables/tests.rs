@@ -56,39 +56,39 @@ fn there_are_as_many_rows_as_the_requirements_count() {
 #[test]
 fn the_samples_of_the_requirements_hold() {
     for (name, base, packages) in [
-        ("docker", Base::Arch, "docker"),
-        ("docker", Base::Debian, "docker.io"),
-        ("docker", Base::Fedora, "docker-ce"),
-        ("docker", Base::Alpine, "docker"),
-        ("nodejs", Base::Arch, "nodejs"),
-        ("nodejs", Base::Debian, "nodejs"),
-        ("nodejs", Base::Fedora, "nodejs"),
-        ("nodejs", Base::Alpine, "nodejs"),
-        ("python", Base::Arch, "python"),
-        ("python", Base::Debian, "python3"),
-        ("python", Base::Fedora, "python3"),
-        ("python", Base::Alpine, "python3"),
-        ("rust", Base::Arch, "rust"),
-        ("rust", Base::Debian, "rustc"),
-        ("rust", Base::Fedora, "rust"),
-        ("rust", Base::Alpine, "rust"),
-        ("apparmor", Base::Arch, "apparmor"),
-        ("apparmor", Base::Debian, "apparmor"),
-        ("apparmor", Base::Ubuntu, "apparmor"),
-        ("apparmor", Base::Fedora, "null"),
-        ("selinux", Base::Arch, "null"),
-        ("selinux", Base::Debian, "selinux-basics"),
-        ("selinux", Base::Fedora, "selinux-policy"),
-        ("nftables", Base::Arch, "nftables"),
-        ("nftables", Base::Debian, "nftables"),
-        ("nftables", Base::Fedora, "nftables"),
-        ("nftables", Base::Alpine, "nftables"),
-        ("cuda", Base::Arch, "cuda"),
-        ("cuda", Base::Debian, "nvidia-cuda-toolkit"),
-        ("cuda", Base::Ubuntu, "nvidia-cuda-toolkit"),
-        ("pytorch", Base::Arch, "python-pytorch-cuda"),
-        ("pytorch", Base::Debian, "python3-torch"),
-        ("pytorch", Base::Ubuntu, "python3-torch"),
+        ("docker", Base::ARCH, "docker"),
+        ("docker", Base::DEBIAN, "docker.io"),
+        ("docker", Base::FEDORA, "docker-ce"),
+        ("docker", Base::ALPINE, "docker"),
+        ("nodejs", Base::ARCH, "nodejs"),
+        ("nodejs", Base::DEBIAN, "nodejs"),
+        ("nodejs", Base::FEDORA, "nodejs"),
+        ("nodejs", Base::ALPINE, "nodejs"),
+        ("python", Base::ARCH, "python"),
+        ("python", Base::DEBIAN, "python3"),
+        ("python", Base::FEDORA, "python3"),
+        ("python", Base::ALPINE, "python3"),
+        ("rust", Base::ARCH, "rust"),
+        ("rust", Base::DEBIAN, "rustc"),
+        ("rust", Base::FEDORA, "rust"),
+        ("rust", Base::ALPINE, "rust"),
+        ("apparmor", Base::ARCH, "apparmor"),
+        ("apparmor", Base::DEBIAN, "apparmor"),
+        ("apparmor", Base::UBUNTU, "apparmor"),
+        ("apparmor", Base::FEDORA, "null"),
+        ("selinux", Base::ARCH, "null"),
+        ("selinux", Base::DEBIAN, "selinux-basics"),
+        ("selinux", Base::FEDORA, "selinux-policy"),
+        ("nftables", Base::ARCH, "nftables"),
+        ("nftables", Base::DEBIAN, "nftables"),
+        ("nftables", Base::FEDORA, "nftables"),
+        ("nftables", Base::ALPINE, "nftables"),
+        ("cuda", Base::ARCH, "cuda"),
+        ("cuda", Base::DEBIAN, "nvidia-cuda-toolkit"),
+        ("cuda", Base::UBUNTU, "nvidia-cuda-toolkit"),
+        ("pytorch", Base::ARCH, "python-pytorch-cuda"),
+        ("pytorch", Base::DEBIAN, "python3-torch"),
+        ("pytorch", Base::UBUNTU, "python3-torch"),
     ] {
         assert_eq!(called(base, None, name), packages, "{name} on {}", base.as_str());
     }
@@ -127,13 +127,13 @@ fn no_name_is_lost() {
 
 #[test]
 fn suites_differ_and_have_other_names() {
-    assert_eq!(called(Base::Debian, Some("bookworm"), "rustup"), "null");
-    assert_eq!(called(Base::Debian, Some("trixie"), "rustup"), "rustup");
-    assert_eq!(called(Base::Debian, Some("bookworm"), "neofetch"), "neofetch");
-    assert_eq!(called(Base::Debian, Some("trixie"), "neofetch"), "null");
-    assert_eq!(of(Base::Ubuntu).suite("24.04"), Some("noble"));
-    assert_eq!(of(Base::Ubuntu).suite("noble"), Some("noble"));
-    assert_eq!(of(Base::Ubuntu).suite("warty"), None);
+    assert_eq!(called(Base::DEBIAN, Some("bookworm"), "rustup"), "null");
+    assert_eq!(called(Base::DEBIAN, Some("trixie"), "rustup"), "rustup");
+    assert_eq!(called(Base::DEBIAN, Some("bookworm"), "neofetch"), "neofetch");
+    assert_eq!(called(Base::DEBIAN, Some("trixie"), "neofetch"), "null");
+    assert_eq!(of(Base::UBUNTU).suite("24.04"), Some("noble"));
+    assert_eq!(of(Base::UBUNTU).suite("noble"), Some("noble"));
+    assert_eq!(of(Base::UBUNTU).suite("warty"), None);
 }
 
 /// Every kernel flavour has a name or a reason, on both architectures (requirement 1, sections 4.2 and 6.5).
@@ -152,20 +152,20 @@ fn every_kernel_has_a_name_or_a_reason() {
         Some(Entry::Offered(offer)) => offer.packages[0].as_str(),
         _ => "null",
     };
-    assert_eq!(lts(Base::Debian), "linux-image-amd64");
-    assert_eq!(lts(Base::Ubuntu), "linux-image-generic");
-    assert_eq!(lts(Base::Fedora), "kernel");
-    assert_eq!(lts(Base::Gentoo), "sys-kernel/gentoo-kernel-bin");
+    assert_eq!(lts(Base::DEBIAN), "linux-image-amd64");
+    assert_eq!(lts(Base::UBUNTU), "linux-image-generic");
+    assert_eq!(lts(Base::FEDORA), "kernel");
+    assert_eq!(lts(Base::GENTOO), "sys-kernel/gentoo-kernel-bin");
 }
 
 #[test]
 fn services_have_the_names_of_their_init_system() {
     let service = |name: &str, base, init| row(name).unwrap().service(base, init);
-    assert_eq!(service("openssh", Base::Debian, Init::Systemd), Some("ssh"));
-    assert_eq!(service("openssh", Base::Fedora, Init::Systemd), Some("sshd"));
-    assert_eq!(service("tailscale", Base::Alpine, Init::Openrc), Some("tailscale"));
-    assert_eq!(service("bluez", Base::Void, Init::Runit), Some("bluetoothd"));
-    assert_eq!(service("git", Base::Debian, Init::Systemd), None);
+    assert_eq!(service("openssh", Base::DEBIAN, Init::Systemd), Some("ssh"));
+    assert_eq!(service("openssh", Base::FEDORA, Init::Systemd), Some("sshd"));
+    assert_eq!(service("tailscale", Base::ALPINE, Init::Openrc), Some("tailscale"));
+    assert_eq!(service("bluez", Base::VOID, Init::Runit), Some("bluetoothd"));
+    assert_eq!(service("git", Base::DEBIAN, Init::Systemd), None);
 }
 
 #[test]
@@ -179,20 +179,20 @@ fn a_slip_of_the_pen_is_understood() {
 #[test]
 fn names_that_a_package_manager_would_misread_are_no_names() {
     for (base, bad) in [
-        (Base::Debian, "nano-"),
-        (Base::Debian, "Nano"),
-        (Base::Debian, "a/b"),
-        (Base::Debian, "x"),
-        (Base::Arch, "community/x"),
-        (Base::Alpine, "x@testing"),
-        (Base::Fedora, "@core"),
-        (Base::Gentoo, "a/b/c"),
-        (Base::Gentoo, "a/"),
-        (Base::Void, "-y"),
+        (Base::DEBIAN, "nano-"),
+        (Base::DEBIAN, "Nano"),
+        (Base::DEBIAN, "a/b"),
+        (Base::DEBIAN, "x"),
+        (Base::ARCH, "community/x"),
+        (Base::ALPINE, "x@testing"),
+        (Base::FEDORA, "@core"),
+        (Base::GENTOO, "a/b/c"),
+        (Base::GENTOO, "a/"),
+        (Base::VOID, "-y"),
     ] {
         assert!(!of(base).is_name(bad), "{bad} on {}", base.as_str());
     }
-    assert!(of(Base::Gentoo).is_name("www-servers/nginx") && of(Base::Arch).is_name("gtk-sharp-2"));
+    assert!(of(Base::GENTOO).is_name("www-servers/nginx") && of(Base::ARCH).is_name("gtk-sharp-2"));
 }
 
 /// A name without evidence is shown as unchecked; Debian has none.
@@ -213,13 +213,13 @@ fn what_was_checked_is_in_the_table() {
     }
     // Of Debian's column, only what vendors publish is in no index of Debian's.
     let vendor = |name: &str| {
-        let offers = rows().iter().filter_map(|r| r.on(Base::Debian)?.offer());
+        let offers = rows().iter().filter_map(|r| r.on(Base::DEBIAN)?.offer());
         offers.filter(|o| o.packages.iter().any(|p| p.as_str() == name)).all(|o| {
             let from = o.from.as_ref().and_then(|from| repositories().get(from));
             from.is_some_and(|r| r.kind == RepositoryKind::Vendor)
         })
     };
-    let unseen = all_packages(Base::Debian).into_iter().filter(|n| of(Base::Debian).evidence(n).is_none());
+    let unseen = all_packages(Base::DEBIAN).into_iter().filter(|n| of(Base::DEBIAN).evidence(n).is_none());
     let wrong: Vec<_> = unseen.filter(|n| !vendor(n.as_str())).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -32,28 +32,28 @@ fn flat(disc: &mut Disc) {
 /// Distribution, squashfs, kernel, initramfs, and words of the kernel.
 const MEDIA: [(Base, &str, &str, &str, &str); 4] = [
     (
-        Base::Arch,
+        Base::ARCH,
         "arch/x86_64/airootfs.sfs",
         "arch/boot/x86_64/vmlinuz",
         "arch/boot/x86_64/initramfs.img",
         "archisobasedir=arch archisolabel={label}",
     ),
     (
-        Base::Fedora,
+        Base::FEDORA,
         "LiveOS/squashfs.img",
         "images/pxeboot/vmlinuz",
         "images/pxeboot/initrd.img",
         "root=live:CDLABEL={label} rd.live.image rd.live.overlay.overlayfs=1",
     ),
     (
-        Base::Opensuse,
+        Base::OPENSUSE,
         "LiveOS/squashfs.img",
         "images/pxeboot/vmlinuz",
         "images/pxeboot/initrd.img",
         "root=live:CDLABEL={label} rd.live.image rd.live.overlay.overlayfs=1",
     ),
     (
-        Base::Ubuntu,
+        Base::UBUNTU,
         "casper/filesystem.squashfs",
         "casper/vmlinuz",
         "casper/initrd",
@@ -113,7 +113,7 @@ fn a_live_system_that_stacks_nothing_gets_the_root_as_it_shows() {
 #[test]
 fn a_live_system_of_one_squashfs_refuses_several() {
     let mut disc = Disc::new();
-    disc.live = tables::of(Base::Arch).live_system().unwrap();
+    disc.live = tables::of(Base::ARCH).live_system().unwrap();
     disc.grub = Some(&GRUB);
     assert!(disc.modules.len() > 1);
     assert!(disc.write("several", None).unwrap_err().message.contains("archiso has one squashfs"));
@@ -124,8 +124,8 @@ fn a_live_system_of_one_squashfs_refuses_several() {
 fn grubs_modules_that_no_package_brings_are_named() {
     let mut disc = Disc::new();
     flat(&mut disc);
-    disc.live = tables::of(Base::Opensuse).live_system().unwrap();
-    disc.grub = tables::of(Base::Opensuse).grub.as_ref();
+    disc.live = tables::of(Base::OPENSUSE).live_system().unwrap();
+    disc.grub = tables::of(Base::OPENSUSE).grub.as_ref();
     let failure = disc.write("none", None).unwrap_err();
     assert!(failure.message.contains("usr/share/grub2/x86_64-efi"), "{failure}");
 }

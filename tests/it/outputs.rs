@@ -115,7 +115,7 @@ pub(crate) fn recipe() -> Recipe {
     Recipe {
         build_format: 1,
         image: "edge-gateway".parse().unwrap(),
-        base: Base::Debian,
+        base: Base::DEBIAN,
         suite: "bookworm".parse().unwrap(),
         architecture: Architecture::X86_64,
         epoch: EPOCH,
@@ -607,7 +607,7 @@ impl Disc {
             initrd: put(dir.path(), "initrd", &"initramfs ".repeat(1000)),
         };
         let modules = modules.into_iter().map(|m| (m.name, m.path)).collect();
-        let debian = tables::of(Base::Debian);
+        let debian = tables::of(Base::DEBIAN);
         Self { dir, recipe: recipe(), live: debian.live_system().unwrap(), grub: None, kernel, modules }
     }
 

@@ -71,7 +71,7 @@ fn lock(nginx: &str) -> Lock {
         lock_version: LOCK_VERSION,
         image: image(),
         request: LockRequest {
-            base: Base::Debian,
+            base: Base::DEBIAN,
             suite: "bookworm".parse().unwrap(),
             architecture: Architecture::X86_64,
             layers: vec![LayerRequest { name: "bootstrap".into(), packages: vec!["nginx".parse().unwrap()] }],
@@ -99,7 +99,7 @@ fn recipe(lock: &Lock) -> Recipe {
     Recipe {
         build_format: BUILD_FORMAT,
         image: image(),
-        base: Base::Debian,
+        base: Base::DEBIAN,
         suite: "bookworm".parse().unwrap(),
         architecture: Architecture::X86_64,
         epoch: 1_700_000_000,

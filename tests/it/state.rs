@@ -237,7 +237,7 @@ fn old_runs_are_forgotten_and_open_ones_are_not() {
 fn lock(package: &str) -> Lock {
     let layer = LayerRequest { name: "bootstrap".to_owned(), packages: vec![package.parse().unwrap()] };
     let request = LockRequest {
-        base: Base::Debian,
+        base: Base::DEBIAN,
         suite: "bookworm".parse().unwrap(),
         architecture: Architecture::X86_64,
         layers: vec![layer],

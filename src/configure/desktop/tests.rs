@@ -69,7 +69,7 @@ fn only_the_live_medium_logs_somebody_in() {
         let mut both = spec(compositor);
         both["outputs"] = json!(["iso", "disk", "rootfs"]);
         both["installer"] = json!({});
-        let plan = planned(Base::Debian, None, &both, &[]);
+        let plan = planned(Base::DEBIAN, None, &both, &[]);
         let shared = texts(&plan.files);
         assert!(words.iter().all(|word| !shared.contains(word)), "{name}");
         assert!(
@@ -86,14 +86,14 @@ fn only_the_live_medium_logs_somebody_in() {
             );
         }
         both["outputs"] = json!(["disk", "rootfs"]);
-        let plan = planned(Base::Debian, None, &both, &[]);
+        let plan = planned(Base::DEBIAN, None, &both, &[]);
         assert_eq!(plan.live, Live::default(), "{name}");
     }
 }
 
 #[test]
 fn sway_starts_what_was_chosen_in_the_themes_colours() {
-    let plan = planned(Base::Debian, None, &spec(Compositor::Sway), &[]);
+    let plan = planned(Base::DEBIAN, None, &spec(Compositor::Sway), &[]);
     let text = plan.text("etc/skel/.config/sway/config").unwrap();
     for line in [
         "output * bg #2e3440 solid_color",
@@ -106,5 +106,5 @@ fn sway_starts_what_was_chosen_in_the_themes_colours() {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
     let none = json!({"display": {"server": "wayland"}});
-    assert!(planned(Base::Debian, None, &none, &[]).text("etc/greetd/config.toml").is_none());
+    assert!(planned(Base::DEBIAN, None, &none, &[]).text("etc/greetd/config.toml").is_none());
 }

@@ -38,7 +38,7 @@ fn accepted(program: &str, args: &[&str], text: &str) {
 
 #[test]
 fn nftables_reads_its_rules() {
-    let plan = planned(Base::Debian, None, &fields("nftables"), &["nftables"]);
+    let plan = planned(Base::DEBIAN, None, &fields("nftables"), &["nftables"]);
     let text = plan.text("etc/nftables.conf").unwrap();
     accepted("/usr/sbin/nft", &["--check", "--file", "-"], text);
     let broken = text.replace("tcp dport 22", "tcp dport port");
@@ -49,13 +49,13 @@ fn nftables_reads_its_rules() {
 #[test]
 fn iptables_reads_its_rules_wherever_they_lie() {
     for (base, init, v4, service) in [
-        (Base::Debian, None, "etc/iptables/rules.v4", "netfilter-persistent.service"),
-        (Base::Fedora, None, "etc/sysconfig/iptables", "iptables.service"),
-        (Base::Alpine, None, "etc/iptables/rules-save", "iptables"),
-        (Base::Void, None, "etc/iptables/iptables.rules", "ip6tables"),
-        (Base::Opensuse, None, "etc/iptables/iptables.rules", "bootwright-iptables.service"),
-        (Base::Gentoo, Some(Init::Systemd), "var/lib/iptables/rules-save", "iptables-restore.service"),
-        (Base::Gentoo, Some(Init::Openrc), "var/lib/iptables/rules-save", "iptables"),
+        (Base::DEBIAN, None, "etc/iptables/rules.v4", "netfilter-persistent.service"),
+        (Base::FEDORA, None, "etc/sysconfig/iptables", "iptables.service"),
+        (Base::ALPINE, None, "etc/iptables/rules-save", "iptables"),
+        (Base::VOID, None, "etc/iptables/iptables.rules", "ip6tables"),
+        (Base::OPENSUSE, None, "etc/iptables/iptables.rules", "bootwright-iptables.service"),
+        (Base::GENTOO, Some(Init::Systemd), "var/lib/iptables/rules-save", "iptables-restore.service"),
+        (Base::GENTOO, Some(Init::Openrc), "var/lib/iptables/rules-save", "iptables"),
     ] {
         let plan = planned(base, init, &fields("iptables"), &[]);
         assert!(plan.on.contains(service), "{base:?}: {:?}", plan.on);
@@ -63,7 +63,7 @@ fn iptables_reads_its_rules_wherever_they_lie() {
         assert!(text.contains("-s 10.1.0.0/16 -p udp") && !text.contains("2001:db8"), "{text}");
         accepted("/usr/sbin/iptables-restore", &["--test"], text);
     }
-    let plan = planned(Base::Debian, None, &fields("iptables"), &[]);
+    let plan = planned(Base::DEBIAN, None, &fields("iptables"), &[]);
     let v6 = plan.text("etc/iptables/rules.v6").unwrap();
     assert!(v6.contains("-s 2001:db8::/32 -p tcp") && !v6.contains("10.1.0.0"), "{v6}");
     accepted("/usr/sbin/ip6tables-restore", &["--test"], v6);
@@ -71,7 +71,7 @@ fn iptables_reads_its_rules_wherever_they_lie() {
 
 #[test]
 fn ufw_gets_the_files_that_its_command_would_write() {
-    let plan = planned(Base::Debian, None, &fields("ufw"), &[]);
+    let plan = planned(Base::DEBIAN, None, &fields("ufw"), &[]);
     assert!(plan.text("etc/ufw/ufw.conf").unwrap().contains("ENABLED=yes"));
     assert!(plan.text("etc/default/ufw").unwrap().contains("DEFAULT_INPUT_POLICY=\"DROP\""));
     let v4 = plan.text("etc/ufw/user.rules").unwrap();

@@ -15,12 +15,12 @@ fn parsed(plan: &crate::configure::Plan, path: &str) -> Value {
 
 #[test]
 fn pages_and_work_follow_the_spec() {
-    let plan = planned(Base::Debian, None, &spec(json!({})), &["live-boot"]);
+    let plan = planned(Base::DEBIAN, None, &spec(json!({})), &["live-boot"]);
     let settings = parsed(&plan, "etc/calamares/settings.conf");
     assert_eq!(settings["sequence"][0]["show"].as_array().unwrap().len(), 6);
     assert_eq!(settings["sequence"][2]["show"], json!(["finished"]));
     let few = json!({"productName": "Grüße 1.0", "pages": ["partition", "users", "summary"]});
-    let plan = planned(Base::Debian, None, &spec(few), &["live-boot"]);
+    let plan = planned(Base::DEBIAN, None, &spec(few), &["live-boot"]);
     let settings = parsed(&plan, "etc/calamares/settings.conf");
     assert_eq!(settings["sequence"][0]["show"], json!(["partition", "users", "summary"]));
     assert_eq!(settings["sequence"].as_array().unwrap().len(), 2);
@@ -38,7 +38,7 @@ fn disks_follow_the_spec() {
     let mut fields = spec(json!({}));
     fields["filesystem"] = json!({"root": "btrfs", "encryption": "luks2", "compression": true,
         "swap": {"kind": "file", "size": "1GiB"}});
-    let plan = planned(Base::Debian, None, &fields, &[]);
+    let plan = planned(Base::DEBIAN, None, &fields, &[]);
     let partition = parsed(&plan, "etc/calamares/modules/partition.conf");
     assert_eq!(partition["defaultFileSystemType"], "btrfs");
     assert_eq!(partition["enableLuksAutomatedPartitioning"], true);
@@ -51,23 +51,23 @@ fn disks_follow_the_spec() {
 /// Nobody but the live user gets root's rights without a password, and only for one program.
 #[test]
 fn rights_are_the_live_users_only() {
-    let plan = planned(Base::Debian, None, &spec(json!({})), &[]);
+    let plan = planned(Base::DEBIAN, None, &spec(json!({})), &[]);
     assert_eq!(
         plan.live.text(super::SUDOERS),
         Some("live ALL=(root) NOPASSWD: /usr/local/bin/bootwright-install\n")
     );
     let mut nobody = spec(json!({}));
     nobody["defaults"] = json!({});
-    let plan = planned(Base::Debian, None, &nobody, &[]);
+    let plan = planned(Base::DEBIAN, None, &nobody, &[]);
     assert!(plan.live.text(super::SUDOERS).is_none());
     let mut container = spec(json!({}));
     container["outputs"] = json!(["oci"]);
-    assert_eq!(planned(Base::Debian, None, &container, &[]).live, Default::default());
+    assert_eq!(planned(Base::DEBIAN, None, &container, &[]).live, Default::default());
 }
 
 #[test]
 fn it_needs_windows_and_sudo() {
-    let names: Vec<String> = needed(Base::Debian, &spec(json!({}))).into_iter().map(|(_, n)| n).collect();
+    let names: Vec<String> = needed(Base::DEBIAN, &spec(json!({}))).into_iter().map(|(_, n)| n).collect();
     for name in ["calamares", "rsync", "sudo", "qt-wayland"] {
         assert!(names.iter().any(|n| n == name), "{name}");
     }
@@ -75,20 +75,20 @@ fn it_needs_windows_and_sudo() {
 
 #[test]
 fn pictures_are_the_specs_own() {
-    let plan = planned(Base::Debian, None, &spec(json!({})), &[]);
+    let plan = planned(Base::DEBIAN, None, &spec(json!({})), &[]);
     let branding = parsed(&plan, "etc/calamares/branding/bootwright/branding.desc");
     assert_eq!(branding["images"]["productLogo"], "logo.svg");
     assert!(plan.live.text("etc/calamares/branding/bootwright/logo.svg").unwrap().starts_with("<svg"));
 
     let named = json!({"logo": "specs/logo.png", "slides": ["specs/a.png", "specs/b.png", "specs/a.png"]});
-    let image = image(Base::Debian, None, &spec(named));
+    let image = image(Base::DEBIAN, None, &spec(named));
     let mut configuration = configure::configuration(&image.metadata.name, &image.spec).unwrap();
     for path in ["specs/logo.png", "specs/a.png", "specs/b.png"] {
         configuration.pictures.insert(path.to_owned(), Digest::of(path));
     }
     let plan = configure::plan(&System {
         configuration: &configuration,
-        base: Base::Debian,
+        base: Base::DEBIAN,
         suite: "bookworm",
         architecture: image.spec.architecture,
         packages: [].into(),

@@ -85,7 +85,7 @@ mod tests {
                 assert!(tables::of(base).shell(&path).is_some(), "{path} on {}", base.as_str());
             }
         }
-        assert_eq!(path(Base::Gentoo, Shell::Fish), "/bin/fish");
-        assert_eq!(path(Base::Debian, Shell::Zsh), "/usr/bin/zsh");
+        assert_eq!(path(Base::GENTOO, Shell::Fish), "/bin/fish");
+        assert_eq!(path(Base::DEBIAN, Shell::Zsh), "/usr/bin/zsh");
     }
 }

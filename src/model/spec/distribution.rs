@@ -106,17 +106,17 @@ static ABOUT: LazyLock<Vec<About>> = LazyLock::new(|| {
     all.unwrap_or_else(|e| panic!("the folders of distributions are compiled in and a test reads them: {e}"))
 });
 
-// The name of a variant that it once was, until all who are at work have let go of it.
-#[allow(missing_docs, non_upper_case_globals)]
+// Those that code and tests name; each has its folder.
+#[allow(missing_docs)]
 impl Base {
-    pub const Arch: Base = Base("arch");
-    pub const Debian: Base = Base("debian");
-    pub const Ubuntu: Base = Base("ubuntu");
-    pub const Alpine: Base = Base("alpine");
-    pub const Fedora: Base = Base("fedora");
-    pub const Opensuse: Base = Base("opensuse");
-    pub const Void: Base = Base("void");
-    pub const Gentoo: Base = Base("gentoo");
+    pub const ARCH: Base = Base("arch");
+    pub const DEBIAN: Base = Base("debian");
+    pub const UBUNTU: Base = Base("ubuntu");
+    pub const ALPINE: Base = Base("alpine");
+    pub const FEDORA: Base = Base("fedora");
+    pub const OPENSUSE: Base = Base("opensuse");
+    pub const VOID: Base = Base("void");
+    pub const GENTOO: Base = Base("gentoo");
 }
 
 impl Base {

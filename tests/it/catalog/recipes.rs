@@ -169,7 +169,7 @@ fn a_lock_of_another_request_is_refused() {
         refused(&|l| l.request.suite = "trixie".parse().unwrap())
             .contains("the suite is bookworm, was trixie")
     );
-    assert!(refused(&|l| l.request.base = Base::Ubuntu).contains("the base is debian"));
+    assert!(refused(&|l| l.request.base = Base::UBUNTU).contains("the base is debian"));
     assert!(refused(&|l| l.image = "other".parse().unwrap()).contains("it is of other"));
     assert!(refused(&|l| l.packages.retain(|p| p.name.as_str() != "nginx")).contains("no package nginx"));
     assert!(

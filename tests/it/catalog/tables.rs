@@ -81,7 +81,7 @@ fn offer<'a>(entry: &'a Entry, suite: &str) -> Option<&'a Offer> {
 fn every_debian_name_is_in_the_real_indexes() {
     let uri = mirror().expect("apt's configuration of this host names a Debian mirror");
     let dir = tempfile::tempdir().unwrap();
-    let debian = tables::of(Base::Debian);
+    let debian = tables::of(Base::DEBIAN);
     let (mut wrong, mut seen) = (Vec::new(), 0);
     for suite in debian.suites() {
         let Some(main) = index(dir.path(), &uri, suite, "main") else {
@@ -97,7 +97,7 @@ fn every_debian_name_is_in_the_real_indexes() {
             other => others.iter().any(|(c, names)| *c == other && names.contains(name.as_str())),
         };
         for row in tables::rows() {
-            let entry = row.on(Base::Debian).unwrap();
+            let entry = row.on(Base::DEBIAN).unwrap();
             match offer(entry, suite) {
                 Some(offer) => {
                     let Some(components) = components(offer.from.as_deref()) else { continue };

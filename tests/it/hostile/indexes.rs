@@ -136,7 +136,7 @@ impl Repository {
 
     fn lock_in(&self, cache: &Path) -> Result<Lock, Failure> {
         let mirror = Mirror {
-            base: Base::Debian,
+            base: Base::DEBIAN,
             urls: vec![format!("file://{}", self.path("mirror").display())],
             suites: vec!["{suite}".to_owned()],
             components: vec!["main".to_owned()],

@@ -42,11 +42,11 @@ fn a_live_system_of_dracut_starts_by_bios_and_by_uefi() {
 
     let mut recipe: Recipe = crate::outputs::recipe();
     recipe.image = "with-dracut".parse().unwrap();
-    recipe.base = Base::Fedora;
+    recipe.base = Base::FEDORA;
     recipe.boot_menu.timeout = 1;
     recipe.boot_menu.kernel_flags = Vec::new();
     recipe.limits = Default::default();
-    let live = tables::of(Base::Fedora).live_system().unwrap();
+    let live = tables::of(Base::FEDORA).live_system().unwrap();
     assert_eq!(live.generator, Generator::Dracut);
     let (events, cancel) = (Emitter::default(), Cancel::default());
     let cache = Cache::open(&scratch.join("cache")).unwrap();

@@ -34,7 +34,7 @@ impl Repository {
             "app-shells/bash",
             "sys-apps/coreutils",
             "sys-apps/portage",
-            "sys-apps/systemd",
+            "sys-apps/openrc",
         ] {
             repository.package(name, "sys-apps/busybox", "", |_| {});
         }

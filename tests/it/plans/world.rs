@@ -351,7 +351,7 @@ impl RecipeText {
             lock_version: LOCK_VERSION,
             image: image_name(image),
             request: LockRequest {
-                base: Base::Debian,
+                base: Base::DEBIAN,
                 suite: "bookworm".parse().unwrap(),
                 architecture: Architecture::X86_64,
                 layers: asked.collect(),
@@ -369,7 +369,7 @@ impl RecipeText {
         let recipe = Recipe {
             build_format: BUILD_FORMAT,
             image: image_name(image),
-            base: Base::Debian,
+            base: Base::DEBIAN,
             suite: "bookworm".parse().unwrap(),
             architecture: Architecture::X86_64,
             epoch: lock.date().timestamp(),

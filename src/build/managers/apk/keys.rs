@@ -67,8 +67,6 @@ pub(super) fn digest(keyring: &str) -> Result<Digest> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_folder_or_one_file_is_a_keyring() {
         let folder = tempfile::tempdir().unwrap();
