@@ -29,6 +29,7 @@ const PACKAGES: [(&str, &str); 31] = [
     ("pacman", "pacman-package-manager"),
     ("mke2fs", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
     ("dnf", "dnf"),
     ("zypper", "zypper"),
     ("rpm", "rpm"),
