@@ -209,7 +209,8 @@ mod tests {
 
     fn reads() -> Reads {
         serde_json::from_str(
-            r#"{"base": "debian", "suite": "bookworm", "channel": "stable", "outputs": ["iso"]}"#,
+            r#"{"base": "debian", "suite": "bookworm", "architecture": "x86_64", "channel": "stable",
+                "outputs": ["iso"]}"#,
         )
         .unwrap()
     }

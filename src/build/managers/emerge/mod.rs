@@ -177,6 +177,9 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             builder.append_data(&mut header, path, bytes).unwrap();
         };
         file(&mut inner, "image/usr/share/hi", b"hi");
