@@ -167,7 +167,7 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
     }
     for (index, component) in mirror.components.iter().enumerate() {
         let (filled, example) = match mirror.base.family() {
-            Family::Fedora | Family::Opensuse => (
+            Family::Fedora | Family::Opensuse | Family::Gentoo => (
                 crate::model::settings::fill_in(component, "x", Architecture::X86_64),
                 "Write the repository's path: updates/{suite}/Everything/{arch}, update/leap/{version}/oss.",
             ),
@@ -179,11 +179,13 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
         }
     }
     path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);
-    if mirror.unsigned_indexes && !matches!(mirror.base.family(), Family::Arch | Family::Fedora) {
+    if mirror.unsigned_indexes
+        && !matches!(mirror.base.family(), Family::Arch | Family::Fedora | Family::Gentoo)
+    {
         report.conflict(
             &format!("{field}.unsignedIndexes"),
             format!("the indexes of {} are always signed", mirror.base.as_str()),
-            "Take this away: it is for public mirrors of Arch and Fedora, which sign packages only.",
+            "Take this away: it is for public mirrors of Arch, Fedora and Gentoo, which sign packages only.",
         );
     }
 }

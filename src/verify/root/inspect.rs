@@ -2,6 +2,7 @@
 
 pub use crate::verify::judge::Judgement;
 
+use super::databases::{self, Database};
 use crate::effects::process::Output;
 use crate::effects::sandbox::TOOL_ROOT;
 use crate::effects::{Cancel, Sandbox};
@@ -18,8 +19,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_mins(2);
 /// Where rpm's database is.
 const RPM_DATABASE: &str = "usr/lib/sysimage/rpm";
-/// Package databases other than dpkg's and rpm's.
-const OTHER_DATABASES: [&str; 1] = ["var/lib/pacman/local"];
 /// So many of one kind of complaint are shown.
 const SHOWN: usize = 10;
 
@@ -136,7 +135,7 @@ impl Root<'_> {
             return self.rpm("--verifydb", &[]);
         }
         if let Some(database) = self.other_database() {
-            let findings = vec![format!("no dpkg: packages are in /{database}")];
+            let findings = vec![format!("no dpkg: packages are in /{}", database.path)];
             return Ok(Judgement { reasons: Vec::new(), findings });
         }
         let output = self.inside("/usr/bin/dpkg", &["--audit"])?;
@@ -157,7 +156,7 @@ impl Root<'_> {
             return self.rpm("-Va", &["--nofiles"]);
         }
         if let Some(database) = self.other_database() {
-            return self.packages_of_others(database);
+            return databases::judge(self.path, database);
         }
         let format = "-f=${db:Status-Abbrev}|${Package}|${Version}|${Architecture}\n";
         let output = self.inside("/usr/bin/dpkg-query", &["-W", format])?;
@@ -197,37 +196,9 @@ impl Root<'_> {
     }
 
     /// The package database of a root that is none of dpkg's.
-    fn other_database(&self) -> Option<&'static str> {
-        let there = |path: &str| self.path.join(path).symlink_metadata().is_ok_and(|m| m.is_dir());
-        let others = OTHER_DATABASES.iter().find(|path| there(path)).copied();
-        others.filter(|_| !there("var/lib/dpkg"))
-    }
-
-    /// Every package of a database that keeps a folder for each has its description and all of
-    /// its files.
-    fn packages_of_others(&self, database: &str) -> Result<Judgement> {
-        let mut judgement = Judgement::default();
-        let folder = self.path.join(database);
-        let reading = || format!("reading {}", folder.display());
-        let mut count = 0_usize;
-        for entry in std::fs::read_dir(&folder).during(reading)? {
-            let entry = entry.during(reading)?;
-            if !entry.file_type().during(reading)?.is_dir() {
-                continue;
-            }
-            count += 1;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !entry.path().join("desc").symlink_metadata().is_ok_and(|m| m.is_file() && m.len() > 0) {
-                judgement
-                    .reasons
-                    .push(format!("package {name} is only half installed: it has no description"));
-            }
-        }
-        if count == 0 {
-            judgement.reasons.push(format!("/{database} knows no package"));
-        }
-        judgement.findings.push(format!("{count} packages, all installed"));
-        Ok(judgement)
+    fn other_database(&self) -> Option<&'static Database> {
+        let dpkg = self.path.join("var/lib/dpkg").symlink_metadata().is_ok_and(|m| m.is_dir());
+        databases::find(self.path).filter(|_| !dpkg)
     }
 
     /// A process starts in it.

@@ -4,6 +4,7 @@
 //! that has no network. An image is hostile until it has passed: nothing here follows a
 //! symbolic link of it on the host.
 
+mod databases;
 mod inspect;
 pub(super) mod unpack;
 

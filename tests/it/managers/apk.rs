@@ -37,7 +37,9 @@ impl Repository {
         repository.package("alpine-baselayout", &[], "", |tree| base_tree(tree, "alpine"));
         let script = "#!/bin/sh\nls -A /proc/net | grep -c route >/var/lib/script-ran\ntrue\n";
         repository.package("busybox", &["alpine-baselayout"], script, busybox_tree);
-        repository.package("alpine-base", &["/bin/sh"], "", |_| {});
+        for name in ["alpine-base", "openrc", "shadow"] {
+            repository.package(name, &["busybox"], "", |_| {});
+        }
         repository.package("linux-lts", &["alpine-baselayout"], "", |tree| {
             put(tree, "usr/lib/modules/6.6/vmlinuz", "a kernel", 0o644);
         });

@@ -33,8 +33,9 @@ impl Repository {
             "app-portage/gentoolkit",
             "app-shells/bash",
             "sys-apps/coreutils",
-            "sys-apps/portage",
             "sys-apps/openrc",
+            "sys-apps/portage",
+            "sys-apps/shadow",
         ] {
             repository.package(name, "sys-apps/busybox", "", |_| {});
         }
