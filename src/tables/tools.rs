@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 31] = [
+const PACKAGES: [(&str, &str); 32] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
