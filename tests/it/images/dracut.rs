@@ -1,7 +1,7 @@
 //! dracut's live system, which Fedora, openSUSE and Void have, on real code: Debian has dracut
 //! too. A Debian root gets its initramfs from dracut, lies on the medium as those do, and starts.
 
-use super::{Image, file, machine, run};
+use super::{Image, machine, run};
 use bootwright::build::cache::Cache;
 use bootwright::build::iso::{self, IsoInput};
 use bootwright::build::stack::{Stack, StackedLayer};
@@ -32,7 +32,8 @@ fn a_live_system_of_dracut_starts_by_bios_and_by_uefi() {
     let scratch = image.scratch();
     let root = scratch.join("root");
     std::fs::create_dir(&root).unwrap();
-    let archive = file(&folder, "zst");
+    let mut files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let archive = files.find(|path| path.to_string_lossy().ends_with(".rootfs.tar.zst")).unwrap();
     let (archive, to) = (archive.to_str().unwrap(), root.to_str().unwrap());
     run(&scratch, "tar", &["--zstd", "--xattrs", "--xattrs-include=*", "-xpf", archive, "-C", to]);
     let build_id: Digest =
