@@ -97,23 +97,23 @@ fn starts_both_ways(filesystem: serde_json::Value) {
     let _one = machine();
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path(), "good", filesystem);
-    for check in &boot(&image, &[BootMode::Bios, BootMode::SecureBoot], 300, folder.path()).checks {
+    for check in &boot(&image, &[BootMode::Bios, BootMode::UefiUsb], 300, folder.path()).checks {
         assert_eq!(check.verdict, Verdict::Passed, "{}: {:?}", check.name, check.findings);
     }
 }
 
 #[test]
-fn a_compressed_btrfs_disk_starts_by_bios_and_under_secure_boot() {
+fn a_compressed_btrfs_disk_starts_by_bios_and_by_uefi() {
     starts_both_ways(json!({"root": "btrfs", "compression": true}));
 }
 
 #[test]
-fn an_xfs_disk_starts_by_bios_and_under_secure_boot() {
+fn an_xfs_disk_starts_by_bios_and_by_uefi() {
     starts_both_ways(json!({"root": "xfs"}));
 }
 
 #[test]
-fn a_disk_with_a_boot_partition_starts_by_bios_and_under_secure_boot() {
+fn a_disk_with_a_boot_partition_starts_by_bios_and_by_uefi() {
     let partitions = [("/boot/efi", "64MiB"), ("/boot", "256MiB"), ("/", "512MiB"), ("/var", "rest")];
     let partitions = partitions.map(|(mount, size)| json!({"mount": mount, "size": size}));
     starts_both_ways(json!({"partitions": partitions, "swap": {"kind": "partition", "size": "64MiB"}}));
