@@ -108,7 +108,7 @@ fn write_puts_it_into_the_catalog_and_over_nothing() {
     assert!(std::fs::read_to_string(folder.path().join("specs/web.yaml")).unwrap().contains("caddy"));
 
     // Nothing that `check` refuses is written.
-    let (code, _, err) = run(folder.path(), &["--write", "other", "arch with hyprland"]);
+    let (code, _, err) = run(folder.path(), &["--write", "other", "void with hyprland"]);
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("was not written") && !folder.path().join("specs/other.yaml").exists(), "{err}");
 
