@@ -1,6 +1,6 @@
 //! Files that are fetched for a package manager: indexes, and packages before they are locked.
 //!
-//! apk, xbps and emerge are asked without network: what they resolve with lies in a folder, was
+//! apk and emerge are asked without network: what they resolve with lies in a folder, was
 //! checked here, and is the same with and without network. An index may know its packages by
 //! weaker digests than SHA-256: then a file is fetched when it is locked, and checked against
 //! what the index says.
@@ -11,8 +11,10 @@ use crate::effects::files::{digest_file, parent, read_if_exists, remove_tree, wr
 use crate::effects::{Process, Task};
 use crate::model::event::Unit;
 use crate::model::failure::IoContext;
+use crate::model::lock::LockedIndex;
 use crate::model::settings::{Mirror, fill_in};
 use crate::model::{Digest, ErrorCode, Failure, Result};
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,30 @@ pub(super) fn repositories(
         }
     }
     Ok(found)
+}
+
+/// Takes an index down for the lock; those of one suite are one entry, as old as its youngest.
+///
+/// # Errors
+/// If the keyring cannot be read.
+pub(super) fn locked(
+    indexes: &mut Vec<LockedIndex>,
+    repository: &Repository,
+    date: DateTime<Utc>,
+    bytes: &[u8],
+    keyring: impl FnOnce() -> Result<Digest>,
+) -> Result<()> {
+    let digest = Digest::of(bytes);
+    match indexes.iter_mut().find(|index| index.suite == repository.suite) {
+        Some(known) => {
+            known.digest = Digest::of_json(&(known.digest, digest));
+            known.date = known.date.max(date);
+        }
+        None => {
+            indexes.push(LockedIndex { suite: repository.suite.clone(), date, digest, keyring: keyring()? });
+        }
+    }
+    Ok(())
 }
 
 /// Where an index stays for calls without network.

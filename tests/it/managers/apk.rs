@@ -1,7 +1,7 @@
 //! Alpine: signed packages made here, resolved and installed by the real apk, which is in no
 //! registry: where it is not, these tests say so and nothing is shown.
 
-use super::{World, base_tree, busybox_tree, command, find, must, put, words};
+use super::{World, base_tree, busybox_tree, command, must, put, same_bytes, words};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -123,15 +123,9 @@ fn alpine_is_installed_by_apk_and_is_the_same_twice() {
     let repository = Repository::new();
     let world = World::new(&spec("hello"), &repository.mirrors("test"));
     let release = world.released();
-    let layer_of = |name: &str| {
-        let found: Vec<String> =
-            world.locked().into_iter().filter(|(n, _)| n == name).map(|(_, layer)| layer).collect();
-        assert_eq!(found.len(), 1, "{name} is in {found:?}");
-        found[0].clone()
-    };
-    assert_eq!(layer_of("busybox"), "bootstrap");
-    assert_eq!(layer_of("linux-lts"), "kernel");
-    assert_eq!(layer_of("hello"), "utils");
+    assert_eq!(world.layer_of("busybox"), "bootstrap");
+    assert_eq!(world.layer_of("linux-lts"), "kernel");
+    assert_eq!(world.layer_of("hello"), "utils");
     assert_eq!(world.root_file(&release, "usr/share/hello/hi").unwrap(), b"hi\n");
     // The script of a package ran, in a network with nothing in it.
     assert!(world.root_file(&release, "var/lib/script-ran").is_some());
@@ -142,11 +136,7 @@ fn alpine_is_installed_by_apk_and_is_the_same_twice() {
     }
     // Another folder, another time: the same bytes.
     let other = World::new(&spec("hello"), &repository.mirrors("test"));
-    let again = other.released();
-    for suffix in [".tar.zst", ".oci.tar"] {
-        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
-        assert!(read(&release) == read(&again), "{suffix} differs");
-    }
+    same_bytes(&release, &other.released());
 }
 
 #[test]

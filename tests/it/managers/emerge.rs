@@ -1,6 +1,6 @@
 //! Gentoo: signed binary packages made here, resolved and installed by the real emerge.
 
-use super::{Gpg, World, base_tree, busybox_tree, command, find, put, words};
+use super::{Gpg, World, base_tree, busybox_tree, command, put, same_bytes, words};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -121,30 +121,14 @@ impl Repository {
 const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: gentoo\n  \
     suite: rolling\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [app-misc/hello]}\n";
 
-/// Locked, then not built: what it says.
-fn not_built(world: &World) -> String {
-    let done = world.run(&["lock", "--update", "tiny"]);
-    assert!(done.status.success(), "{}", words(&done));
-    world.commit();
-    let done = world.run(&["reconcile"]);
-    assert!(!done.status.success(), "built: {}", words(&done));
-    words(&done)
-}
-
 #[test]
 fn gentoo_is_installed_by_emerge_and_is_the_same_twice() {
     let repository = Repository::new();
     let world = World::new(SPEC, &repository.mirrors());
     let release = world.released();
-    let layer_of = |name: &str| {
-        let found: Vec<String> =
-            world.locked().into_iter().filter(|(n, _)| n == name).map(|(_, layer)| layer).collect();
-        assert_eq!(found.len(), 1, "{name} is in {found:?}");
-        found[0].clone()
-    };
-    assert_eq!(layer_of("sys-apps/busybox"), "bootstrap");
-    assert_eq!(layer_of("sys-kernel/gentoo-kernel-bin"), "kernel");
-    assert_eq!(layer_of("app-misc/hello"), "utils");
+    assert_eq!(world.layer_of("sys-apps/busybox"), "bootstrap");
+    assert_eq!(world.layer_of("sys-kernel/gentoo-kernel-bin"), "kernel");
+    assert_eq!(world.layer_of("app-misc/hello"), "utils");
     assert_eq!(world.root_file(&release, "usr/share/hello/hi").unwrap(), b"hi\n");
     // The script of a package ran, in a network with nothing in it.
     assert!(world.root_file(&release, "var/lib/script-ran").is_some());
@@ -159,11 +143,7 @@ fn gentoo_is_installed_by_emerge_and_is_the_same_twice() {
     }
     // Another folder, another time: the same bytes.
     let other = World::new(SPEC, &repository.mirrors());
-    let again = other.released();
-    for suffix in [".tar.zst", ".oci.tar"] {
-        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
-        assert!(read(&release) == read(&again), "{suffix} differs");
-    }
+    same_bytes(&release, &other.released());
 }
 
 #[test]
@@ -216,7 +196,7 @@ fn packages_of_a_binary_host_that_are_refused() {
     fs::remove_file(&hello).unwrap();
     repository.index_by(&stranger);
     unsign();
-    let said = not_built(&World::new(SPEC, &repository.unsigned_mirrors()));
+    let said = World::new(SPEC, &repository.unsigned_mirrors()).not_built();
     assert!(said.contains("package is not signed") && said.contains("\"class\":\"upstream\""), "{said}");
     // One that nobody signed.
     fs::remove_file(&hello).unwrap();
@@ -227,7 +207,7 @@ fn packages_of_a_binary_host_that_are_refused() {
     }
     repository.index();
     unsign();
-    let said = not_built(&World::new(SPEC, &repository.unsigned_mirrors()));
+    let said = World::new(SPEC, &repository.unsigned_mirrors()).not_built();
     assert!(said.contains("package is not signed"), "{said}");
 }
 
@@ -257,6 +237,6 @@ fn what_gentoo_cannot_install_is_named() {
     }
     put(&world.dir, "specs/tiny.yaml", SPEC, 0o644);
     world.commit();
-    let said = not_built(&world);
+    let said = world.not_built();
     assert!(said.contains("a package's script failed"), "{said}");
 }

@@ -208,6 +208,16 @@ impl World {
         self.dir.join("releases/tiny").join(version)
     }
 
+    /// Locks, then does not build; what it says.
+    pub fn not_built(&self) -> String {
+        let done = self.run(&["lock", "--update", "tiny"]);
+        assert!(done.status.success(), "{}", words(&done));
+        self.commit();
+        let done = self.run(&["reconcile"]);
+        assert!(!done.status.success(), "built: {}", words(&done));
+        words(&done)
+    }
+
     /// The words of a lock that has to fail.
     pub fn refused(&self) -> String {
         let done = self.run(&["lock", "--update", "tiny"]);
@@ -224,6 +234,14 @@ impl World {
         };
         let packages = text.lines().filter(|l| l.contains("sha256:") && l.contains("layer:"));
         packages.filter_map(|l| Some((field(l, "name")?, field(l, "layer")?))).collect()
+    }
+
+    /// The one layer of the lock that a package is in.
+    pub fn layer_of(&self, name: &str) -> String {
+        let mut found = self.locked().into_iter().filter(|(other, _)| other == name);
+        let (_, layer) = found.next().unwrap_or_else(|| panic!("{name} is in no layer"));
+        assert_eq!(found.next(), None, "{name} is in {layer} too");
+        layer
     }
 
     /// What a file of the root filesystem archive says.
@@ -254,6 +272,14 @@ impl World {
             std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
             look(&name, &bytes);
         }
+    }
+}
+
+/// Two releases of one spec, made in other folders at other times, have the same images.
+pub fn same_bytes(one: &Path, other: &Path) {
+    for suffix in [".rootfs.tar.zst", ".oci.tar"] {
+        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
+        assert!(read(one) == read(other), "{suffix} differs");
     }
 }
 

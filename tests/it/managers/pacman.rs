@@ -1,6 +1,6 @@
 //! Arch: signed repositories made with `repo-add`, installed with the real pacman.
 
-use super::{Gpg, World, base_tree, busybox_tree, command, find, must, put};
+use super::{Gpg, World, base_tree, busybox_tree, command, must, put, same_bytes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -127,15 +127,9 @@ fn an_image_is_installed_by_pacman_and_is_the_same_twice() {
     let (_dir, repository) = repository();
     let world = World::new(SPEC, &repository.mirrors());
     let release = world.released();
-    let layer_of = |name: &str| {
-        let found: Vec<String> =
-            world.locked().into_iter().filter(|(n, _)| n == name).map(|(_, layer)| layer).collect();
-        assert_eq!(found.len(), 1, "{name} is in {found:?}");
-        found[0].clone()
-    };
-    assert_eq!(layer_of("busybox"), "bootstrap");
-    assert_eq!(layer_of("linux-lts"), "kernel");
-    assert_eq!(layer_of("hello"), "utils");
+    assert_eq!(world.layer_of("busybox"), "bootstrap");
+    assert_eq!(world.layer_of("linux-lts"), "kernel");
+    assert_eq!(world.layer_of("hello"), "utils");
     assert_eq!(world.root_file(&release, "usr/share/hello/hi").unwrap(), b"hi\n");
     // The script of a package ran, in a network with nothing in it.
     assert!(world.root_file(&release, "var/lib/script-ran").is_some());
@@ -149,11 +143,7 @@ fn an_image_is_installed_by_pacman_and_is_the_same_twice() {
     }
     // Another folder, another time: the same bytes.
     let other = World::new(SPEC, &repository.mirrors());
-    let again = other.released();
-    for suffix in [".tar.zst", ".oci.tar"] {
-        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
-        assert!(read(&release) == read(&again), "{suffix} differs");
-    }
+    same_bytes(&release, &other.released());
 }
 
 #[test]

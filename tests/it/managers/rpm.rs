@@ -1,7 +1,7 @@
 //! Fedora and openSUSE: signed repositories made with rpmbuild and createrepo_c, resolved by the
 //! real dnf and zypper, installed by the real rpm.
 
-use super::{Gpg, World, base_tree, busybox_tree, command, find, must, put};
+use super::{Gpg, World, base_tree, busybox_tree, command, find, must, put, same_bytes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -184,28 +184,15 @@ impl Repository {
     }
 }
 
-/// Locked, then not built: what it says.
-fn not_built(world: &World) -> String {
-    let done = world.run(&["lock", "--update", "tiny"]);
-    assert!(done.status.success(), "{}", super::words(&done));
-    world.commit();
-    let done = world.run(&["reconcile"]);
-    assert!(!done.status.success(), "built: {}", super::words(&done));
-    super::words(&done)
-}
-
 fn is_installed_and_the_same_twice(kind: &'static Kind) {
     let repository = Repository::new(kind);
     let world = repository.world();
     let release = world.released();
-    let layer_of = |name: &str| {
-        let found: Vec<String> =
-            world.locked().into_iter().filter(|(n, _)| n == name).map(|(_, layer)| layer).collect();
-        assert_eq!(found.len(), 1, "{name} is in {found:?}");
-        found[0].clone()
-    };
-    assert_eq!((layer_of("filesystem").as_str(), layer_of("busybox").as_str()), ("bootstrap", "bootstrap"));
-    assert_eq!((layer_of(kind.kernel).as_str(), layer_of("hello").as_str()), ("kernel", "utils"));
+    assert_eq!(
+        (world.layer_of("filesystem").as_str(), world.layer_of("busybox").as_str()),
+        ("bootstrap", "bootstrap")
+    );
+    assert_eq!((world.layer_of(kind.kernel).as_str(), world.layer_of("hello").as_str()), ("kernel", "utils"));
     let lock = fs::read_to_string(world.dir.join("specs/tiny.lock.yaml")).unwrap();
     assert!(
         lock.contains("1:1-1") && lock.contains(&format!("{}/busybox-1-1.x86_64.rpm", kind.path)),
@@ -224,11 +211,7 @@ fn is_installed_and_the_same_twice(kind: &'static Kind) {
     }
     // Another folder, another time: the same bytes.
     let other = repository.world();
-    let again = other.released();
-    for suffix in [".rootfs.tar.zst", ".oci.tar"] {
-        let read = |release: &Path| fs::read(find(release, suffix)).unwrap();
-        assert!(read(&release) == read(&again), "{suffix} differs");
-    }
+    same_bytes(&release, &other.released());
 }
 
 #[test]
@@ -309,7 +292,7 @@ fn fedora_without_signed_metadata_has_signed_packages() {
     world.released();
     let world = repository.world_with("[bare]");
     world.settings(&unsigned);
-    let said = not_built(&world);
+    let said = world.not_built();
     assert!(said.contains("not signed by a key of the mirrors' keyrings") && said.contains("bare"), "{said}");
     // openSUSE signs its metadata.
     let world = Repository::new(&OPENSUSE).world();
@@ -335,7 +318,7 @@ fn packages_are_refused(kind: &'static Kind) {
             "{packages}: {said}"
         );
     }
-    let said = not_built(&repository.world_with("[bare]"));
+    let said = repository.world_with("[bare]").not_built();
     assert!(said.contains("not signed by a key of the mirrors' keyrings") && said.contains("bare"), "{said}");
 
     // Other bytes than were locked.

@@ -7,7 +7,6 @@ use crate::build::managers::fetched::{self, Repository, Wanted};
 use crate::build::managers::{BOOT_FILES, Question, outside};
 use crate::effects::files::{remove_tree, write_atomic};
 use crate::effects::{Output, Point, Process, Sandbox, Task, point};
-use crate::model::Digest;
 use crate::model::failure::IoContext;
 use crate::model::lock::{LayerRequest, LockedIndex};
 use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
@@ -141,19 +140,8 @@ impl<'a> Asked<'a> {
                 let key = (package.name().to_owned(), package.version().to_owned());
                 offers.entry(key).or_insert(Offer { package, repository: i });
             }
-            let digest = Digest::of(bytes);
-            match indexes.iter_mut().find(|index| index.suite == repository.suite) {
-                Some(known) => {
-                    known.digest = Digest::of_json(&(known.digest, digest));
-                    known.date = known.date.max(date);
-                }
-                None => indexes.push(LockedIndex {
-                    suite: repository.suite.clone(),
-                    date,
-                    digest,
-                    keyring: keys::digest(&self.question.mirrors[repository.mirror].keyring)?,
-                }),
-            }
+            let keyring = || keys::digest(&self.question.mirrors[repository.mirror].keyring);
+            fetched::locked(&mut indexes, repository, date, bytes, keyring)?;
         }
         Ok((indexes, offers))
     }

@@ -94,19 +94,8 @@ fn read_indexes(
         }
         let date = DateTime::from_timestamp(index.timestamp, 0)
             .ok_or_else(|| Failure::upstream("an index has no usable TIMESTAMP"))?;
-        let digest = Digest::of(&bytes);
-        match indexes.iter_mut().find(|index| index.suite == repository.suite) {
-            Some(known) => {
-                known.digest = Digest::of_json(&(known.digest, digest));
-                known.date = known.date.max(date);
-            }
-            None => indexes.push(LockedIndex {
-                suite: repository.suite.clone(),
-                date,
-                digest,
-                keyring: Digest::of(&outside::keyring(mirror)?),
-            }),
-        }
+        let keyring = || Ok(Digest::of(&outside::keyring(mirror)?));
+        fetched::locked(&mut indexes, repository, date, &bytes, keyring)?;
     }
     Ok((indexes, offers))
 }
