@@ -27,6 +27,7 @@ mod needs;
 mod network;
 mod own;
 mod plan;
+mod plymouth;
 mod services;
 mod shell;
 mod snapshots;
@@ -36,12 +37,14 @@ mod sysctl;
 #[cfg(test)]
 mod testing;
 mod timing;
+mod tools;
 mod tuning;
 mod updates;
 
 pub use dotfiles::{is_private as is_private_dotfile, mode as dotfile_mode, users as dotfile_users};
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Live, Picture, Plan, Program};
+pub use plymouth::{PICTURE as SPLASH_PICTURE, files as splash_files, shown as splash_shown};
 pub use shell::sources as shell_sources;
 pub use steps::{Phase, Step};
 
@@ -63,8 +66,8 @@ pub struct System<'a> {
     pub suite: &'a str,
     /// The processor architecture.
     pub architecture: Architecture,
-    /// The distribution's own names of all packages that are installed.
-    pub packages: BTreeSet<&'a str>,
+    /// The distribution's own names of all packages that are installed, and their versions.
+    pub packages: BTreeMap<&'a str, &'a str>,
     /// What is made of it.
     pub outputs: &'a [Output],
 }
@@ -72,7 +75,7 @@ pub struct System<'a> {
 impl System<'_> {
     /// Whether a package is installed, by the distribution's own name.
     pub fn has(&self, package: &str) -> bool {
-        self.packages.contains(package)
+        self.packages.contains_key(package)
     }
 
     /// The init system.
@@ -119,14 +122,27 @@ pub fn configuration(name: &ImageName, spec: &OsSpec) -> Result<Configuration> {
         ai: services.ai.clone(),
         security_features: spec.security_features.clone(),
         network: spec.network.clone(),
+        tools: tools::asked(spec),
         modules: spec.kernel.modules.clone(),
         filesystem: spec.filesystem.clone(),
         display: spec.display.clone(),
         backup: spec.backup.clone(),
-        customization: Customization { bootloader: Bootloader::default(), ..spec.customization.clone() },
+        customization: Customization { bootloader: splash(spec), ..spec.customization.clone() },
         tuning: spec.post_install.system_tuning.clone(),
         installer: spec.installer.clone(),
         pictures: BTreeMap::new(),
+    })
+}
+
+/// What of the boot menu is also in the root. The menu itself stands elsewhere: another title
+/// or timeout alone makes no new configuration.
+fn splash(spec: &OsSpec) -> Bootloader {
+    plymouth::shown(spec).map_or_else(Bootloader::default, |loader| Bootloader {
+        plymouth: true,
+        title: loader.title.clone(),
+        splash: loader.splash.clone(),
+        colors: loader.colors.clone(),
+        ..Bootloader::default()
     })
 }
 
@@ -144,7 +160,7 @@ pub fn plan_of(recipe: &Recipe) -> Option<Plan> {
         base: recipe.base,
         suite: recipe.suite.as_str(),
         architecture: recipe.architecture,
-        packages: recipe.packages().map(|p| p.name.as_str()).collect(),
+        packages: recipe.packages().map(|p| (p.name.as_str(), p.version.as_str())).collect(),
         outputs: &recipe.outputs,
     };
     Some(plan(&system))
@@ -165,6 +181,8 @@ pub fn plan(system: &System<'_>) -> Plan {
     keyboard::plan(system, &mut plan);
     accounts::plan(system, &mut plan);
     shell::plan(system, &mut plan);
+    tools::plan(system, &mut plan);
+    plymouth::plan(system, &mut plan);
     network::plan(system, &mut plan);
     desktop::plan(system, &mut plan);
     installer::plan(system, &mut plan);

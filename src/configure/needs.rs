@@ -2,7 +2,7 @@
 
 use super::{
     accounts, ai, backup, databases, desktop, disks, fail2ban, firewall, hardening, host, installer,
-    keyboard, mac, monitoring, network, shell, snapshots, ssh, tuning, updates,
+    keyboard, mac, monitoring, network, plymouth, shell, snapshots, ssh, tuning, updates,
 };
 use crate::model::name::PackageName;
 use crate::model::spec::OsSpec;
@@ -52,6 +52,7 @@ pub fn needs(spec: &OsSpec) -> Needs {
     keyboard::needs(spec, &mut needs);
     accounts::needs(spec, &mut needs);
     shell::needs(spec, &mut needs);
+    plymouth::needs(spec, &mut needs);
     network::needs(spec, &mut needs);
     desktop::needs(spec, &mut needs);
     installer::needs(spec, &mut needs);

@@ -20,6 +20,17 @@ pub(super) fn image(base: Base, init: Option<Init>, fields: &Value) -> OsImage {
 
 /// What some fields become, with these packages of the distribution installed.
 pub(super) fn planned(base: Base, init: Option<Init>, fields: &Value, packages: &[&str]) -> Plan {
+    let packages: Vec<_> = packages.iter().map(|name| (*name, "")).collect();
+    planned_with(base, init, fields, &packages)
+}
+
+/// What some fields become, with packages of these versions installed.
+pub(super) fn planned_with(
+    base: Base,
+    init: Option<Init>,
+    fields: &Value,
+    packages: &[(&str, &str)],
+) -> Plan {
     let image = image(base, init, fields);
     let configuration = configuration(&image.metadata.name, &image.spec).unwrap();
     plan(&System {

@@ -6,7 +6,7 @@
 
 use super::digest::Digest;
 use super::lock::{Lock, LockedPackage};
-use super::name::{HostName, ImageName, SuiteName, UnitName, UserName};
+use super::name::{HostName, ImageName, PackageName, SuiteName, UnitName, UserName};
 use super::settings::Compression;
 use super::spec::{
     AiService, Architecture, Backup, Base, Customization, DatabaseService, Display, Filesystem, Init,
@@ -14,7 +14,7 @@ use super::spec::{
     SystemTuning, User, Verify,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
@@ -60,7 +60,7 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LayerRecipe {
-    /// `bootstrap`, `kernel`, a package category, `shell`, `configuration`, `dotfiles`,
+    /// `bootstrap`, `kernel`, a package category, `splash`, `shell`, `configuration`, `dotfiles`,
     /// `overlay`, `post-install`.
     pub name: String,
     /// `SOURCE_DATE_EPOCH` of its step, in seconds: when its packages last changed. No file in
@@ -147,6 +147,9 @@ pub struct Configuration {
     /// How the network is set up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// What the spec asks for by name and has a program that says its version, by category.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tools: BTreeSet<(String, PackageName)>,
     /// Kernel modules.
     pub modules: Modules,
     /// How disks are laid out.
@@ -158,7 +161,7 @@ pub struct Configuration {
     /// Backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
-    /// Shells and dotfiles; the boot menu stands elsewhere.
+    /// Shells, dotfiles, and what Plymouth shows; the boot menu stands elsewhere.
     pub customization: Customization,
     /// How the running system is tuned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use crate::model::plan::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A part of a recipe, and the field of a spec that it is made from.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 22] = [
     ("base", "spec.base"),
     ("suite", "spec.suite"),
     ("architecture", "spec.architecture"),
@@ -16,6 +16,7 @@ const FIELDS: [(&str, &str); 21] = [
     ("post-install", "spec.postInstall.scripts"),
     ("dotfiles", "spec.customization.dotfiles"),
     ("shell", "spec.customization.shellFrameworkSource"),
+    ("splash", "spec.customization.bootloader"),
     ("configuration.customization", "spec.customization"),
     ("bootMenu.kernelFlags", "spec.kernel.customFlags"),
     ("bootMenu", "spec.customization.bootloader"),

@@ -33,6 +33,9 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
     let configuration = configuration(document, &lock, &mut blobs)?;
     let epoch = lock.date().timestamp();
     let layer = |name, step| layer(name, epoch, step);
+    if let Some(step) = splash(document, &mut blobs)? {
+        layers.push(layer("splash", step));
+    }
     if let Some(step) = shell(document, &mut blobs)? {
         layers.push(layer("shell", step));
     }
@@ -161,13 +164,13 @@ fn configuration(document: &ImageDocument, lock: &Lock, blobs: &mut Blobs) -> Re
         let digest = blobs.add(named(document, path.as_str())?);
         configuration.pictures.insert(path.to_string(), digest);
     }
-    let installed = lock.packages.iter().filter(|p| p.layer != ISO_BOOT_FILES).map(|p| p.name.as_str());
+    let installed = lock.packages.iter().filter(|p| p.layer != ISO_BOOT_FILES);
     let system = System {
         configuration: &configuration,
         base: spec.base,
         suite: spec.suite.as_str(),
         architecture: spec.architecture,
-        packages: installed.collect(),
+        packages: installed.map(|p| (p.name.as_str(), p.version.as_str())).collect(),
         outputs: &spec.outputs,
     };
     configuration.written = configure::plan(&system).digest();
@@ -205,6 +208,21 @@ fn entries(folder: &str, found: &[OverlayEntry], blobs: &mut Blobs) -> Vec<Overl
         .collect();
     entries.sort_by(|a, b| a.path().cmp(b.path()));
     entries
+}
+
+/// What Plymouth shows: its theme, and the picture of the boot menu once more.
+fn splash(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
+    let Some(loader) = configure::splash_shown(&document.spec.spec) else { return Ok(None) };
+    let file = |path: String, digest| OverlayRecipe::File { path, digest, executable: false };
+    let files = configure::splash_files(loader).into_iter();
+    let mut entries: Vec<_> =
+        files.map(|(path, text)| file(path, blobs.add(&text.into_bytes().into()))).collect();
+    if let Some(path) = &loader.splash {
+        let digest = blobs.add(named(document, path)?);
+        entries.push(file(configure::SPLASH_PICTURE.to_owned(), digest));
+    }
+    entries.sort_by(|a, b| a.path().cmp(b.path()));
+    Ok(Some(LayerStep::Overlay { entries }))
 }
 
 /// What the shells of users load and no package brings: below `/usr/share`, as a package would.

@@ -19,7 +19,7 @@ pub use distribution::{Container, Distribution, Grub, Manager, Network};
 pub use entry::{Entry, Offer};
 pub use evidence::Evidence;
 pub use live::{Generator, Live, live, live_systems};
-pub use packages::{CATEGORIES, Row, all_packages, near, row, rows};
+pub use packages::{Answers, CATEGORIES, Row, all_packages, near, row, rows};
 pub use page::page;
 pub use repositories::{Repository, RepositoryKind, Signer, repositories};
 pub use support::{Cell, Support, support, support_page, values};

@@ -19,6 +19,33 @@ pub struct Row {
     all: Option<Entry>,
     on: BTreeMap<Base, Entry>,
     service: BTreeMap<String, String>,
+    answers: Option<Answers>,
+}
+
+/// A program of a package that says its version.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "AnswersText")]
+pub struct Answers {
+    /// Its absolute path and its arguments, with one space between them.
+    pub run: String,
+    /// Whether what it says has the package's version in it; some packages count by themselves.
+    pub version: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnswersText {
+    Version(String),
+    Else { run: String, version: bool },
+}
+
+impl From<AnswersText> for Answers {
+    fn from(text: AnswersText) -> Self {
+        match text {
+            AnswersText::Version(run) => Self { run, version: true },
+            AnswersText::Else { run, version } => Self { run, version },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -27,6 +54,7 @@ struct RowText {
     also: Vec<String>,
     all: Option<Entry>,
     service: Option<ServiceText>,
+    answers: Option<Answers>,
     /// By distribution; any other key is a mistake.
     #[serde(flatten)]
     on: BTreeMap<Base, Entry>,
@@ -99,7 +127,7 @@ impl RowText {
             Some(ServiceText::Everywhere(name)) => BTreeMap::from([("all".to_owned(), name)]),
             Some(ServiceText::Somewhere(map)) => map,
         };
-        Row { name, category, also: self.also, all: self.all, on: self.on, service }
+        Row { name, category, also: self.also, all: self.all, on: self.on, service, answers: self.answers }
     }
 }
 
@@ -108,6 +136,11 @@ impl Row {
     pub fn on(&self, base: Base) -> Option<&Entry> {
         let like = || self.on.get(&base.about().like?);
         self.on.get(&base).or_else(like).or(self.all.as_ref())
+    }
+
+    /// Its program that says its version, if there is one everywhere.
+    pub fn answers(&self) -> Option<&Answers> {
+        self.answers.as_ref()
     }
 
     /// What the service that comes with it is called, if one does.

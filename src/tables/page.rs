@@ -51,6 +51,7 @@ tailscale:
   arch: {packages: x, architectures: [x86_64]}     # not for every architecture
   opensuse: {packages: x, group: true, note: \"worth knowing\"}
   service: {systemd: tailscaled, openrc: tailscale, debian: x}
+  answers: /usr/bin/tailscale version  # asked in a booted system; the package's version is in it
 ```
 
 `src/tables/distributions/BASE/` has one folder for each distribution: `about.yaml` says what it

@@ -4,7 +4,7 @@
 use super::machine::{Config, Machine, Medium, Output};
 use super::picture;
 use super::qmp::Message;
-use super::serial::{Seen, Serial};
+use super::serial::{Milestone, Seen, Serial};
 use super::session::{Action, Expected, Input, Session};
 use crate::effects::files::{WorkFolder, write_atomic};
 use crate::effects::{Cancel, Task};
@@ -26,6 +26,13 @@ const TICK: Duration = Duration::from_millis(50);
 const AFTERMATH: Duration = Duration::from_millis(500);
 /// GRUB's words while its menu waits.
 const COUNTDOWN: &str = "will be executed automatically in";
+/// The field of a spec that shows something while the system starts.
+const SHOWN_AT_START: &str = "spec.customization.bootloader.plymouth";
+/// So often the screen is looked at then, and so many times at most.
+const START_EVERY: Duration = Duration::from_secs(3);
+const MOST_STARTS: usize = 100;
+/// By then there was a menu, or there is none.
+const MENU_LIMIT: Duration = Duration::from_secs(30);
 /// How long QEMU may take for a picture of the screen.
 const PICTURE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -82,7 +89,8 @@ impl Boot<'_> {
             reader: Reader::default(),
             started: Instant::now(),
             pending: None,
-            pictures: [Picture::None, Picture::None],
+            pictures: [Picture::None, Picture::None, Picture::None],
+            start: self.checks.iter().any(|check| check.field == SHOWN_AT_START).then(Starting::default),
             panicked: None,
             source: format!("boot {}", self.config.mode.as_str()),
             events,
@@ -178,15 +186,41 @@ enum Shot {
     System,
     /// The boot loader's menu.
     Menu,
+    /// What is seen while the system starts, if the spec asks for something then.
+    Start,
 }
 
 impl Shot {
-    const ALL: [Self; 2] = [Self::System, Self::Menu];
+    const ALL: [Self; 3] = [Self::System, Self::Menu, Self::Start];
 
     fn name(self) -> &'static str {
         match self {
             Self::System => "screenshot.png",
             Self::Menu => "menu.png",
+            Self::Start => "start.png",
+        }
+    }
+}
+
+/// Pictures of the screen while the first boot goes on. Nothing on the serial line says when the
+/// right moment is: who shows a picture holds the console too.
+#[derive(Debug, Default)]
+struct Starting {
+    /// Each with the time since power-on.
+    seen: Vec<(Duration, Vec<u8>)>,
+    asked: Duration,
+    /// When the serial line first showed a kernel, or what comes after it.
+    kernel: Option<Duration>,
+}
+
+impl Starting {
+    /// One of the later ones since the kernel started. The last ones may show the end of it.
+    fn chosen(self) -> Picture {
+        let from = self.kernel.unwrap_or_default();
+        let mut seen: Vec<_> = self.seen.into_iter().filter(|(at, _)| *at >= from).collect();
+        match seen.len() {
+            0 => Picture::Failed("the system was there before one was taken".to_owned()),
+            count => Picture::Taken(seen.swap_remove(count * 2 / 3).1),
         }
     }
 }
@@ -209,7 +243,9 @@ struct Watch<'a> {
     /// The picture that was asked for.
     pending: Option<(u64, Shot)>,
     /// In the order of [`Shot::ALL`].
-    pictures: [Picture; 2],
+    pictures: [Picture; 3],
+    /// While pictures of the start are taken.
+    start: Option<Starting>,
     panicked: Option<Instant>,
     source: String,
     events: &'a Emitter,
@@ -230,6 +266,7 @@ impl Watch<'_> {
             if self.panicked.is_some_and(|at| at.elapsed() >= AFTERMATH) {
                 actions.extend(self.tell(Input::Panic("the guest reported a panic (pvpanic)".to_owned())));
             }
+            self.look_at_start();
             let (last, stuck) = (self.serial.last(), self.serial.stuck());
             actions.extend(self.session.tick(self.started.elapsed(), &last, stuck));
             for action in actions {
@@ -293,7 +330,13 @@ impl Watch<'_> {
         let mut actions = Vec::new();
         for seen in self.serial.push(bytes) {
             match seen {
-                Seen::Milestone(m) => self.session.milestone(self.started.elapsed(), m.as_str()),
+                Seen::Milestone(m) => {
+                    let now = self.started.elapsed();
+                    if let Some(start) = self.start.as_mut().filter(|_| m >= Milestone::Kernel) {
+                        start.kernel.get_or_insert(now);
+                    }
+                    self.session.milestone(now, m.as_str());
+                }
                 Seen::Panic(words) => actions.extend(self.tell(Input::Panic(words))),
                 Seen::Line(line) => {
                     if line.contains(COUNTDOWN) {
@@ -313,6 +356,11 @@ impl Watch<'_> {
     fn take_event(&mut self, name: &str, data: &Value) -> Vec<Action> {
         match name {
             "VSERPORT_CHANGE" if data["id"] == "probe" => {
+                if data["open"] == true
+                    && let Some(start) = self.start.take()
+                {
+                    self.pictures[Shot::Start as usize] = start.chosen();
+                }
                 self.tell(Input::Port { open: data["open"] == true })
             }
             "RESET" if data["guest"] == true => {
@@ -339,10 +387,16 @@ impl Watch<'_> {
     fn take_reply(&mut self, id: u64, result: Result<Value, String>) -> Vec<Action> {
         if let Some((_, shot)) = self.pending.filter(|(pending, _)| *pending == id) {
             self.pending = None;
-            self.pictures[shot as usize] = match result {
+            let picture = match result {
                 Ok(_) => read_picture(&self.machine.folder().join(PICTURE)),
                 Err(words) => Picture::Failed(words),
             };
+            match (&mut self.start, shot, picture) {
+                (Some(start), Shot::Start, Picture::Taken(bytes)) => start.seen.push((start.asked, bytes)),
+                // It comes late, or not at all: one of the others is taken.
+                (_, Shot::Start, _) => {}
+                (_, shot, picture) => self.pictures[shot as usize] = picture,
+            }
             return Vec::new();
         }
         match result {
@@ -361,6 +415,24 @@ impl Watch<'_> {
     fn ask_once(&mut self, shot: Shot) {
         if self.pending.is_none() && matches!(self.pictures[shot as usize], Picture::None) {
             self.ask_for_picture(shot);
+        }
+    }
+
+    /// Looks at the screen every few seconds while the system starts; not before the menu was
+    /// there, whose picture is not to be missed for it.
+    fn look_at_start(&mut self) {
+        let now = self.started.elapsed();
+        let menu = !matches!(self.pictures[Shot::Menu as usize], Picture::None);
+        let due = |start: &&mut Starting| {
+            (menu || start.kernel.is_some() || now >= MENU_LIMIT)
+                && start.seen.len() < MOST_STARTS
+                && now.saturating_sub(start.asked) >= START_EVERY
+        };
+        if self.pending.is_none()
+            && let Some(start) = self.start.as_mut().filter(due)
+        {
+            start.asked = now;
+            self.ask_for_picture(Shot::Start);
         }
     }
 

@@ -81,7 +81,8 @@ fn plan(document: &ImageDocument, categories: &[ResolvedCategory]) -> Result<Pla
         base: spec.base,
         suite: spec.suite.as_str(),
         architecture: spec.architecture,
-        packages: categories.iter().flat_map(|c| &c.packages).map(PackageName::as_str).collect(),
+        // Their versions are known only once a container is built.
+        packages: categories.iter().flat_map(|c| &c.packages).map(|name| (name.as_str(), "")).collect(),
         outputs: &spec.outputs,
     }))
 }

@@ -33,7 +33,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(30);
 
 /// What the generators read, besides programs and libraries that their hooks copy and that
 /// packages of the same layers bring along.
-const READ: [&str; 12] = [
+const READ: [&str; 14] = [
     "usr/share/initramfs-tools",
     "etc/initramfs-tools",
     "etc/modprobe.d",
@@ -46,6 +46,8 @@ const READ: [&str; 12] = [
     "usr/lib/initcpio",
     "etc/initcpio",
     "etc/mkinitcpio.conf",
+    "usr/share/plymouth",
+    "etc/plymouth",
 ];
 
 /// The identity of the initramfs of a root whose top layer is `top`.

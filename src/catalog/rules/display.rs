@@ -162,7 +162,7 @@ rules! {
     ["spec.customization.bootloader.plymouth", "spec.customization.bootloader.splash"]
     says "Plymouth has no picture to show"
     does "Name one in `splash`."
-    why "Without a picture it shows the distribution's own theme, if that is installed."
+    why "Without a picture it shows the menu's title and colours alone."
     => |i| {
         let loader = &i.spec.customization.bootloader;
         here(loader.plymouth && loader.splash.is_none(), "spec.customization.bootloader.plymouth")

@@ -8,8 +8,8 @@ use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
 use crate::model::spec::text::PartitionExtent;
 use crate::model::spec::{
-    Architecture, BootMode, BootloaderKind, Filesystem, Init, Mac, OsImage, OsSpec, Output, RootFilesystem,
-    SwapKind,
+    Architecture, BootMode, BootloaderKind, Family, Filesystem, Init, Mac, OsImage, OsSpec, Output,
+    RootFilesystem, SwapKind,
 };
 use crate::tables;
 
@@ -165,9 +165,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.customization.bootloader.plymouth",
-        what: "a picture while the system starts",
+        what: "a picture while the system starts, on distributions other than Debian and its children",
         instead: AWAY,
-        asked: |s| s.customization.bootloader.plymouth,
+        asked: |s| s.customization.bootloader.plymouth && s.base.family() != Family::Debian,
     },
 ];
 

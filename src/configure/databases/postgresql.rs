@@ -79,7 +79,7 @@ fn hba(local: bool) -> String {
 
 /// The major version: of the package that is installed, else of the suite.
 fn version(system: &System<'_>) -> String {
-    let installed = system.packages.iter().filter_map(|p| {
+    let installed = system.packages.keys().filter_map(|p| {
         p.strip_prefix("postgresql-").filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))
     });
     let of_suite = match system.suite {

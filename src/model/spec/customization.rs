@@ -245,7 +245,7 @@ pub struct Bootloader {
     /// The menu's colours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colors: Option<MenuColors>,
-    /// Whether Plymouth shows the picture while the system starts.
+    /// Whether Plymouth shows title, colours and picture while the system starts too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plymouth: bool,
 }

@@ -4,6 +4,7 @@
 mod arm;
 mod borgos;
 mod desktop;
+mod dev_box;
 mod dracut;
 mod edge_disk;
 mod hardened;
@@ -65,11 +66,12 @@ impl Image {
         for folder in ["profiles", "profiles", "specs/pictures", "specs/scripts"] {
             copy_named(&repository.join(folder), &dir.join(folder), &mut texts);
         }
-        let overlay = format!("specs/overlays/{name}");
-        if repository.join(&overlay).is_dir() {
-            let from = format!("{}/.", repository.join(&overlay).display());
-            std::fs::create_dir_all(dir.join(&overlay)).unwrap();
-            run(&images, "cp", &["-a", &from, dir.join(&overlay).to_str().unwrap()]);
+        let dotfiles = texts.split("dotfiles: {folder: ").skip(1).filter_map(|rest| rest.split('}').next());
+        let folders = dotfiles.map(str::to_owned).chain([format!("specs/overlays/{name}")]);
+        for folder in folders.filter(|folder| repository.join(folder).is_dir()) {
+            let from = format!("{}/.", repository.join(&folder).display());
+            std::fs::create_dir_all(dir.join(&folder)).unwrap();
+            run(&images, "cp", &["-a", &from, dir.join(&folder).to_str().unwrap()]);
         }
         let image = Self { name, dir };
         let cache = images.join("cache");

@@ -429,6 +429,7 @@ impl RecipeText {
             ai: Vec::new(),
             security_features: SecurityFeatures::default(),
             network: None,
+            tools: BTreeSet::new(),
             modules: Modules::default(),
             filesystem: None,
             display: None,

@@ -21,7 +21,7 @@ fn plan_with(base: &str, suite: &str, spec: serde_json::Value, packages: &[&str]
         base: image.spec.base,
         suite: image.spec.suite.as_str(),
         architecture: image.spec.architecture,
-        packages: packages.iter().copied().collect(),
+        packages: packages.iter().map(|name| (*name, "")).collect(),
         outputs: &image.spec.outputs,
     })
 }

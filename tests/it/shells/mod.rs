@@ -95,7 +95,7 @@ fn planned(customization: &Value) -> Plan {
         base: image.spec.base,
         suite: image.spec.suite.as_str(),
         architecture: image.spec.architecture,
-        packages: ["git"].into(),
+        packages: [("git", "")].into(),
         outputs: &image.spec.outputs,
     })
 }

@@ -1,0 +1,4 @@
+set number
+set expandtab
+set shiftwidth=4
+set mouse=
