@@ -148,7 +148,7 @@ mod tests {
     fn only_what_starts_shows_it() {
         let mut fields = json!({"outputs": ["iso"], "customization": {"bootloader": loader()}});
         assert!(needed(Base::DEBIAN, &fields).iter().any(|(_, name)| name == "plymouth"));
-        let checks = |fields| {
+        let checks = |fields: &serde_json::Value| {
             let plan = planned(Base::DEBIAN, None, fields, &[]);
             plan.checks.into_iter().filter(|check| check.field == super::FIELD).collect::<Vec<_>>()
         };
