@@ -50,7 +50,7 @@ pub fn ensure(
     let kept = work.path().join("kept");
     let root = kept.join("root");
     std::fs::create_dir_all(&root).during(|| format!("making {}", root.display()))?;
-    let manager = managers::of(packages.base)?;
+    let manager = managers::of(packages.base);
     for package in wanted {
         manager.extract(&cache.package(&package.sha256), &root, cancel)?;
     }

@@ -171,7 +171,7 @@ impl LayerBuilder<'_> {
             .env("SOURCE_DATE_EPOCH", epoch.to_string());
         step(&sandbox, work.path()).map_err(|f| f.on(format!("layer {name}")))?;
         point(Point::LayerInstalled)?;
-        let traces = managers::of(self.resolved.recipe.base)?.traces();
+        let traces = managers::of(self.resolved.recipe.base).traces();
         let size = normalise::normalise(sandbox.upper(), epoch, &traces)?;
         point(Point::LayerNormalised)?;
         self.keep(name, &folder, sandbox.upper(), size, work.path())?;
@@ -225,7 +225,7 @@ impl LayerBuilder<'_> {
     }
 
     fn step(&self, layer: &LayerRecipe, sandbox: &Sandbox, work: &Path) -> Result<()> {
-        let manager = managers::of(self.resolved.recipe.base)?;
+        let manager = managers::of(self.resolved.recipe.base);
         let with_files =
             |packages: &[LockedPackage], act: &dyn Fn(&Installation<'_>) -> Result<()>| -> Result<()> {
                 let make = |name: &str| -> Result<PathBuf> {

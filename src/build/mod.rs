@@ -293,7 +293,7 @@ fn the_lock_is_what_is_there(stack: &Stack, resolved: &ResolvedRecipe) -> Result
 
 /// The package database of the finished root, with the digests that the lock knows.
 fn installed(stack: &Stack, resolved: &ResolvedRecipe) -> Result<Vec<InstalledPackage>> {
-    let mut packages = managers::of(resolved.recipe.base)?.installed(stack)?;
+    let mut packages = managers::of(resolved.recipe.base).installed(stack)?;
     for package in &mut packages {
         package.sha256 = resolved
             .recipe

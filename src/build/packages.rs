@@ -112,7 +112,7 @@ impl Packages<'_> {
     /// # Errors
     /// Class *host* if a link cannot be made.
     pub fn lay_out(&self, packages: &[LockedPackage], folder: &Path) -> Result<()> {
-        let manager = managers::of(self.base)?;
+        let manager = managers::of(self.base);
         for (i, package) in packages.iter().enumerate() {
             link_or_copy(&self.cache.package(&package.sha256), &folder.join(manager.file_name(i, package)))?;
         }

@@ -20,6 +20,7 @@ pub mod name;
 pub mod observed;
 pub mod packaging;
 pub mod plan;
+pub mod plist;
 pub mod policy;
 pub mod probe;
 pub mod profile;

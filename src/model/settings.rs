@@ -201,7 +201,7 @@ pub struct Mirror {
     /// The keyring that signatures of its indexes are checked with: a path on this host,
     /// or relative to the catalog.
     pub keyring: String,
-    /// Whether its indexes may be unsigned, as on the public mirrors of Arch and Fedora: what
+    /// Whether its indexes may be unsigned, as on the public mirrors of Arch, Fedora and Void: what
     /// packages are there is then the mirror's word. Every package must be signed all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsigned_indexes: bool,

@@ -394,7 +394,6 @@ mod tests {
         assert!(
             check(&image(serde_json::json!({"suite": "trixie"})), &PackageSettings::default()).1.is_empty()
         );
-        assert!(request(serde_json::json!({"base": "void"})).is_err());
         assert!(request(serde_json::json!({"base": "arch", "architecture": "aarch64"})).is_err());
     }
 

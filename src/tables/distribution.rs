@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct Distribution {
     /// Its package manager.
     pub manager: Manager,
-    /// The architectures whose images can be built; empty where none can be yet.
+    /// The architectures whose images can be built.
     pub builds: Vec<Architecture>,
     /// The suites that the names were made for, with their other names.
     suites: BTreeMap<String, Vec<String>>,

@@ -30,7 +30,7 @@ fn flat(disc: &mut Disc) {
 }
 
 /// Distribution, squashfs, kernel, initramfs, and words of the kernel.
-const MEDIA: [(Base, &str, &str, &str, &str); 4] = [
+const MEDIA: [(Base, &str, &str, &str, &str); 5] = [
     (
         Base::ARCH,
         "arch/x86_64/airootfs.sfs",
@@ -47,6 +47,13 @@ const MEDIA: [(Base, &str, &str, &str, &str); 4] = [
     ),
     (
         Base::OPENSUSE,
+        "LiveOS/squashfs.img",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        "root=live:CDLABEL={label} rd.live.image rd.live.overlay.overlayfs=1",
+    ),
+    (
+        Base::VOID,
         "LiveOS/squashfs.img",
         "images/pxeboot/vmlinuz",
         "images/pxeboot/initrd.img",

@@ -15,6 +15,7 @@ mod outside;
 mod pacman;
 mod pins;
 mod rpm;
+mod xbps;
 
 use super::Builder;
 use super::cache::Cache;
@@ -147,23 +148,16 @@ pub trait Manager: Sync {
 }
 
 /// The package manager of a distribution.
-///
-/// # Errors
-/// Class *spec*, for a distribution that cannot be built yet.
-pub fn of(base: Base) -> Result<&'static dyn Manager> {
+pub fn of(base: Base) -> &'static dyn Manager {
     use tables::Manager::{Apk, Apt, Dnf, Emerge, Pacman, Xbps, Zypper};
     match tables::of(base).manager {
-        Apt => Ok(&dpkg::Apt),
-        Pacman => Ok(&pacman::Pacman),
-        Dnf => Ok(&rpm::DNF),
-        Zypper => Ok(&rpm::ZYPPER),
-        Emerge => Ok(&emerge::Emerge),
-        Apk => Ok(&apk::Apk),
-        Xbps => Err(Failure::new(
-            ErrorCode::Compat,
-            FailureClass::Spec,
-            format!("images of {} cannot be built yet", base.as_str()),
-        )),
+        Apt => &dpkg::Apt,
+        Pacman => &pacman::Pacman,
+        Dnf => &rpm::DNF,
+        Zypper => &rpm::ZYPPER,
+        Emerge => &emerge::Emerge,
+        Apk => &apk::Apk,
+        Xbps => &xbps::Xbps,
     }
 }
 
@@ -184,7 +178,7 @@ pub(super) fn lock(
             "Add one under `mirrors:` in bootwright.yaml; `bootwright init` fills in the host's own.",
         ));
     }
-    let manager = of(request.base)?;
+    let manager = of(request.base);
     let Builder { cache, client, runtime, offline, events, cancel, .. } = *builder;
     let (placed, mut passed_over) = mirrors::choose(builder, manager, request, before);
     passed_over.iter().for_each(|note| mirrors::warn(builder, note));
@@ -214,7 +208,7 @@ const NAMED: usize = 20;
 /// # Errors
 /// Class *spec*, naming them.
 pub fn every_pin_is_needed(lock: &Lock, stack: &Stack) -> Result<()> {
-    match of(lock.request.base)?.unneeded(lock, stack)?.as_slice() {
+    match of(lock.request.base).unneeded(lock, stack)?.as_slice() {
         [] => Ok(()),
         stale => Err(stale_pins(lock, stale)),
     }
@@ -226,7 +220,7 @@ pub fn every_pin_is_needed(lock: &Lock, stack: &Stack) -> Result<()> {
 /// # Errors
 /// *Untrusted*, naming what was locked.
 pub fn every_pin_is_installed(lock: &Lock, stack: &Stack) -> Result<()> {
-    missing(lock, &of(lock.request.base)?.installed(stack)?)
+    missing(lock, &of(lock.request.base).installed(stack)?)
 }
 
 fn missing(lock: &Lock, installed: &[InstalledPackage]) -> Result<()> {

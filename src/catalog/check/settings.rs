@@ -6,7 +6,6 @@ use crate::model::bucket::{Access, is_bucket, is_plain_http};
 use crate::model::settings::{Mirror, Settings, StoreSettings};
 use crate::model::spec::{Architecture, Family};
 use crate::model::{ImageName, Version};
-use crate::tables;
 
 pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (field, path) in [("store.path", &settings.store.path), ("cache.path", &settings.cache.path)] {
@@ -131,13 +130,6 @@ pub(super) fn web_address(report: &mut Report<'_>, field: &str, url: &str) {
 }
 
 fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
-    if tables::of(mirror.base).builds.is_empty() {
-        report.conflict(
-            &format!("{field}.base"),
-            format!("nothing reads this: images of {} cannot be built yet", mirror.base.as_str()),
-            "What can be built now: debian, ubuntu, arch, alpine, fedora, opensuse, gentoo.",
-        );
-    }
     for (name, items) in
         [("urls", &mirror.urls), ("suites", &mirror.suites), ("components", &mirror.components)]
     {
@@ -180,12 +172,12 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
     }
     path_is_sane(report, &format!("{field}.keyring"), &mirror.keyring);
     if mirror.unsigned_indexes
-        && !matches!(mirror.base.family(), Family::Arch | Family::Fedora | Family::Gentoo)
+        && !matches!(mirror.base.family(), Family::Arch | Family::Fedora | Family::Gentoo | Family::Void)
     {
         report.conflict(
             &format!("{field}.unsignedIndexes"),
             format!("the indexes of {} are always signed", mirror.base.as_str()),
-            "Take this away: it is for public mirrors of Arch, Fedora and Gentoo, which sign packages only.",
+            "Take this away: it is for public mirrors of Arch, Fedora, Gentoo and Void, which sign packages only.",
         );
     }
 }

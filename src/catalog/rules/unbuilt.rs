@@ -50,19 +50,10 @@ fn disk(spec: &OsSpec, like: fn(&Filesystem) -> bool) -> bool {
 
 const ROWS: &[Row] = &[
     Row {
-        field: "spec.base",
-        what: "images of this distribution",
-        instead: "What can be built now: debian, ubuntu, arch, alpine, fedora, opensuse, gentoo.",
-        asked: |s| tables::of(s.base).builds.is_empty(),
-    },
-    Row {
         field: "spec.architecture",
         what: "images of this distribution for aarch64",
         instead: "What can be built for aarch64 now: debian.",
-        asked: |s| {
-            let builds = &tables::of(s.base).builds;
-            !(builds.is_empty() || builds.contains(&s.architecture))
-        },
+        asked: |s| !tables::of(s.base).builds.contains(&s.architecture),
     },
     Row {
         field: "spec.init",

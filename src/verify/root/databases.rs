@@ -1,8 +1,10 @@
-//! Package databases that are read without a program: pacman's, portage's and apk's.
+//! Package databases that are read without a program: pacman's, portage's, apk's and
+//! xbps's.
 
 use crate::effects::files::read_if_exists;
 use crate::model::Result;
 use crate::model::failure::IoContext;
+use crate::model::plist;
 use crate::verify::judge::Judgement;
 use std::path::Path;
 
@@ -22,13 +24,16 @@ enum Shape {
     Folders(&'static str, usize),
     /// One file of stanzas (apk).
     Stanzas,
+    /// One property list, which says of each package what state it is in (xbps).
+    List,
 }
 
-static DATABASES: [Database; 4] = [
+static DATABASES: [Database; 5] = [
     Database { path: "var/lib/pacman/local", shape: Shape::Folders("desc", 0) },
     Database { path: "var/db/pkg", shape: Shape::Folders("SLOT", 1) },
     Database { path: "usr/lib/apk/db/installed", shape: Shape::Stanzas },
     Database { path: "lib/apk/db/installed", shape: Shape::Stanzas },
+    Database { path: "var/db/xbps/pkgdb-0.38.plist", shape: Shape::List },
 ];
 
 /// The database of a root, if it has one of them. No link is followed.
@@ -39,7 +44,7 @@ pub(super) fn find(root: &Path) -> Option<&'static Database> {
             place.push(part);
             place.symlink_metadata().is_ok_and(|m| !m.is_symlink())
         });
-        plain && place.is_dir() != matches!(database.shape, Shape::Stanzas)
+        plain && place.is_dir() == matches!(database.shape, Shape::Folders(..)) && place.exists()
     })
 }
 
@@ -55,6 +60,10 @@ pub(super) fn judge(root: &Path, database: &Database) -> Result<Judgement> {
         Shape::Stanzas => {
             let bytes = read_if_exists(&place, LIMIT)?.unwrap_or_default();
             stanzas(&String::from_utf8_lossy(&bytes), &mut judgement)
+        }
+        Shape::List => {
+            let bytes = read_if_exists(&place, LIMIT)?.unwrap_or_default();
+            list(&String::from_utf8_lossy(&bytes), &mut judgement)
         }
     };
     if count == 0 {
@@ -100,6 +109,20 @@ fn stanzas(text: &str, judgement: &mut Judgement) -> usize {
     count
 }
 
+/// xbps's database: what is not `installed` is unpacked only, half removed or broken.
+fn list(text: &str, judgement: &mut Judgement) -> usize {
+    let Ok(database) = plist::parse(text) else { return 0 };
+    let mut count = 0;
+    for (name, package) in database.dicts().filter(|(_, package)| package.text("pkgver").is_some()) {
+        count += 1;
+        let state = package.text("state").unwrap_or("no state");
+        if state != "installed" {
+            judgement.reasons.push(format!("package {name} is only half installed: xbps says {state:?}"));
+        }
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +140,16 @@ mod tests {
         let mut found = Judgement::default();
         assert_eq!(stanzas("P:a\nV:1\nF:usr\nR:b\n\nP:b\nf:s\n\n", &mut found), 2);
         assert_eq!(found.reasons.len(), 1);
+        let package = |name: &str, state: &str| {
+            format!(
+                "<key>{name}</key><dict><key>pkgver</key><string>{name}-1_1</string><key>state</key>\
+                 <string>{state}</string></dict>"
+            )
+        };
+        let (whole, half) = (package("a", "installed"), package("b", "unpacked"));
+        let mut found = Judgement::default();
+        assert_eq!(list(&format!("<plist><dict>{whole}{half}</dict></plist>"), &mut found), 2);
+        assert_eq!(found.reasons, ["package b is only half installed: xbps says \"unpacked\""]);
+        assert_eq!(list("no list", &mut found), 0);
     }
 }

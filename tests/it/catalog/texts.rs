@@ -90,10 +90,12 @@ fn documents_of_other_kinds() {
     }
     let found = complaints(&SPEC.replace("bootwright/v1", "bootwright/v2"));
     assert!(found[0].hint.as_ref().unwrap().contains("bootwright/v1"));
-    let base = complaints(&SPEC.replace("base: debian", "base: void").replace("bookworm", "current"));
-    let base: Vec<_> = base.into_iter().filter(|d| d.message.contains("this distribution")).collect();
-    assert_eq!((base.len(), base[0].code), (1, ErrorCode::Compat));
-    assert!(base[0].hint.as_ref().unwrap().contains("debian"));
+    let void =
+        SPEC.replace("base: debian", "base: void\n  architecture: aarch64").replace("bookworm", "rolling");
+    let found = complaints(&void);
+    let found: Vec<_> = found.into_iter().filter(|d| d.message.contains("this distribution for")).collect();
+    assert_eq!((found.len(), found[0].code), (1, ErrorCode::Compat));
+    assert!(found[0].hint.as_ref().unwrap().contains("debian"));
 }
 
 #[test]
@@ -287,8 +289,9 @@ fn settings_are_checked() {
             "has no `keyring`",
         ),
         (
-            "mirrors: [{base: void, urls: [http://x/y], suites: ['{suite}'], components: [main], keyring: k}]\n",
-            "cannot be built yet",
+            "mirrors: [{base: debian, urls: [http://x/y], suites: ['{suite}'], components: [main], keyring: k, \
+             unsignedIndexes: true}]\n",
+            "are always signed",
         ),
         ("store: {registry: 'https://x/y'}\n", "not an OCI repository prefix"),
         ("signing: {trusted: [x]}\n", "not a public key"),

@@ -10,6 +10,7 @@ mod ninth;
 pub mod pacman;
 mod rpm;
 mod ubuntu;
+mod xbps;
 
 use serde_json::Value;
 use std::fs;
