@@ -37,7 +37,7 @@ pub struct Live {
 pub enum Generator {
     /// initramfs-tools (Debian, Ubuntu).
     Mkinitramfs,
-    /// dracut (Fedora, openSUSE, Void, Gentoo).
+    /// dracut (Fedora, openSUSE, Void, Gentoo, Alpine).
     Dracut,
     /// mkinitcpio (Arch).
     Mkinitcpio,

@@ -30,7 +30,7 @@ fn flat(disc: &mut Disc) {
 }
 
 /// Distribution, squashfs, kernel, initramfs, and words of the kernel.
-const MEDIA: [(Base, &str, &str, &str, &str); 5] = [
+const MEDIA: [(Base, &str, &str, &str, &str); 7] = [
     (
         Base::ARCH,
         "arch/x86_64/airootfs.sfs",
@@ -47,6 +47,20 @@ const MEDIA: [(Base, &str, &str, &str, &str); 5] = [
     ),
     (
         Base::OPENSUSE,
+        "LiveOS/squashfs.img",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        "root=live:CDLABEL={label} rd.live.image rd.live.overlay.overlayfs=1",
+    ),
+    (
+        Base::ALPINE,
+        "LiveOS/squashfs.img",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        "root=live:CDLABEL={label} rd.live.image rd.live.overlay.overlayfs=1",
+    ),
+    (
+        Base::GENTOO,
         "LiveOS/squashfs.img",
         "images/pxeboot/vmlinuz",
         "images/pxeboot/initrd.img",

@@ -9,6 +9,7 @@
 //! the kernel modules, see `modules`. dracut and mkinitcpio make one, see `others`.
 
 mod cpio;
+mod kernel;
 mod modules;
 mod native;
 mod others;
@@ -20,7 +21,7 @@ use crate::effects::{Cancel, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::recipe::LayerId;
 use crate::model::spec::{Architecture, Size};
-use crate::model::{Digest, Emitter, Failure, Result};
+use crate::model::{Digest, Emitter, Result};
 use crate::tables::Generator;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -33,13 +34,14 @@ const TIME_LIMIT: Duration = Duration::from_mins(30);
 
 /// What the generators read, besides programs and libraries that their hooks copy and that
 /// packages of the same layers bring along.
-const READ: [&str; 14] = [
+const READ: [&str; 15] = [
     "usr/share/initramfs-tools",
     "etc/initramfs-tools",
     "etc/modprobe.d",
     "etc/modules",
     "etc/modules-load.d",
     "usr/lib/modules",
+    "lib/modules",
     "usr/lib/dracut",
     "etc/dracut.conf",
     "etc/dracut.conf.d",
@@ -75,7 +77,7 @@ pub fn make(
     events: &Emitter,
     cancel: &Cancel,
 ) -> Result<Kernel> {
-    let (version, vmlinuz) = find_kernel(layers)?;
+    let (version, vmlinuz) = kernel::find(layers)?;
     let top: Option<LayerId> = layers.last().map(|l| l.id);
     let folder = cache.initramfs(&id(top));
     let kernel = Kernel { version: version.clone(), vmlinuz, initrd: folder.join("root/initrd") };
@@ -157,61 +159,4 @@ fn append(archive: &Path, initrd: &Path) -> Result<()> {
     let mut from = File::open(archive).during(appending)?;
     let mut to = OpenOptions::new().append(true).open(initrd).during(appending)?;
     std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).during(appending)
-}
-
-/// Version and image of the one kernel that the layers bring: beside its modules where the
-/// distribution puts it there (kernel-install(8)), else in `/boot`.
-fn find_kernel(layers: &[StackedLayer]) -> Result<(String, PathBuf)> {
-    let (mut beside, mut in_boot): (Kernels, Kernels) = (Vec::new(), Vec::new());
-    for layer in layers {
-        for entry in std::fs::read_dir(layer.folder.join("usr/lib/modules")).into_iter().flatten().flatten() {
-            let image = entry.path().join("vmlinuz");
-            let is_file = image.symlink_metadata().is_ok_and(|meta| meta.is_file());
-            if let (Some(version), true) = (entry.file_name().to_str(), is_file) {
-                beside.push((checked_version(version)?, image));
-            }
-        }
-        for entry in std::fs::read_dir(layer.folder.join("boot")).into_iter().flatten().flatten() {
-            if let Some(version) = entry.file_name().to_str().and_then(|n| n.strip_prefix("vmlinuz-")) {
-                in_boot.push((version.to_owned(), entry.path()));
-            }
-        }
-    }
-    let mut found = if beside.is_empty() { in_boot } else { beside };
-    match found.len() {
-        1 => {
-            let (version, image) = found.remove(0);
-            Ok((checked_version(&version)?, regular(&image)?))
-        }
-        0 => Err(Failure::spec("the image has no kernel in /boot or beside its modules")),
-        _ => Err(Failure::spec(format!(
-            "the image has {} kernels: {}",
-            found.len(),
-            found.iter().map(|(v, _)| v.as_str()).collect::<Vec<_>>().join(", ")
-        ))
-        .hint("Remove all but one kernel package from the spec.")),
-    }
-}
-
-/// Kernels by their versions.
-type Kernels = Vec<(String, PathBuf)>;
-
-/// A version that is a word of command lines and a name of a folder, and no option.
-fn checked_version(version: &str) -> Result<String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._+-~".contains(&b);
-    if version.starts_with(|c: char| c.is_ascii_digit()) && version.bytes().all(plain) {
-        Ok(version.to_owned())
-    } else {
-        Err(Failure::spec(format!("{version:?} is no version of a kernel"))
-            .hint("Look at the kernel packages of the image."))
-    }
-}
-
-fn regular(path: &Path) -> Result<PathBuf> {
-    let meta = path.symlink_metadata().during(|| format!("looking at {}", path.display()))?;
-    if meta.is_file() {
-        Ok(path.to_owned())
-    } else {
-        Err(Failure::spec(format!("{} is no regular file", path.display())))
-    }
 }

@@ -19,7 +19,7 @@ fn the_server_for_arm_starts_by_uefi_with_everything_declared() {
     assert_eq!(boots.len(), 1, "UEFI is all that an ARM machine has");
     assert!(all_found(&boots[0]) > 5, "{:#?}", boots[0]);
 
-    let archive = file(&folder, "tar");
+    let archive = file(&folder, ".oci.tar");
     let said = run(&folder, "skopeo", &["inspect", "--raw", &format!("oci-archive:{}", archive.display())]);
     let index: Value = serde_json::from_slice(&said.stdout).unwrap();
     let inspected = run(

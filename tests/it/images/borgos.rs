@@ -21,6 +21,6 @@ fn borgos_answers_on_its_ports() {
             assert!(told(field), "{field}: {findings:#?}");
         }
     }
-    let size = std::fs::metadata(super::file(&folder, "iso")).unwrap().len();
+    let size = std::fs::metadata(super::file(&folder, ".iso")).unwrap().len();
     assert!(size < 2 << 30, "{size}");
 }

@@ -20,7 +20,7 @@ fn the_edge_disk_starts_grows_and_keeps_what_it_is_told() {
             assert!(findings.contains(&format!("port {port}/tcp: open")), "{findings:#?}");
         }
     }
-    let disk = file(&folder, "zst");
+    let disk = file(&folder, ".img.zst");
     let image = folder.with_extension("img");
     run(&folder, "zstd", &["-q", "-d", "-f", disk.to_str().unwrap(), "-o", image.to_str().unwrap()]);
     let table = run(&folder, "sfdisk", &["--json", image.to_str().unwrap()]);

@@ -100,7 +100,7 @@ fn it_shows_what_it_declares_and_its_ports_agree_with_its_rules() {
     let page = std::fs::read_to_string(release.join("index.html")).unwrap();
     assert!(page.contains("declared and found: "), "the release's page");
 
-    let machine = Machine::start(&file(&release, "iso"));
+    let machine = Machine::start(&file(&release, ".iso"));
     machine.wait_for(22, b"", b"SSH-2.0-");
     machine.wait_for(80, b"HEAD / HTTP/1.0\r\n\r\n", b"HTTP/1.");
     for port in SHUT {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Whether the program is here.
-fn is_there() -> bool {
+pub fn is_there() -> bool {
     let there = Path::new("/usr/local/bin/apk").exists() || Path::new("/usr/sbin/apk").exists();
     if !there {
         eprintln!("SKIPPED: apk is not on this host; Alpine was NOT built");
@@ -18,7 +18,7 @@ fn is_there() -> bool {
 }
 
 /// A repository and who signs it.
-struct Repository {
+pub struct Repository {
     dir: PathBuf,
     packages: RefCell<Vec<Value>>,
     _temporary: tempfile::TempDir,
@@ -27,7 +27,7 @@ struct Repository {
 const SUITE: &str = "3.22";
 
 impl Repository {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("apk").tempdir_in("/var/tmp").unwrap();
         let dir = temporary.path().to_owned();
         let repository = Self { packages: RefCell::default(), dir, _temporary: temporary };
@@ -41,7 +41,8 @@ impl Repository {
             repository.package(name, &["busybox"], "", |_| {});
         }
         repository.package("linux-lts", &["alpine-baselayout"], "", |tree| {
-            put(tree, "usr/lib/modules/6.6/vmlinuz", "a kernel", 0o644);
+            put(tree, "usr/lib/modules/6.6.1-0-lts/modules.dep", "", 0o644);
+            put(tree, "boot/vmlinuz-lts", "a kernel", 0o644);
         });
         repository.package("hello", &["busybox>=1"], "", |tree| {
             put(tree, "usr/share/hello/hi", "hi\n", 0o644);
@@ -71,7 +72,7 @@ impl Repository {
         self.files().join(format!("{name}-1-r0.apk"))
     }
 
-    fn package(&self, name: &str, depends: &[&str], script: &str, fill: impl FnOnce(&Path)) {
+    pub fn package(&self, name: &str, depends: &[&str], script: &str, fill: impl FnOnce(&Path)) {
         let tree = self.dir.join("trees").join(name);
         let _ = fs::remove_dir_all(&tree);
         fs::create_dir_all(&tree).unwrap();
@@ -86,7 +87,7 @@ impl Repository {
     }
 
     /// Makes what is missing, and the index anew.
-    fn index(&self, key: &str) {
+    pub fn index(&self, key: &str) {
         let mut child = command("/usr/bin/python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/managers/apk.py"))
             .arg(self.files())
@@ -99,7 +100,7 @@ impl Repository {
         assert!(child.wait().unwrap().success());
     }
 
-    fn mirrors(&self, key: &str) -> String {
+    pub fn mirrors(&self, key: &str) -> String {
         format!(
             "  - {{base: alpine, urls: [\"file://{}\"], suites: [\"{{suite}}\"], components: [main], keyring: {}}}\n",
             self.dir.join("mirror").display(),
@@ -108,7 +109,7 @@ impl Repository {
     }
 }
 
-fn spec(packages: &str) -> String {
+pub fn spec(packages: &str) -> String {
     format!(
         "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {{name: tiny}}\nspec:\n  base: alpine\n  \
         suite: \"{SUITE}\"\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {{utils: [{packages}]}}\n"

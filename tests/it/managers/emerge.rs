@@ -11,7 +11,7 @@ use std::process::Stdio;
 const COMPONENT: &str = "binpackages/x86-64";
 
 /// A binary host and who signs it.
-struct Repository {
+pub struct Repository {
     dir: PathBuf,
     gpg: Gpg,
     packages: RefCell<Vec<Value>>,
@@ -19,7 +19,7 @@ struct Repository {
 }
 
 impl Repository {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("emerge").tempdir_in("/var/tmp").unwrap();
         let dir = temporary.path().to_owned();
         let repository =
@@ -58,7 +58,7 @@ impl Repository {
         self.files().join(format!("{name}/{own}-1-1.gpkg.tar"))
     }
 
-    fn package(&self, name: &str, needs: &str, script: &str, fill: impl FnOnce(&Path)) {
+    pub fn package(&self, name: &str, needs: &str, script: &str, fill: impl FnOnce(&Path)) {
         let (category, own) = name.split_once('/').unwrap();
         let tree = self.dir.join("trees").join(name);
         fs::create_dir_all(&tree).unwrap();
@@ -85,7 +85,7 @@ impl Repository {
     }
 
     /// Makes what is missing, and the index anew.
-    fn index(&self) {
+    pub fn index(&self) {
         self.index_by(&self.gpg);
     }
 
@@ -101,7 +101,7 @@ impl Repository {
         assert!(child.wait().unwrap().success());
     }
 
-    fn mirrors(&self) -> String {
+    pub fn mirrors(&self) -> String {
         self.mirrors_with(&self.dir.join("keys.gpg"))
     }
 
@@ -118,7 +118,7 @@ impl Repository {
     }
 }
 
-const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: gentoo\n  \
+pub const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: gentoo\n  \
     suite: rolling\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [app-misc/hello]}\n";
 
 #[test]

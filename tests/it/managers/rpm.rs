@@ -64,7 +64,7 @@ impl Repository {
         let post = "echo \"$(ls -A /proc/net/ | grep -c route)\" > /var/lib/script-ran";
         repository.package("busybox", About { tags: &tags, post, ..About::default() }, busybox_tree);
         for name in kind.brings.split(' ') {
-            repository.package(name, About { tags: &["Requires: busybox"], ..About::default() }, |_| {});
+            repository.plain(name, |_| {});
         }
         repository.package(
             kind.kernel,
@@ -146,6 +146,11 @@ impl Repository {
     }
 
     /// Makes and signs the metadata anew.
+    /// A signed package that needs a shell.
+    pub fn plain(&self, name: &str, fill: impl FnOnce(&Path)) {
+        self.package(name, About { tags: &["Requires: busybox"], ..About::default() }, fill);
+    }
+
     pub fn index(&self) {
         must(command("createrepo_c").args(["--quiet", "--no-database"]).arg(self.files()));
         self.sign();
@@ -175,12 +180,16 @@ impl Repository {
     }
 
     fn world_with(&self, packages: &str) -> World {
+        World::new(&self.spec(packages), &self.mirrors())
+    }
+
+    /// A spec that asks for a list of packages.
+    pub fn spec(&self, packages: &str) -> String {
         let Kind { base, suite, .. } = self.kind;
-        let spec = format!(
+        format!(
             "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {{name: tiny}}\nspec:\n  base: {base}\n  \
             suite: \"{suite}\"\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {{utils: {packages}}}\n"
-        );
-        World::new(&spec, &self.mirrors())
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Whether the program is here.
-fn is_there() -> bool {
+pub fn is_there() -> bool {
     let there = ["/usr/local/bin", "/usr/bin"].iter().any(|dir| Path::new(dir).join("xbps-install").exists());
     if !there {
         eprintln!("SKIPPED: xbps is not on this host; Void was NOT built");
@@ -15,13 +15,13 @@ fn is_there() -> bool {
 }
 
 /// A repository and who signs it.
-struct Repository {
+pub struct Repository {
     dir: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl Repository {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("xbps").tempdir_in("/var/tmp").unwrap();
         let repository = Self { dir: temporary.path().to_owned(), _temporary: temporary };
         fs::create_dir_all(repository.files()).unwrap();
@@ -73,7 +73,7 @@ impl Repository {
         self.files().join(format!("{name}-1_1.x86_64.xbps"))
     }
 
-    fn package(&self, name: &str, depends: &str, fill: impl FnOnce(&Path)) {
+    pub fn package(&self, name: &str, depends: &str, fill: impl FnOnce(&Path)) {
         self.create(name, &["--dependencies", depends], fill);
     }
 
@@ -106,7 +106,7 @@ impl Repository {
     }
 
     /// Makes the index anew, signs it and what is not signed yet.
-    fn index(&self, key: &str) {
+    pub fn index(&self, key: &str) {
         let index = self.files().join("x86_64-repodata");
         let _ = fs::remove_file(&index);
         let packages: Vec<PathBuf> = fs::read_dir(self.files())
@@ -139,7 +139,7 @@ impl Repository {
         command
     }
 
-    fn mirrors(&self, key: &str, more: &str) -> String {
+    pub fn mirrors(&self, key: &str, more: &str) -> String {
         format!(
             "  - {{base: void, urls: [\"file://{}\"], suites: [\"{{suite}}\"], components: [current], keyring: {}{more}}}\n",
             self.dir.join("mirror").display(),
@@ -148,7 +148,7 @@ impl Repository {
     }
 }
 
-fn spec(packages: &str) -> String {
+pub fn spec(packages: &str) -> String {
     format!(
         "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {{name: tiny}}\nspec:\n  base: void\n  suite: rolling\n  \
         channel: edge\n  outputs: [oci, rootfs]\n  packages: {{utils: [{packages}]}}\n"
