@@ -21,7 +21,11 @@ fn main() -> io::Result<()> {
     names.sort();
     let mut text = format!("const NAMES: &[&str] = &{names:?};\nconst TEXTS: &[Texts] = &[\n");
     for name in &names {
-        let file = |file: &str| format!("include_str!({:?})", folder.join(name).join(file));
+        // The same text in every checkout: a build that is copied elsewhere reads its own tables.
+        let file = |file: &str| {
+            let path = format!("/src/tables/distributions/{name}/{file}");
+            format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))")
+        };
         let (about, system, seen) = (file("about.yaml"), file("system.yaml"), file("seen.yaml"));
         let _ = writeln!(text, "    Texts {{ about: {about}, system: {system}, seen: {seen} }},");
     }
