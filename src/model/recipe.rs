@@ -9,9 +9,9 @@ use super::lock::{Lock, LockedPackage};
 use super::name::{HostName, ImageName, PackageName, SuiteName, UnitName, UserName};
 use super::settings::Compression;
 use super::spec::{
-    AiService, Architecture, Backup, Base, Customization, DatabaseService, Display, Filesystem, Init,
-    Installer, Keyboard, Limits, MenuColors, Modules, MonitoringService, Network, Output, SecurityFeatures,
-    SystemTuning, User, Verify,
+    AiService, Architecture, Backup, Base, BootloaderKind, Customization, DatabaseService, Display,
+    Filesystem, Init, Installer, Keyboard, Limits, MenuColors, Modules, MonitoringService, Network, Output,
+    SecurityFeatures, SystemTuning, User, Verify,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Raised when the way in which layers or artifacts are made changes their bytes: all
 /// recipes get new digests then.
-pub const BUILD_FORMAT: u32 = 5;
+pub const BUILD_FORMAT: u32 = 6;
 
 /// A spec with everything resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Recipe {
     pub outputs: Vec<Output>,
     /// How hard artifacts are compressed.
     pub compression: Compression,
-    /// The boot menu of the ISO.
+    /// The boot menu of ISO and disk.
     pub boot_menu: BootMenu,
     /// Packages whose files make an ISO or a disk start; they are never installed. Empty without
     /// either.
@@ -211,6 +211,9 @@ pub struct ScriptRecipe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BootMenu {
+    /// Which boot loader shows it.
+    #[serde(default, skip_serializing_if = "BootloaderKind::is_grub")]
+    pub kind: BootloaderKind,
     /// The first entry's title.
     pub title: String,
     /// Seconds until it starts by itself.

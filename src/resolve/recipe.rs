@@ -276,6 +276,7 @@ fn boot_menu(document: &ImageDocument, blobs: &mut Blobs) -> Result<BootMenu> {
     let bootloader = &spec.customization.bootloader;
     let splash = bootloader.splash.as_ref().map(|path| Ok::<_, Failure>(blobs.add(named(document, path)?)));
     Ok(BootMenu {
+        kind: bootloader.kind.unwrap_or_default(),
         title: bootloader.title.clone().unwrap_or_else(|| document.spec.metadata.name.to_string()),
         timeout: bootloader.timeout.unwrap_or(MENU_SECONDS),
         splash: splash.transpose()?,

@@ -144,7 +144,8 @@ impl Asked<'_> {
     }
 
     fn boot_files(&mut self, image: &OsImage) {
-        let mut packages = self.table.iso_boot_files(image.spec.architecture).to_vec();
+        let loader = image.spec.customization.bootloader.kind.unwrap_or_default();
+        let mut packages = self.table.boot_files(loader, image.spec.architecture).to_vec();
         if packages.is_empty() {
             return;
         }

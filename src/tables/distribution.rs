@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::evidence::Evidence;
 use super::live::{Live, live};
 use crate::model::name::{PackageName, UnitName};
-use crate::model::spec::{Architecture, Init, KernelVersion};
+use crate::model::spec::{Architecture, BootloaderKind, Init, KernelVersion};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ pub struct Distribution {
     pub grub: Option<Grub>,
     #[serde(default)]
     iso_boot_files: BTreeMap<String, Vec<PackageName>>,
+    #[serde(default)]
+    systemd_boot: BTreeMap<String, Vec<PackageName>>,
     shells: BTreeMap<String, Option<PackageName>>,
     /// Who takes care of the network.
     #[serde(default)]
@@ -141,6 +143,16 @@ impl Distribution {
         self.grub.is_none() && !self.iso_boot_files(architecture).is_empty()
     }
 
+    /// The packages whose files start what a boot loader starts; empty where it cannot be had.
+    pub fn boot_files(&self, loader: BootloaderKind, architecture: Architecture) -> &[PackageName] {
+        match loader {
+            BootloaderKind::Grub => self.iso_boot_files(architecture),
+            BootloaderKind::SystemdBoot => {
+                self.systemd_boot.get(architecture.as_str()).map(Vec::as_slice).unwrap_or_default()
+            }
+        }
+    }
+
     /// The packages whose files make an ISO start; empty where no ISO can be made.
     pub fn iso_boot_files(&self, architecture: Architecture) -> &[PackageName] {
         self.iso_boot_files.get(architecture.as_str()).map(Vec::as_slice).unwrap_or_default()
@@ -191,6 +203,7 @@ impl Distribution {
             .chain(&self.initramfs)
             .chain(&self.live)
             .chain(self.iso_boot_files.values().flatten())
+            .chain(self.systemd_boot.values().flatten())
             .chain(self.shells.values().flatten())
             .chain(self.init.values().flatten())
             .chain(self.container.bootstrap.iter().flatten())

@@ -124,6 +124,7 @@ pub(crate) fn recipe() -> Recipe {
         compression: Compression::Fast,
         boot_files: Vec::new(),
         boot_menu: BootMenu {
+            kind: Default::default(),
             title: "Edge gateway".to_owned(),
             timeout: 3,
             splash: None,

@@ -121,6 +121,7 @@ fn recipe(lock: &Lock) -> Recipe {
         compression: bootwright::model::settings::Compression::Fast,
         boot_files: Vec::new(),
         boot_menu: BootMenu {
+            kind: Default::default(),
             title: "demo".into(),
             timeout: 3,
             splash: None,

@@ -275,6 +275,16 @@ const CASES: &[(&str, &str, &str)] = &[
         "customization: {bootloader: {kind: grub, colors: {foreground: '#ffffff'}}}",
     ),
     (
+        "systemd-boot-iso",
+        "outputs: [iso]\ncustomization: {bootloader: {kind: systemd-boot}}",
+        "outputs: [disk]\ncustomization: {bootloader: {kind: systemd-boot}}",
+    ),
+    (
+        "systemd-boot-unsigned",
+        "customization: {bootloader: {kind: systemd-boot}}\nverify: {boot: [uefi, secure-boot-usb]}",
+        "customization: {bootloader: {kind: systemd-boot}}\nverify: {boot: [uefi, uefi-usb]}",
+    ),
+    (
         "compositor-server",
         "display: {server: xorg, compositor: hyprland}",
         "display: {server: wayland, compositor: hyprland}",

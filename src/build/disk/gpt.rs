@@ -64,11 +64,16 @@ pub struct Table {
 }
 
 /// The table of a disk of so many sectors. `boot` is GRUB's `boot.img`, which loads the image
-/// at the sector `core`.
+/// at a sector; without it no BIOS starts from the disk.
 ///
 /// # Errors
 /// Class *bug* if the partitions do not lie on the disk one behind the other.
-pub fn table(disk: Guid, sectors: u64, partitions: &[Partition], boot: &[u8], core: u64) -> Result<Table> {
+pub fn table(
+    disk: Guid,
+    sectors: u64,
+    partitions: &[Partition],
+    boot: Option<(&[u8], u64)>,
+) -> Result<Table> {
     let (first, last) = (2 + ENTRY_SECTORS, sectors.saturating_sub(ENTRY_SECTORS + 2));
     let mut free = first;
     let mut entries = vec![0; ENTRIES * ENTRY];
@@ -103,7 +108,7 @@ pub fn table(disk: Guid, sectors: u64, partitions: &[Partition], boot: &[u8], co
         header.resize(512, 0);
         header
     };
-    let mut head = mbr(disk, sectors, boot, core)?;
+    let mut head = mbr(disk, sectors, boot)?;
     head.extend(header(1, sectors - 1, 2));
     head.extend_from_slice(&entries);
     let mut tail = entries.clone();
@@ -115,7 +120,20 @@ pub fn table(disk: Guid, sectors: u64, partitions: &[Partition], boot: &[u8], co
 pub const TAIL_SECTORS: u64 = ENTRY_SECTORS + 1;
 
 /// GRUB's first sector with the place of the next one, and one partition that protects all.
-fn mbr(disk: Guid, sectors: u64, boot: &[u8], core: u64) -> Result<Vec<u8>> {
+fn mbr(disk: Guid, sectors: u64, boot: Option<(&[u8], u64)>) -> Result<Vec<u8>> {
+    let mut mbr = match boot {
+        Some((boot, core)) => grub_sector(boot, core)?,
+        None => [vec![0; 510], vec![0x55, 0xaa]].concat(),
+    };
+    mbr[PROGRAM..PROGRAM + 4].copy_from_slice(&disk.as_bytes()[..4]);
+    mbr[PROGRAM + 4..510].fill(0);
+    let size = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
+    mbr[446..458].copy_from_slice(&[0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0]);
+    mbr[458..462].copy_from_slice(&size.to_le_bytes());
+    Ok(mbr)
+}
+
+fn grub_sector(boot: &[u8], core: u64) -> Result<Vec<u8>> {
     if boot.len() < 512 || boot[510..512] != [0x55, 0xaa] {
         return Err(Failure::bug("GRUB's boot.img is no boot sector"));
     }
@@ -125,11 +143,6 @@ fn mbr(disk: Guid, sectors: u64, boot: &[u8], core: u64) -> Result<Vec<u8>> {
     mbr[0x5c..0x64].copy_from_slice(&core.to_le_bytes());
     mbr[0x64] = 0xff;
     mbr[0x66..0x68].copy_from_slice(&[0x90, 0x90]);
-    mbr[PROGRAM..PROGRAM + 4].copy_from_slice(&disk.as_bytes()[..4]);
-    mbr[PROGRAM + 4..510].fill(0);
-    let size = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
-    mbr[446..458].copy_from_slice(&[0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0]);
-    mbr[458..462].copy_from_slice(&size.to_le_bytes());
     Ok(mbr)
 }
 
@@ -174,19 +187,26 @@ mod tests {
     #[test]
     fn partitions_stay_on_the_disk_and_apart() {
         let disk = Guid::from_u128(7);
-        let of = |partitions: &[Partition]| table(disk, 8192, partitions, &boot(), 2048);
+        let of = |partitions: &[Partition]| table(disk, 8192, partitions, Some((&boot(), 2048)));
         assert!(of(&[root(2048, 2048), root(4096, 2048)]).is_ok());
         assert!(of(&[root(2048, 2049), root(4096, 2048)]).is_err());
         assert!(of(&[root(33, 1)]).is_err());
         assert!(of(&[root(2048, 0)]).is_err());
         assert!(of(&[root(2048, 8192 - 2048 - 33)]).is_ok());
         assert!(of(&[root(2048, 8192 - 2048 - 32)]).is_err());
-        assert!(table(disk, 8192, &[], b"no sector", 1).is_err());
+        assert!(table(disk, 8192, &[], Some((b"no sector", 1))).is_err());
+    }
+
+    #[test]
+    fn without_grub_only_the_protective_partition_is_there() {
+        let head = table(Guid::from_u128(7), 8192, &[], None).unwrap().head;
+        assert!(head[..PROGRAM].iter().all(|byte| *byte == 0));
+        assert_eq!((head[450], &head[510..512]), (0xee, &[0x55, 0xaa][..]));
     }
 
     #[test]
     fn grub_finds_its_second_sector() {
-        let head = table(Guid::from_u128(7), 8192, &[], &boot(), 2048).unwrap().head;
+        let head = table(Guid::from_u128(7), 8192, &[], Some((&boot(), 2048))).unwrap().head;
         assert_eq!(head[0x5c..0x68], [0, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 0x90, 0x90]);
         assert_eq!(placed_core(vec![0; 2048], 2048, 8).unwrap()[500..508], 2049_u64.to_le_bytes());
         assert!(placed_core(vec![0; 2048], 2048, 3).is_err() && placed_core(vec![0; 512], 2048, 8).is_err());

@@ -6,7 +6,7 @@ use crate::model::spec::{Filesystem, Partition, RootFilesystem, SwapKind};
 use crate::model::{Failure, Result};
 use std::collections::BTreeSet;
 
-/// The size of the EFI partition if the spec does not say: FAT32 begins at 33 MiB.
+/// The size of the EFI partition that has programs alone: FAT32 begins at 33 MiB.
 pub const EFI: u64 = 64 << 20;
 /// Partitions begin and end at whole MiB.
 const MIB: u64 = 1 << 20;
@@ -81,11 +81,11 @@ impl Part {
 }
 
 impl Layout {
-    /// The layout that a spec asks for.
+    /// The layout that a spec asks for, with an EFI partition of `efi` bytes if it does not say.
     ///
     /// # Errors
     /// Class *bug* for what `check` refuses.
-    pub fn of(asked: Option<&Filesystem>) -> Result<Self> {
+    pub fn of(asked: Option<&Filesystem>, efi: u64) -> Result<Self> {
         let plain = Filesystem::default();
         let asked = asked.unwrap_or(&plain);
         if asked.encryption.is_some() || asked.lvm || asked.raid || asked.root == RootFilesystem::Zfs {
@@ -93,7 +93,7 @@ impl Layout {
         }
         let mut partitions = Vec::new();
         if asked.partitions.is_empty() {
-            partitions.push(part(What::Efi(EFI_MOUNT.to_owned()), "efi".to_owned(), Some(EFI)));
+            partitions.push(part(What::Efi(EFI_MOUNT.to_owned()), "efi".to_owned(), Some(efi)));
             partitions.push(part(What::Files(String::new()), "root".to_owned(), None));
         }
         for partition in &asked.partitions {

@@ -12,17 +12,20 @@
 //! 66 MiB       root filesystem, ext4; it grows with the disk at boot
 //! last 1 MiB   GPT
 //! ```
+//!
+//! With systemd-boot no BIOS starts it, and the EFI partition is larger: it has kernel and
+//! initramfs too, see `loaders`.
 
 mod btrfs;
 mod contents;
 mod ext4;
 mod gpt;
 mod layout;
+mod loaders;
 mod settings;
 mod swap;
 mod xfs;
 
-use super::iso::{firmware, theme};
 use super::rootfs::compressor;
 use super::stack::{self, Kernel, Stack};
 use super::union::{self, Found};
@@ -36,6 +39,7 @@ use btrfs::Btrfs;
 use contents::{Content, Extra, Volume};
 use gpt::{ALIGNMENT, Partition, SECTOR};
 use layout::{Layout, Part, What};
+use loaders::Making;
 use settings::{Disk, Names};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -110,15 +114,22 @@ struct Parts {
 fn parts(input: &DiskInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Parts> {
     let build = input.build_id;
     let asked = input.recipe.configuration().and_then(|c| c.filesystem.as_ref());
-    let layout = Layout::of(asked)?;
+    let loader = loaders::of(input.recipe.boot_menu.kind);
+    let layout = Layout::of(asked, loader.efi_size())?;
     let of = layout.partitions.iter().map(|part| (part.name.clone(), guid(build, &purpose(part)))).collect();
     let disk = Disk { layout, names: Names { of, esp: serial(build) } };
-    let names = contents::names(input.stack, &extras(input, &disk)?, folder)?;
+    let extras = extras(input, &disk, loader.files(input, &disk)?)?;
+    let names = contents::names(input.stack, &extras, folder)?;
+    let making = Making { input, disk: &disk, folder, cancel };
     let mut images = Vec::new();
     for (part, (name, uuid)) in disk.layout.partitions.iter().zip(&disk.names.of) {
         let image = folder.join(format!("{name}.img"));
         let size = match &part.what {
-            What::Efi(_) => efi(input, &disk, part, (&image, folder), cancel)?,
+            What::Efi(_) => {
+                let size = part.size.unwrap_or_else(|| loader.efi_size());
+                loader.efi(&making, &image, size)?;
+                size
+            }
             What::Swap => swap::write(&image, part.size.unwrap_or(0), *uuid)?,
             What::Files(mount) => {
                 files(input, &disk.layout, (mount, part, *uuid), &names, (&image, folder), cancel)
@@ -127,23 +138,25 @@ fn parts(input: &DiskInput<'_>, folder: &Path, cancel: &Cancel) -> Result<Parts>
         };
         images.push((image, size.next_multiple_of(ALIGNMENT * SECTOR)));
     }
-    let core = core(input, &disk, folder, cancel)?;
-    let boot = firmware::I386_PC;
-    let boot = read(&firmware::boot_file(input.boot_files, &format!("{boot}/boot.img"), "grub-pc-bin")?)?;
+    let bios = loader.bios(&making)?;
     let part = |kind, name: &str, first, sectors| {
         let id = guid(build, &format!("partition {name}"));
         Partition { kind, id, name: name.to_owned(), first, sectors }
     };
-    let mut partitions = vec![part(gpt::kind::BIOS_BOOT, "bios", CORE, ALIGNMENT)];
+    let mut partitions = Vec::new();
+    if bios.is_some() {
+        partitions.push(part(gpt::kind::BIOS_BOOT, "bios", CORE, ALIGNMENT));
+    }
     let mut behind = CORE + ALIGNMENT;
     for (planned, (_, size)) in disk.layout.partitions.iter().zip(&images) {
         partitions.push(part(planned.kind(), &planned.name, behind, size / SECTOR));
         behind += size / SECTOR;
     }
-    let table = gpt::table(guid(build, "disk"), behind + ALIGNMENT, &partitions, &boot, CORE)?;
+    let boot = bios.as_ref().map(|bios| (bios.boot.as_slice(), CORE));
+    let table = gpt::table(guid(build, "disk"), behind + ALIGNMENT, &partitions, boot)?;
     let mut head = table.head;
     head.resize(bytes(CORE), 0);
-    head.extend(core);
+    head.extend(bios.into_iter().flat_map(|bios| bios.core));
     head.resize(bytes(CORE + ALIGNMENT), 0);
     let mut tail = vec![0; bytes(ALIGNMENT - gpt::TAIL_SECTORS)];
     tail.extend(table.tail);
@@ -160,38 +173,6 @@ fn purpose(part: &Part) -> String {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).during(|| format!("reading {}", path.display()))
-}
-
-/// GRUB for BIOS, as it lies on the disk.
-fn core(input: &DiskInput<'_>, disk: &Disk, folder: &Path, cancel: &Cancel) -> Result<Vec<u8>> {
-    let filesystem = match disk.layout.filesystem {
-        RootFilesystem::Btrfs => "btrfs",
-        RootFilesystem::Xfs => "xfs",
-        RootFilesystem::Ext4 | RootFilesystem::Zfs => "ext2",
-    };
-    let modules = [&[filesystem, "search_fs_uuid"][..], theme::modules(&input.recipe.boot_menu)].concat();
-    let format = ("i386-pc", modules.as_slice());
-    let core = firmware::grub_for_bios(format, &disk.first_stage(), input.boot_files, folder, cancel)?;
-    gpt::placed_core(read(&core)?, CORE, ALIGNMENT)
-}
-
-fn efi(
-    input: &DiskInput<'_>,
-    disk: &Disk,
-    part: &Part,
-    (image, folder): (&Path, &Path),
-    cancel: &Cancel,
-) -> Result<u64> {
-    let size = part.size.unwrap_or(layout::EFI);
-    let of_esp = firmware::Esp {
-        programs: &firmware::efi_programs(input.recipe.architecture, input.boot_files)?,
-        config: &format!("{}source $prefix/grub.cfg\n", disk.first_stage()),
-        build: input.build_id,
-        epoch: input.recipe.epoch,
-        kib: Some(size >> 10),
-    };
-    firmware::esp(image, &of_esp, folder, cancel)?;
-    Ok(size)
 }
 
 fn files(
@@ -238,17 +219,15 @@ fn serial(build: Digest) -> [u8; 4] {
 }
 
 /// What the disk has and no layer does.
-fn extras(input: &DiskInput<'_>, disk: &Disk) -> Result<Vec<Extra>> {
+fn extras(input: &DiskInput<'_>, disk: &Disk, of_loader: Vec<Extra>) -> Result<Vec<Extra>> {
     let version = &input.kernel.version;
     let image = format!("boot/vmlinuz-{version}");
     if union::find(input.stack, &image)?.is_none() {
         return Err(Failure::bug(format!("the root has no {image}")));
     }
     let initrd = Content::Host(input.kernel.initrd.clone());
-    let menu = disk.grub_cfg(&input.recipe.boot_menu, input.build_id, version)?;
     let mut extras = vec![settings::file("etc/fstab", disk.fstab())];
     extras.extend(disk.repart().iter().map(|(path, text)| settings::file(path, text.as_str())));
-    extras.push(settings::file("boot/grub/grub.cfg", menu));
     extras.push(Extra { path: format!("boot/initrd.img-{version}"), mode: 0o644, content: initrd });
     let mounts = disk.layout.mounts().into_iter().filter(|mount| !mount.is_empty());
     for folder in mounts.chain(disk.layout.subvolumes("").iter().map(|(_, at)| *at)).chain(disk.layout.efi())
@@ -257,8 +236,7 @@ fn extras(input: &DiskInput<'_>, disk: &Disk) -> Result<Vec<Extra>> {
             extras.push(Extra { path: folder.to_owned(), mode: 0o755, content: Content::Folder });
         }
     }
-    let dress = theme::files(&input.recipe.boot_menu, input.splash, input.boot_files)?;
-    extras.extend(dress.into_iter().map(|(path, bytes)| settings::file(path, bytes)));
+    extras.extend(of_loader);
     Ok(extras)
 }
 

@@ -3,7 +3,7 @@
 
 use super::contents::{Content, Extra};
 use super::layout::{Layout, Part, What};
-use crate::build::iso::menu::{self, Start};
+use crate::build::iso::menu::{self, Entry, Start};
 use crate::model::recipe::BootMenu;
 use crate::model::spec::{Architecture, RootFilesystem};
 use crate::model::{Digest, Result};
@@ -115,17 +115,56 @@ impl Disk {
     /// # Errors
     /// Class *spec* if the title or a kernel flag cannot be taken.
     pub fn grub_cfg(&self, menu: &BootMenu, build: Digest, kernel: &str) -> Result<String> {
-        let (root, _) = self.place("");
         let (_, boot) = self.place("boot");
-        let flags = self.subvolume("", "").map_or(String::new(), |name| format!("rootflags=subvol={name} "));
         let start = Start {
             id: "system",
             kernel: &format!("{boot}/vmlinuz-{kernel}"),
             initrd: &format!("{boot}/initrd.img-{kernel}"),
-            words: &format!("root=UUID={root} {flags}ro bootwright.build={}", build.hex()),
+            words: &self.words(build),
             architecture: Architecture::X86_64,
         };
         menu::configuration(menu, build, &start)
+    }
+
+    /// The settings of systemd-boot by their paths in the EFI partition (loader.conf(5), and the
+    /// Boot Loader Specification of the UAPI group for the entries).
+    ///
+    /// # Errors
+    /// Class *spec* if the title or a kernel flag cannot be taken.
+    pub fn loader_files(
+        &self,
+        menu: &BootMenu,
+        build: Digest,
+        kernel: &str,
+    ) -> Result<Vec<(String, String)>> {
+        let (linux, initrd) = on_efi(kernel);
+        let start = Start {
+            id: "system",
+            kernel: &linux,
+            initrd: &initrd,
+            words: &self.words(build),
+            architecture: Architecture::X86_64,
+        };
+        let settings = format!(
+            "# Bootwright build {}\ntimeout {}\ndefault {}.conf\nconsole-mode keep\n",
+            build.hex(),
+            menu.timeout,
+            start.id
+        );
+        let mut files = vec![("loader/loader.conf".to_owned(), settings)];
+        // Flags have neither spaces nor quotes: each is one word as it stands.
+        for Entry { title, id, line } in menu::entries(menu, &start, str::to_owned)? {
+            let text = format!("title {title}\nlinux /{linux}\ninitrd /{initrd}\noptions {line}\n");
+            files.push((format!("loader/entries/{id}.conf"), text));
+        }
+        Ok(files)
+    }
+
+    /// Where the system is, for the kernel.
+    fn words(&self, build: Digest) -> String {
+        let (root, _) = self.place("");
+        let flags = self.subvolume("", "").map_or(String::new(), |name| format!("rootflags=subvol={name} "));
+        format!("root=UUID={root} {flags}ro bootwright.build={}", build.hex())
     }
 
     /// What systemd-repart(8) does at boot: the last partition takes what is free behind it.
@@ -152,6 +191,11 @@ const REPART: &str = "\
 [Partition]
 ";
 
+/// Where systemd-boot finds a kernel and its initramfs in the EFI partition.
+pub fn on_efi(kernel: &str) -> (String, String) {
+    (format!("bootwright/{kernel}/linux"), format!("bootwright/{kernel}/initrd.img"))
+}
+
 /// A file of root with these bytes.
 pub fn file(path: &str, bytes: impl Into<Vec<u8>>) -> Extra {
     Extra { path: path.to_owned(), mode: 0o644, content: Content::Bytes(bytes.into()) }
@@ -166,7 +210,7 @@ mod tests {
 
     fn disk(yaml: serde_json::Value) -> Disk {
         let asked: Filesystem = serde_json::from_value(yaml).unwrap();
-        let layout = Layout::of(Some(&asked)).unwrap();
+        let layout = Layout::of(Some(&asked), 64 << 20).unwrap();
         let of = layout.partitions.iter().zip(0xabc..);
         let of = of.map(|(part, number)| (part.name.clone(), uuid::Uuid::from_u128(number))).collect();
         Disk { layout, names: Names { of, esp: [0x1a, 2, 0xff, 4] } }
@@ -174,7 +218,14 @@ mod tests {
 
     fn menu(flags: &[&str]) -> BootMenu {
         let kernel_flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        BootMenu { title: "t".into(), timeout: 1, splash: None, colors: None, kernel_flags }
+        BootMenu {
+            kind: Default::default(),
+            title: "t".into(),
+            timeout: 1,
+            splash: None,
+            colors: None,
+            kernel_flags,
+        }
     }
 
     #[test]
@@ -199,6 +250,34 @@ mod tests {
             path == "etc/repart.d/50-root.conf" && text.ends_with("[Partition]\nType=root\n"),
             "{path}: {text}"
         );
+    }
+
+    #[test]
+    fn systemd_boot_has_an_entry_for_each_way_to_start() {
+        let disk = disk(serde_json::json!({"root": "btrfs"}));
+        let menu = |title: &str, flags: &[&str]| BootMenu { title: title.into(), ..menu(flags) };
+        let files =
+            disk.loader_files(&menu("Edge", &["a=1", "b"]), Digest::of("x"), "6.1.0-1-amd64").unwrap();
+        let [(settings, text), (first, entry), (second, verbose)] = &files[..] else { panic!("{files:?}") };
+        assert_eq!(settings, "loader/loader.conf");
+        assert!(text.contains("\ntimeout 1\ndefault system.conf\n"), "{text}");
+        assert_eq!(
+            (first.as_str(), second.as_str()),
+            ("loader/entries/system.conf", "loader/entries/verbose.conf")
+        );
+        assert!(entry.starts_with(
+            "title Edge\nlinux /bootwright/6.1.0-1-amd64/linux\ninitrd /bootwright/6.1.0-1-amd64/initrd.img\noptions root=UUID="
+        ), "{entry}");
+        assert!(entry.contains(" rootflags=subvol=@ ro ") && entry.ends_with(" a=1 b\n"), "{entry}");
+        assert!(verbose.starts_with("title Edge (all messages)\n"), "{verbose}");
+        for (title, flag) in
+            [("a\noptions init=/bin/sh", "a"), ("t", "init=/bin/sh b"), ("t", "root=/dev/sda")]
+        {
+            assert!(
+                disk.loader_files(&menu(title, &[flag]), Digest::of("x"), "6.1").is_err(),
+                "{title} {flag}"
+            );
+        }
     }
 
     #[test]

@@ -7,11 +7,13 @@
 //! that has `/.disk/info`.
 
 use super::menu;
+use crate::effects::files::remove_tree;
 use crate::effects::{Cancel, Process};
 use crate::model::failure::IoContext;
 use crate::model::spec::Architecture;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use crate::tables::Grub;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -260,30 +262,74 @@ pub(in crate::build) fn esp(image: &Path, esp: &Esp<'_>, folder: &Path, cancel: 
     std::fs::create_dir_all(root.join("boot/grub")).during(writing)?;
     std::fs::write(&config, esp.config).during(writing)?;
     same_times_and_modes(&root, esp.epoch)?;
-    let serial = hex::encode(&esp.build.as_bytes()[..4]);
     let smallest = size.div_ceil(1 << 10).next_multiple_of(64);
-    let epoch = esp.epoch.max(0).to_string();
     let kind: &[&str] = if esp.kib.is_some() { &["-F", "32"] } else { &[] };
-    Process::new("mkfs.fat")
-        .args(["--invariant", "-i", &serial, "-n", "EFI"])
-        .args(kind)
-        .arg("-C")
-        .arg(image)
-        .arg(esp.kib.unwrap_or(smallest).to_string())
-        .env("SOURCE_DATE_EPOCH", &epoch)
-        .check(cancel)?;
-    // mtools reads no configuration of this host, and takes the folders' times from the epoch.
-    Process::new("mcopy")
-        .args(["-s", "-p", "-m", "-i"])
-        .arg(image)
+    make_fat(image, (kind, esp.kib.unwrap_or(smallest)), (esp.build, esp.epoch), cancel)?;
+    mtools("mcopy", image, esp.epoch)
+        .args(["-s", "-p", "-m"])
         .arg(root.join("EFI"))
         .arg(root.join("boot"))
         .arg("::/")
-        .env("SOURCE_DATE_EPOCH", &epoch)
-        .env("MTOOLSRC", "/dev/null")
-        .env("MTOOLS_SKIP_CHECK", "1")
         .check(cancel)?;
     Ok(())
+}
+
+fn make_fat(
+    image: &Path,
+    (kind, kib): (&[&str], u64),
+    (build, epoch): (Digest, i64),
+    cancel: &Cancel,
+) -> Result<()> {
+    Process::new("mkfs.fat")
+        .args(["--invariant", "-i", &hex::encode(&build.as_bytes()[..4]), "-n", "EFI"])
+        .args(kind)
+        .arg("-C")
+        .arg(image)
+        .arg(kib.to_string())
+        .env("SOURCE_DATE_EPOCH", epoch.max(0).to_string())
+        .check(cancel)?;
+    Ok(())
+}
+
+/// A program of mtools on an image: it reads no configuration of this host, and takes the
+/// folders' times from the epoch.
+fn mtools(program: &str, image: &Path, epoch: i64) -> Process {
+    Process::new(program)
+        .arg("-i")
+        .arg(image)
+        .env("SOURCE_DATE_EPOCH", epoch.max(0).to_string())
+        .env("MTOOLSRC", "/dev/null")
+        .env("MTOOLS_SKIP_CHECK", "1")
+}
+
+/// Writes an EFI partition's image of this size: FAT32 with these files by their paths, which get
+/// the recipe's time. Folders are made first, all in the order of their paths.
+pub(in crate::build) fn fat(
+    image: &Path,
+    files: &[(String, PathBuf)],
+    kib: u64,
+    (build, epoch): (Digest, i64),
+    folder: &Path,
+    cancel: &Cancel,
+) -> Result<()> {
+    make_fat(image, (&["-F", "32"], kib), (build, epoch), cancel)?;
+    let staged = folder.join("staged");
+    let parents =
+        |path: &str| path.match_indices('/').map(|(at, _)| path[..at].to_owned()).collect::<Vec<_>>();
+    let folders: BTreeSet<String> = files.iter().flat_map(|(path, _)| parents(path)).collect();
+    for path in folders {
+        mtools("mmd", image, epoch).arg(format!("::/{path}")).check(cancel)?;
+    }
+    for (path, from) in files {
+        std::fs::copy(from, &staged).during(|| format!("reading {}", from.display()))?;
+        same_times_and_modes(&staged, epoch)?;
+        mtools("mcopy", image, epoch)
+            .args(["-p", "-m"])
+            .arg(&staged)
+            .arg(format!("::/{path}"))
+            .check(cancel)?;
+    }
+    remove_tree(&staged)
 }
 
 /// Gives a tree the recipe's time and fixed modes, whatever our umask.

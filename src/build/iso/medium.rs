@@ -5,6 +5,10 @@
 //! a file `conf/uuid.conf` in the initramfs: a medium then has to carry the same text in
 //! `.disk/live-uuid*`. GRUB loads several initramfs archives one after another and the
 //! kernel unpacks them all, so the first one stays as it is.
+//!
+//! It also sets the environment of live-boot: since Debian 13 that mounts by util-linux, which
+//! hands options to the kernel one by one and then takes 255 letters for the list of modules at
+//! most (mount(8), "LIBMOUNT_FORCE_MOUNT2"). initramfs-tools reads `conf/conf.d`.
 
 use crate::model::Digest;
 
@@ -13,13 +17,18 @@ pub fn identity(build: Digest) -> String {
     build.hex()
 }
 
-/// The initramfs with `conf/uuid.conf`, uncompressed.
+/// Read by the shell that is the initramfs's init.
+const ENVIRONMENT: &[u8] = b"export LIBMOUNT_FORCE_MOUNT2=always\n";
+
+/// The initramfs with `conf/uuid.conf` and the environment, uncompressed.
 pub fn initramfs(build: Digest) -> Vec<u8> {
     let mut out = Vec::new();
     let mut text = identity(build).into_bytes();
     text.push(b'\n');
     record(&mut out, 1, "conf", 0o040_755, &[]);
     record(&mut out, 2, "conf/uuid.conf", 0o100_644, &text);
+    record(&mut out, 3, "conf/conf.d", 0o040_755, &[]);
+    record(&mut out, 4, "conf/conf.d/bootwright", 0o100_644, ENVIRONMENT);
     record(&mut out, 0, "TRAILER!!!", 0, &[]);
     out
 }
@@ -55,7 +64,7 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         let starts: Vec<usize> =
             bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(i, _)| i).collect();
-        assert_eq!(starts.len(), 3);
+        assert_eq!(starts.len(), 5);
         assert!(starts.iter().all(|s| s % 4 == 0));
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains(&Digest::of("x").hex()));

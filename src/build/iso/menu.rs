@@ -104,13 +104,41 @@ pub fn grub_cfg(menu: &BootMenu, system: System<'_>) -> Result<String> {
     configuration(menu, system.build, &start)
 }
 
+/// One line of a menu.
+#[derive(Debug)]
+pub(in crate::build) struct Entry {
+    /// As people read it.
+    pub title: String,
+    /// The word that the boot loader knows it by.
+    pub id: &'static str,
+    /// The kernel command line.
+    pub line: String,
+}
+
+/// One system, started with few and with all messages. `quote` makes a kernel flag one word for
+/// the boot loader.
+///
+/// # Errors
+/// Class *spec* if the title or a kernel flag cannot be taken.
+pub(in crate::build) fn entries(
+    menu: &BootMenu,
+    start: &Start<'_>,
+    quote: fn(&str) -> String,
+) -> Result<[Entry; 2]> {
+    let title = title(menu)?.to_owned();
+    let verbose = format!("{title} (all messages)");
+    let line = |words| command_line(menu, start, words, quote);
+    Ok([
+        Entry { title, id: start.id, line: line(QUIET)? },
+        Entry { title: verbose, id: "verbose", line: line(VERBOSE)? },
+    ])
+}
+
 /// GRUB's configuration with one system, started with few and with all messages.
 ///
 /// # Errors
 /// Class *spec* if the title or a kernel flag cannot be taken.
 pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &Start<'_>) -> Result<String> {
-    let title = quoted(title(menu)?);
-    let verbose = quoted(&format!("{} (all messages)", menu.title));
     let mut cfg = format!(
         "# Bootwright build {build}\n\
          set default=0\n\
@@ -124,13 +152,13 @@ pub(in crate::build) fn configuration(menu: &BootMenu, build: Digest, start: &St
         cfg.push_str(SERIAL);
     }
     cfg.push_str(&theme::set_up(menu));
-    for (title, id, words) in [(title, start.id, QUIET), (verbose, "verbose", VERBOSE)] {
-        let line = command_line(menu, start, words)?;
+    for Entry { title, id, line } in entries(menu, start, quoted)? {
         cfg.push_str(&format!(
             "menuentry {title} --id {id} {{\n\
              \x20 linux {kernel} {line}\n\
              \x20 initrd {initrd}\n\
              }}\n",
+            title = quoted(&title),
             kernel = start.kernel,
             initrd = start.initrd,
         ));
@@ -214,7 +242,12 @@ fn live_words(system: System<'_>) -> String {
     line
 }
 
-fn command_line(menu: &BootMenu, start: &Start<'_>, words: &str) -> Result<String> {
+fn command_line(
+    menu: &BootMenu,
+    start: &Start<'_>,
+    words: &str,
+    quote: fn(&str) -> String,
+) -> Result<String> {
     let mut line = start.words.to_owned();
     line.push_str(&format!(" console=tty0 console={},115200 ", serial_line(start.architecture)));
     line.push_str(words);
@@ -224,7 +257,7 @@ fn command_line(menu: &BootMenu, start: &Start<'_>, words: &str) -> Result<Strin
         check_flag(flag)?;
         length += flag.len() + 1;
         line.push(' ');
-        line.push_str(&quoted(flag));
+        line.push_str(&quote(flag));
     }
     if length >= COMMAND_LINE_SIZE {
         return Err(Failure::spec(format!(
@@ -262,6 +295,7 @@ mod tests {
 
     fn menu(title: &str, flags: &[&str]) -> BootMenu {
         BootMenu {
+            kind: Default::default(),
             title: title.to_owned(),
             timeout: 3,
             splash: None,

@@ -96,6 +96,7 @@ mod tests {
             foreground: None,
         };
         let menu = BootMenu {
+            kind: Default::default(),
             title: "a\"\n+ image { file = \\ }".replace('\n', " "),
             timeout: 3,
             splash: None,

@@ -298,13 +298,29 @@ rules! {
     },
 
     "systemd-boot-plain" Error Compat
-    ["spec.customization.bootloader.kind", "spec.customization.bootloader.splash", "spec.customization.bootloader.colors"]
+    ["spec.customization.bootloader.kind", "spec.customization.bootloader.splash", "spec.customization.bootloader.colors", "spec.customization.bootloader.plymouth"]
     says "systemd-boot shows neither pictures nor colours"
-    does "Use GRUB, or take `splash` and `colors` away."
+    does "Use GRUB, take `splash` and `colors` away, or write `plymouth: true`, which shows them afterwards."
     why "Its menu is text on the firmware's screen."
     => |i| {
         let loader = &i.spec.customization.bootloader;
-        here(!grub(i) && (loader.splash.is_some() || loader.colors.is_some()), "spec.customization.bootloader.kind")
+        here(!grub(i) && !loader.plymouth && (loader.splash.is_some() || loader.colors.is_some()),
+            "spec.customization.bootloader.kind")
+    },
+
+    "systemd-boot-iso" Error Compat ["spec.customization.bootloader.kind", "spec.outputs"]
+    says "systemd-boot cannot start an ISO"
+    does "Use GRUB, or write `outputs: [disk]`."
+    why "It reads nothing but the EFI partition, kernel and initramfs among it; of a disc, firmware sees 32 MiB of that."
+    => |i| here(!grub(i) && i.spec.outputs.contains(&Output::Iso), "spec.customization.bootloader.kind"),
+
+    "systemd-boot-unsigned" Error Compat ["spec.customization.bootloader.kind", "spec.verify.boot"]
+    says "systemd-boot does not start with {mode}"
+    does "Use GRUB, or write `verify: {boot: [uefi]}`."
+    why "The program in its package is not signed, and firmware with Secure Boot refuses it."
+    => |i| if grub(i) { Vec::new() } else {
+        i.spec.verify.boot.iter().filter(|mode| matches!(mode, BootMode::SecureBoot | BootMode::SecureBootUsb))
+            .take(1).map(|mode| Hit::at("spec.customization.bootloader.kind").with("mode", mode.as_str())).collect()
     },
 }
 

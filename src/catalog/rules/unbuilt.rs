@@ -8,8 +8,7 @@ use crate::catalog::diagnostic::Severity;
 use crate::model::ErrorCode;
 use crate::model::spec::text::PartitionExtent;
 use crate::model::spec::{
-    Architecture, BootMode, BootloaderKind, Family, Filesystem, Init, Mac, OsImage, OsSpec, Output,
-    RootFilesystem, SwapKind,
+    Architecture, BootMode, Family, Filesystem, Init, Mac, OsImage, OsSpec, Output, RootFilesystem, SwapKind,
 };
 use crate::tables;
 
@@ -150,9 +149,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.customization.bootloader.kind",
-        what: "this boot loader",
+        what: "systemd-boot on distributions other than Debian, or for aarch64",
         instead: "Write `kind: grub`, or take the line away.",
-        asked: |s| s.customization.bootloader.kind.is_some_and(|kind| kind != BootloaderKind::Grub),
+        asked: |s| {
+            let kind = s.customization.bootloader.kind.unwrap_or_default();
+            !kind.is_grub() && tables::of(s.base).boot_files(kind, s.architecture).is_empty()
+        },
     },
     Row {
         field: "spec.customization.bootloader.plymouth",

@@ -251,13 +251,21 @@ pub struct Bootloader {
 }
 
 /// Boot loaders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BootloaderKind {
     /// GRUB: BIOS and UEFI.
+    #[default]
     Grub,
     /// systemd-boot: UEFI only.
     SystemdBoot,
+}
+
+impl BootloaderKind {
+    /// Whether it is the one that a spec need not name.
+    pub fn is_grub(&self) -> bool {
+        *self == Self::Grub
+    }
 }
 
 /// Colours of the boot menu.

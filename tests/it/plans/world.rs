@@ -378,6 +378,7 @@ impl RecipeText {
             compression: Compression::default(),
             boot_files: Vec::new(),
             boot_menu: BootMenu {
+                kind: Default::default(),
                 title: image.to_owned(),
                 timeout: 3,
                 splash: None,

@@ -11,7 +11,7 @@ use bootwright::effects::files::digest_file;
 use bootwright::model::event::Emitter;
 use bootwright::model::evidence::{Evidence, Verdict};
 use bootwright::model::recipe::LayerId;
-use bootwright::model::spec::{BootMode, Verify};
+use bootwright::model::spec::{BootMode, BootloaderKind, Verify};
 use bootwright::model::{Artifact, ArtifactKind, Digest};
 use bootwright::verify;
 use serde_json::json;
@@ -20,6 +20,15 @@ use std::path::Path;
 /// A disk whose initramfs plays `scenario`, laid out as `filesystem` says; kernel and boot
 /// loaders are Debian's own.
 fn image(folder: &Path, scenario: &str, filesystem: serde_json::Value) -> Artifact {
+    started_by(BootloaderKind::Grub, folder, scenario, filesystem)
+}
+
+fn started_by(
+    kind: BootloaderKind,
+    folder: &Path,
+    scenario: &str,
+    filesystem: serde_json::Value,
+) -> Artifact {
     let layer = folder.join("layer");
     let vmlinuz = layer.join("boot/vmlinuz-tiny");
     put(&vmlinuz, &std::fs::read(find(&kernel().join("root/boot"), "vmlinuz")).unwrap(), 0o644);
@@ -33,7 +42,8 @@ fn image(folder: &Path, scenario: &str, filesystem: serde_json::Value) -> Artifa
     }];
     let mut recipe = recipe();
     laid_out(&mut recipe, filesystem);
-    recipe.boot_menu.timeout = 0;
+    recipe.boot_menu.kind = kind;
+    recipe.boot_menu.timeout = if kind.is_grub() { 0 } else { 3 };
     recipe.boot_menu.kernel_flags = vec![format!("scenario={scenario}")];
     let stack = Stack { layers, epoch: EPOCH, cache: folder.join("cache") };
     let kernel = Kernel { version: "tiny".to_owned(), vmlinuz, initrd: initramfs().to_owned() };
@@ -117,6 +127,26 @@ fn a_disk_with_a_boot_partition_starts_by_bios_and_by_uefi() {
     let partitions = [("/boot/efi", "64MiB"), ("/boot", "256MiB"), ("/", "512MiB"), ("/var", "rest")];
     let partitions = partitions.map(|(mount, size)| json!({"mount": mount, "size": size}));
     starts_both_ways(json!({"partitions": partitions, "swap": {"kind": "partition", "size": "64MiB"}}));
+}
+
+/// Its menu, kernel and initramfs are in the EFI partition; no BIOS finds anything to start.
+#[test]
+fn systemd_boot_starts_a_disk_by_uefi_alone() {
+    let _one = machine();
+    let folder = tempfile::tempdir().unwrap();
+    let image = started_by(BootloaderKind::SystemdBoot, folder.path(), "good", json!({}));
+    let started = boot(&image, &[BootMode::UefiUsb], 300, folder.path());
+    let check = &started.checks[0];
+    assert_eq!(check.verdict, Verdict::Passed, "{}: {:?}", check.name, check.findings);
+    let serial = check.files.iter().find(|file| file.name.ends_with("serial.log")).unwrap();
+    let serial = std::fs::read_to_string(&serial.path).unwrap();
+    assert!(!serial.contains("GRUB"), "{serial}");
+    let bios = boot(&image, &[BootMode::Bios], 20, folder.path());
+    assert!(matches!(bios.checks[0].verdict, Verdict::Hang { .. }), "{:?}", bios.checks[0].verdict);
+    // The same input gives the same bytes.
+    let again = tempfile::tempdir().unwrap();
+    let again = started_by(BootloaderKind::SystemdBoot, again.path(), "good", json!({}));
+    assert_eq!(image.digest, again.digest);
 }
 
 #[test]
