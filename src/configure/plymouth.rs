@@ -85,9 +85,11 @@ fn script(loader: &Bootloader) -> String {
         );
     }
     if let Some(title) = &loader.title {
+        // A sprite that no name holds is taken away again.
         text.push_str(&format!(
             "title = Image.Text(\"{}\", {chosen});\n\
-             Sprite(title).SetPosition(Window.GetWidth() / 2 - title.GetWidth() / 2, \
+             titled = Sprite(title);
+             titled.SetPosition(Window.GetWidth() / 2 - title.GetWidth() / 2, \
              Window.GetHeight() * 0.82, 1);\n",
             quoted(title)
         ));

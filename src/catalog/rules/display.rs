@@ -77,7 +77,7 @@ rules! {
     does "Write `compositor: sway`, or take a newer suite."
     why "It was packaged after this suite was closed."
     => |i| display(i, |d| d.compositor.filter(|c| *c == Compositor::Hyprland
-        && matches!(i.spec.suite.as_str(), "bullseye" | "bookworm" | "focal" | "jammy" | "noble")).map(|c| {
+        && matches!(i.spec.suite.as_str(), "bullseye" | "bookworm" | "trixie" | "focal" | "jammy" | "noble")).map(|c| {
         Hit::at("spec.display.compositor").with("suite", &i.spec.suite).with("compositor", c.as_str())
     }).into_iter().collect()),
 
