@@ -39,14 +39,18 @@ pub(super) fn terminal(display: &Display) -> Option<&str> {
     display.terminal.as_ref().map(program)
 }
 
+/// Starts a launcher that is told its colours on its command line, and a bar that is told what to
+/// show: compositors do not agree on what `#` means in theirs.
+const LAUNCHER: &str = "/usr/local/bin/bootwright-launcher";
+const BAR: &str = "/usr/local/bin/bootwright-bar";
+
 /// What starts programs.
 pub(super) fn launcher(display: &Display) -> Option<String> {
     let name = display.launcher.as_ref().map(program)?;
     Some(match name {
         "wofi" => "wofi --show drun".to_owned(),
         "rofi" => "rofi -show drun".to_owned(),
-        "dmenu" => "dmenu_run".to_owned(),
-        "bemenu" => "bemenu-run".to_owned(),
+        "dmenu" | "bemenu" => LAUNCHER.to_owned(),
         "tofi" => "tofi-drun --drun-launch=true".to_owned(),
         name => name.to_owned(),
     })
@@ -76,7 +80,7 @@ pub(super) fn running(session: &Session<'_>) -> Vec<(&'static str, String)> {
 pub(super) fn started(session: &Session<'_>) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(bar) = bar(session.display).filter(|bar| !matches!(*bar, "i3status" | "i3blocks")) {
-        all.push(bar.to_owned());
+        all.push(if bar == "lemonbar" { BAR.to_owned() } else { bar.to_owned() });
     }
     all.extend(notifications(session.display).map(str::to_owned));
     all
@@ -118,6 +122,15 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
              label-active-foreground = #{fore}\nlabel-active-padding = 1\nlabel-occupied-padding = 1\nlabel-empty-padding = 1\n\n\
              [module/xwindow]\ntype = internal/xwindow\n\n[module/date]\ntype = internal/date\ndate = %Y-%m-%d %H:%M\n"
         )),
+        Some("xmobar") => plan.file("etc/skel/.config/xmobar/xmobarrc", 0o644, format!(
+            "Config {{ font = \"DejaVu Sans 10\", bgColor = \"#{accent}\", fgColor = \"#{back}\", position = TopH 24\n\
+             \x20      , commands = [ Run Date \"%Y-%m-%d %H:%M\" \"date\" 300 ]\n\
+             \x20      , sepChar = \"%\", alignSep = \"}}{{\", template = \" }}{{ %date% \" }}\n"
+        )),
+        Some("lemonbar") => plan.file(&BAR[1..], 0o755, format!(
+            "#!/bin/sh\n# Made by Bootwright.\nwhile date '+%%{{r}}%Y-%m-%d %H:%M '; do sleep 30; done |\n\
+             \texec lemonbar -p -g x24 -B '#{accent}' -F '#{back}'\n"
+        )),
         _ => {}
     }
     match notifications(display) {
@@ -128,6 +141,10 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
             "[global]\n\tfont = DejaVu Sans 10\n\tframe_color = \"#{accent}\"\n\n[urgency_low]\n\tbackground = \"#{back}\"\n\
              \tforeground = \"#{fore}\"\n\n[urgency_normal]\n\tbackground = \"#{back}\"\n\tforeground = \"#{fore}\"\n"
         )),
+        Some("swaync") => plan.file("etc/skel/.config/swaync/style.css", 0o644, format!(
+            "* {{ font-family: \"DejaVu Sans\"; color: #{fore}; }}\n\
+             .notification, .control-center {{ background: #{back}; border: 2px solid #{accent}; padding: 8px; }}\n"
+        )),
         _ => {}
     }
     match terminal(display) {
@@ -136,11 +153,26 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
             0o644,
             format!("font=DejaVu Sans Mono:size=11\n\n[colors]\nbackground={back}\nforeground={fore}\n"),
         ),
-        Some("alacritty") => plan.file(
-            "etc/skel/.config/alacritty/alacritty.yml",
-            0o644,
-            format!("colors:\n  primary:\n    background: \"#{back}\"\n    foreground: \"#{fore}\"\n"),
-        ),
+        Some("alacritty") => {
+            // Until 0.12 it reads YAML, since 0.13 TOML.
+            let colours = [
+                ("yml", "colors:\n  primary:\n    ", "\n    ", ": "),
+                ("toml", "[colors.primary]\n", "\n", " = "),
+            ];
+            for (ending, head, next, is) in colours {
+                let text = format!("{head}background{is}\"#{back}\"{next}foreground{is}\"#{fore}\"\n");
+                plan.file(&format!("etc/skel/.config/alacritty/alacritty.{ending}"), 0o644, text);
+            }
+        }
+        Some(name @ ("xterm" | "urxvt")) => {
+            let (class, font) = match name {
+                "xterm" => ("XTerm", "faceName: DejaVu Sans Mono\nXTerm*faceSize: 11"),
+                _ => ("URxvt", "font: xft:DejaVu Sans Mono:size=11"),
+            };
+            plan.file("etc/skel/.Xresources", 0o644, format!(
+                "{class}*background: #{back}\n{class}*foreground: #{fore}\n{class}*cursorColor: #{accent}\n{class}*{font}\n"
+            ));
+        }
         Some("kitty") => plan.file(
             "etc/skel/.config/kitty/kitty.conf",
             0o644,
@@ -155,9 +187,28 @@ pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
         Some("fuzzel") => plan.file("etc/skel/.config/fuzzel/fuzzel.ini", 0o644, format!(
             "[colors]\nbackground={back}ff\ntext={fore}ff\nselection={accent}ff\nselection-text={back}ff\n"
         )),
+        Some("tofi") => plan.file("etc/skel/.config/tofi/config", 0o644, format!(
+            "background-color = #{back}\ntext-color = #{fore}\nselection-color = #{accent}\nborder-color = #{accent}\n"
+        )),
+        Some(name @ ("dmenu" | "bemenu")) => {
+            // The bar is at the top.
+            let words = if name == "dmenu" {
+                format!("dmenu_run -b -nb '#{back}' -nf '#{fore}' -sb '#{accent}' -sf '#{back}'")
+            } else {
+                format!(
+                    "bemenu-run --bottom --nb '#{back}' --nf '#{fore}' --ab '#{back}' --af '#{fore}' --fb '#{back}' --ff '#{fore}' \
+                     --tb '#{accent}' --tf '#{back}' --hb '#{accent}' --hf '#{back}'"
+                )
+            };
+            plan.file(&LAUNCHER[1..], 0o755, format!("#!/bin/sh\n# Made by Bootwright.\nexec {words}\n"));
+        }
         Some("rofi") => plan.file("etc/skel/.config/rofi/config.rasi", 0o644, format!(
-            "configuration {{ modi: \"drun,run\"; }}\n* {{ background-color: #{back}; text-color: #{fore}; }}\n\
-             element selected {{ background-color: #{accent}; text-color: #{back}; }}\n"
+            // Its own theme would win over single colours.
+            "configuration {{ modi: \"drun,run\"; }}\n@theme \"/dev/null\"\n\
+             * {{ background-color: #{back}; text-color: #{fore}; }}\n\
+             window {{ width: 40%; border: 2px; border-color: #{accent}; padding: 8px; }}\n\
+             listview {{ lines: 10; }}\nelement selected {{ background-color: #{accent}; text-color: #{back}; }}\n\
+             element-text, element-icon {{ background-color: inherit; text-color: inherit; }}\n"
         )),
         _ => {}
     }

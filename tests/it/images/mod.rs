@@ -8,6 +8,7 @@ mod dev_box;
 mod dracut;
 mod edge_disk;
 mod hardened;
+mod parts;
 mod sessions;
 
 use serde_json::Value;
@@ -171,6 +172,6 @@ pub(crate) fn all_found(findings: &[String]) -> usize {
 /// The file of a release with this ending.
 pub(crate) fn file(folder: &Path, ending: &str) -> PathBuf {
     let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let found = files.find(|path| path.to_string_lossy().ends_with(ending));
-    found.unwrap_or_else(|| panic!("no *{ending} in {}", folder.display()))
+    let found = files.find(|path| path.extension().is_some_and(|e| e == ending));
+    found.unwrap_or_else(|| panic!("no .{ending} in {}", folder.display()))
 }

@@ -45,7 +45,8 @@ const fn on_x(compositor: &'static str, runs: &'static [&'static str]) -> Sessio
 }
 
 /// Runs as the user in the root, with an empty folder at /mnt. It waits until all processes
-/// that are named are there, and then takes pictures until one has colours.
+/// that are named are there, has the compositor do what the keys in `KEYS` do, waits for the
+/// processes in `LATER`, and takes a picture if all are still there.
 const SCRIPT: &str = r#"
 name=$1; shift
 export XDG_RUNTIME_DIR=/tmp/run; mkdir -m 0700 /tmp/run; cd
@@ -58,10 +59,30 @@ else
 	Xvfb :9 -screen 0 1024x768x24 -fbdir /tmp -noreset -nolisten tcp 2>/dev/null &
 	until [ -S /tmp/.X11-unix/X9 ]; do sleep 1; done
 	export DISPLAY=:9
+	# As Debian's Xsession does.
+	if [ -e .Xresources ]; then xrdb -merge .Xresources; fi
 fi
 dbus-run-session -- $(sed -n 's/^Exec=//p' "$entry" | head -n 1) >/mnt/words 2>&1 &
 for process; do until cat /proc/[0-9]*/comm 2>/dev/null | grep -qx "$process"; do sleep 1; done; done
+if [ -z "$DISPLAY" ] && [ -n "$KEYS" ]; then
+	# Some launchers want a seat with a keyboard: this one is held for as long as it sleeps.
+	WAYLAND_DISPLAY=$(basename "$(ls -d /tmp/run/wayland-? | head -n 1)") wtype -s 600000 -k Shift_L &
+fi
+config=$(ls .config/i3/config .config/sway/config 2>/dev/null)
+tell() {
+	if [ -n "$DISPLAY" ]; then i3-msg "$1"; else swaymsg -s "$(ls /tmp/run/sway-ipc.*.sock | head -n 1)" "$1"; fi
+}
+for key in $KEYS; do
+	tell "$(sed -n "s/^bindsym \$mod+$key //p" "$config")" >>/mnt/words 2>&1
+	sleep 2
+done
+for process in $LATER; do
+	until cat /proc/[0-9]*/comm 2>/dev/null | grep -qx "$process"; do sleep 1; done
+done
 sleep 15
+for process in "$@" $LATER; do
+	cat /proc/[0-9]*/comm 2>/dev/null | grep -qx "$process" || { echo "$process is gone" >>/mnt/words; exit 1; }
+done
 if [ -e /tmp/Xvfb_screen0 ]; then cp /tmp/Xvfb_screen0 /mnt/screen.xwd; exit; fi
 WAYLAND_DISPLAY=$(basename "$(ls -d /tmp/run/wayland-? | head -n 1)") grim /mnt/screen.png
 "#;
@@ -80,50 +101,65 @@ impl Session {
 
     /// The root that is built for it.
     fn root(&self) -> PathBuf {
-        let image = Image::new("desktop", &format!("-{}", self.compositor));
-        std::fs::remove_dir_all(image.dir.join("specs/pictures")).unwrap();
-        std::fs::write(image.dir.join("specs/desktop.yaml"), self.spec()).unwrap();
-        let (release, _) = image.publish();
-        let (root, archive) = (image.dir.join("root"), file(&release, ".rootfs.tar.zst"));
-        std::fs::create_dir(&root).unwrap();
-        run(&root, "tar", &["--zstd", "-xpf", archive.to_str().unwrap()]);
-        std::fs::remove_dir_all(image.dir.join("releases")).unwrap();
-        root
+        built(self.compositor, &self.spec())
     }
 
     /// Starts it in its root: what is on its screen then.
     fn picture(&self, root: &Path) -> Picture {
-        let out = root.parent().unwrap().join("out");
-        std::fs::create_dir(&out).unwrap();
-        run(&out, "chmod", &["0777", "."]);
-        let mut bwrap = command("bwrap");
-        bwrap.arg("--bind").arg(root).args(["/", "--dev", "/dev", "--proc", "/proc"]);
-        for folder in ["/tmp", "/dev/shm", "/run"] {
-            bwrap.args(["--perms", "1777", "--tmpfs", folder]);
-        }
-        bwrap.arg("--bind").arg(&out).arg("/mnt");
-        bwrap.args(["--unshare-pid", "--unshare-net", "--unshare-ipc", "--die-with-parent", "--clearenv"]);
-        for (name, value) in [
-            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            ("HOME", "/home/live"),
-            ("USER", "live"),
-            ("SHELL", "/bin/sh"),
-            ("LANG", "C.UTF-8"),
-        ] {
-            bwrap.args(["--setenv", name, value]);
-        }
-        bwrap.args(["timeout", "300", "setpriv", "--reuid=live", "--regid=live", "--init-groups"]);
-        bwrap.args(["sh", "-c", SCRIPT, "sh", self.compositor]).args(self.runs);
-        let began = Instant::now();
-        let status = bwrap.status().unwrap();
-        let words = std::fs::read_to_string(out.join("words")).unwrap_or_default();
-        assert!(status.success(), "{}: {:?} is not all there: {words}", self.compositor, self.runs);
-        assert!(began.elapsed() < Duration::from_mins(6));
-        match std::fs::read(out.join("screen.png")) {
-            Ok(bytes) => Picture::of(&bytes).unwrap(),
-            Err(_) => of_xwd(&std::fs::read(out.join("screen.xwd")).unwrap()),
-        }
+        shown(root, self.compositor, self.runs, ["", ""]).0
     }
+}
+
+/// The root that is built for a spec of the image `desktop`.
+pub(super) fn built(variant: &str, spec: &str) -> PathBuf {
+    let image = Image::new("desktop", &format!("-{variant}"));
+    std::fs::remove_dir_all(image.dir.join("specs/pictures")).unwrap();
+    std::fs::write(image.dir.join("specs/desktop.yaml"), spec).unwrap();
+    let (release, _) = image.publish();
+    let (root, archive) = (image.dir.join("root"), file(&release, "zst"));
+    std::fs::create_dir(&root).unwrap();
+    run(&root, "tar", &["--zstd", "-xpf", archive.to_str().unwrap()]);
+    std::fs::remove_dir_all(image.dir.join("releases")).unwrap();
+    root
+}
+
+/// Starts a session in its root until all these processes are there, presses keys and waits for
+/// what they start: what is on its screen then, and what it said.
+pub(super) fn shown(root: &Path, name: &str, runs: &[&str], [keys, later]: [&str; 2]) -> (Picture, String) {
+    let out = root.parent().unwrap().join("out");
+    let _ = std::fs::remove_dir_all(&out);
+    std::fs::create_dir(&out).unwrap();
+    run(&out, "chmod", &["0777", "."]);
+    let mut bwrap = command("bwrap");
+    bwrap.arg("--bind").arg(root).args(["/", "--dev", "/dev", "--proc", "/proc"]);
+    for folder in ["/tmp", "/dev/shm", "/run"] {
+        bwrap.args(["--perms", "1777", "--tmpfs", folder]);
+    }
+    bwrap.arg("--bind").arg(&out).arg("/mnt");
+    bwrap.args(["--unshare-pid", "--unshare-net", "--unshare-ipc", "--die-with-parent", "--clearenv"]);
+    for (name, value) in [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("HOME", "/home/live"),
+        ("USER", "live"),
+        ("SHELL", "/bin/sh"),
+        ("LANG", "C.UTF-8"),
+        ("KEYS", keys),
+        ("LATER", later),
+    ] {
+        bwrap.args(["--setenv", name, value]);
+    }
+    bwrap.args(["timeout", "300", "setpriv", "--reuid=live", "--regid=live", "--init-groups"]);
+    bwrap.args(["sh", "-c", SCRIPT, "sh", name]).args(runs);
+    let began = Instant::now();
+    let status = bwrap.status().unwrap();
+    let words = std::fs::read_to_string(out.join("words")).unwrap_or_default();
+    assert!(status.success(), "{name}: {runs:?} {later} is not all there: {words}");
+    assert!(began.elapsed() < Duration::from_mins(6));
+    let picture = match std::fs::read(out.join("screen.png")) {
+        Ok(bytes) => Picture::of(&bytes).unwrap(),
+        Err(_) => of_xwd(&std::fs::read(out.join("screen.xwd")).unwrap()),
+    };
+    (picture, words)
 }
 
 /// The screen of Xvfb as `-fbdir` keeps it (X11/XWDFile.h): a header of big-endian words,
