@@ -48,7 +48,8 @@ enum Sought {
 
 /// The probe, and what the settings have to show.
 fn probe_files(recipe: &Recipe) -> Vec<probe::ProbeFile> {
-    probe::files(&recipe.digest(), &recipe.image, &configure::checks_of(recipe))
+    let init = recipe.configuration().map_or(recipe.base.own_init(), |c| c.init);
+    probe::files(&recipe.digest(), &recipe.image, init, &configure::checks_of(recipe))
 }
 
 /// The identity of the identity layer of `recipe` over the layer `below`.

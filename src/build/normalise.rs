@@ -116,9 +116,8 @@ fn settle(path: &Path, epoch: i64) -> Result<u64> {
             size += settle(&entry.during(during)?.path(), epoch)?;
         }
     }
-    if meta.is_dir() || meta.is_file() {
-        drop_overlay_attributes(path)?;
-    }
+    // Links too: one that was renamed remembers where it came from.
+    drop_overlay_attributes(path)?;
     let time = Timespec { tv_sec: meta.mtime().min(epoch), tv_nsec: 0 };
     rustix::fs::utimensat(
         CWD,

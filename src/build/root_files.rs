@@ -47,7 +47,10 @@ impl Entry {
 
     /// A file of the probe.
     pub fn of_probe(file: &ProbeFile) -> Self {
-        Self::file(file.path.trim_start_matches('/'), file.mode, file.bytes.clone())
+        match file.mode {
+            Some(mode) => Self::file(file.path, mode, file.bytes.clone()),
+            None => Self::symlink(file.path, &String::from_utf8_lossy(&file.bytes)),
+        }
     }
 }
 

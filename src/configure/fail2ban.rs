@@ -38,6 +38,10 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
         Some(FirewallBackend::Nftables) | None => "nftables-multiport",
     };
     plan.file("etc/fail2ban/jail.d/bootwright.local", 0o644, jail(ssh, system.init(), action));
+    if system.is_debian() && system.init() != Init::Systemd {
+        // It does not start without the file that rsyslog makes only with the first word of it.
+        plan.file("var/log/auth.log", 0o640, "");
+    }
     plan.test(Program::new("checking fail2ban's configuration", "/usr/bin/fail2ban-client", &["-t"]));
     let Some(service) = system.service("fail2ban") else { return };
     plan.start(&service);
@@ -76,7 +80,7 @@ fn jail(ssh: &Ssh, init: Init, action: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{needed, planned};
-    use crate::model::spec::Base;
+    use crate::model::spec::{Base, Init};
     use serde_json::json;
 
     #[test]
@@ -93,6 +97,9 @@ mod tests {
             }
             assert!(jail.contains("backend = systemd"), "{jail}");
             assert!(plan.on.contains("fail2ban.service"), "{:?}", plan.on);
+            assert!(plan.text("var/log/auth.log").is_none());
+            let plan = planned(Base::DEBIAN, Some(Init::Openrc), &fields, &["openssh-server"]);
+            assert!(plan.on.contains("fail2ban") && plan.text("var/log/auth.log").is_some(), "{:?}", plan.on);
         }
         let fields = json!({"securityFeatures": {"ssh": {"fail2ban": true}}});
         let alpine = planned(Base::ALPINE, None, &fields, &[]);

@@ -33,6 +33,7 @@ mod shell;
 mod snapshots;
 mod ssh;
 mod steps;
+mod swap;
 mod sysctl;
 #[cfg(test)]
 mod testing;
@@ -195,6 +196,7 @@ pub fn plan(system: &System<'_>) -> Plan {
     ai::plan(system, &mut plan);
     backup::plan(system, &mut plan);
     disks::plan(system, &mut plan);
+    swap::plan(system, &mut plan);
     snapshots::plan(system, &mut plan);
     fail2ban::plan(system, &mut plan);
     mac::plan(system, &mut plan);

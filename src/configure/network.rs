@@ -57,14 +57,20 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
 
 /// The distribution's own way.
 fn usual(system: &System<'_>, wireless: Option<&Wireless>, plan: &mut Plan) {
-    if system.is_debian() && system.init() == Init::Systemd {
-        networkd(wireless, plan);
-    }
-    // A package that was asked for may take care of it instead.
     let network = &tables::of(system.base).network;
-    if !network.unless.iter().any(|package| system.has(package.as_str())) {
-        plan.on.extend(network.enable.iter().map(|unit| unit.full()));
-        plan.off.extend(network.disable.iter().map(|unit| unit.full()));
+    // A package that was asked for may take care of it instead.
+    let others = || network.unless.iter().any(|package| system.has(package.as_str()));
+    if system.init() == Init::Systemd {
+        if system.is_debian() {
+            networkd(wireless, plan);
+        }
+        if !others() {
+            plan.on.extend(network.enable.iter().map(|unit| unit.full()));
+            plan.off.extend(network.disable.iter().map(|unit| unit.full()));
+        }
+    } else if system.is_debian() && installed(system, NetworkManager::Ifupdown) {
+        // Its package has switched it on.
+        ifupdown(system, wireless, plan);
     }
 }
 
@@ -85,13 +91,7 @@ fn chosen(system: &System<'_>, manager: NetworkManager, wireless: Option<&Wirele
             plan.off.insert("systemd-networkd-wait-online.service".to_owned());
         }
         NetworkManager::Networkmanager => network_manager(wireless, plan),
-        NetworkManager::Ifupdown => {
-            plan.file("etc/network/interfaces", 0o644, interfaces(system.base, wireless));
-            if system.is_debian() {
-                let args = ["--list", "--allow", "hotplug"];
-                plan.test(Program::new("checking the network interfaces", "/sbin/ifquery", &args));
-            }
-        }
+        NetworkManager::Ifupdown => ifupdown(system, wireless, plan),
         // It sets up every card by DHCP as it comes.
         NetworkManager::Dhcpcd => {}
     }
@@ -130,6 +130,14 @@ fn network_manager(wireless: Option<&Wireless>, plan: &mut Plan) {
     plan.file("etc/NetworkManager/conf.d/10-bootwright.conf", 0o644, text);
     let args = ["--print-config"];
     plan.test(Program::new("checking NetworkManager's settings", "/usr/sbin/NetworkManager", &args));
+}
+
+fn ifupdown(system: &System<'_>, wireless: Option<&Wireless>, plan: &mut Plan) {
+    plan.file("etc/network/interfaces", 0o644, interfaces(system.base, wireless));
+    if system.is_debian() {
+        let args = ["--list", "--allow", "hotplug"];
+        plan.test(Program::new("checking the network interfaces", "/sbin/ifquery", &args));
+    }
 }
 
 /// `/etc/network/interfaces` (man 5 interfaces). The names of the cards are not known here: Debian's
@@ -213,6 +221,15 @@ mod tests {
 
     fn debian(network: &Value, packages: &[&str]) -> Plan {
         planned(Base::DEBIAN, None, &json!({"network": network}), packages)
+    }
+
+    #[test]
+    fn without_systemd_the_usual_network_is_ifupdowns() {
+        let plan = planned(Base::DEBIAN, Some(Init::Openrc), &json!({}), &["ifupdown"]);
+        assert!(plan.text("etc/network/interfaces").unwrap().contains("allow-hotplug /en*=cable"));
+        assert!(!plan.checks.iter().any(|c| c.field == MANAGER), "nobody chose it");
+        let none = |path: &str| path.contains("systemd");
+        assert!(!plan.files.iter().any(|f| none(&f.path)) && !plan.on.iter().any(|s| none(s)), "{plan:?}");
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl OwnService<'_> {
         }
     }
 
-    /// A script for openrc-run (man openrc-run).
+    /// A script for openrc-run (man openrc-run). It cannot *need* `localmount`: Debian's scripts
+    /// that mount are called otherwise, and have run by then.
     fn openrc(&self) -> String {
         let (program, args) = self.command.split_once(' ').unwrap_or((&self.command, ""));
         let mut text = format!("#!/sbin/openrc-run\n\ndescription={}\n", shell_word(self.what));
@@ -186,7 +187,7 @@ impl OwnService<'_> {
             );
         }
         if matches!(self.run, Run::Boot) {
-            text.push_str("\ndepend() {\n\tneed localmount\n\tafter bootmisc\n}\n");
+            text.push_str("\ndepend() {\n\tuse localmount\n\tafter bootmisc\n}\n");
             text.push_str(&start_pre);
             text.push_str(&format!("\nstart() {{\n\tebegin {}\n\t", shell_word(self.what)));
             text.push_str(&format!("{}\n\teend $?\n}}\n", self.command));
@@ -200,7 +201,7 @@ impl OwnService<'_> {
             Run::Always => "supervisor=supervise-daemon\nrespawn_delay=5\nrespawn_max=0\n",
             _ => "command_background=true\npidfile=\"/run/${RC_SVCNAME}.pid\"\n",
         });
-        text.push_str("\ndepend() {\n\tneed localmount\n\tuse net\n\tafter bootmisc\n}\n");
+        text.push_str("\ndepend() {\n\tuse localmount net\n\tafter bootmisc\n}\n");
         text + &start_pre
     }
 
@@ -220,8 +221,9 @@ impl OwnService<'_> {
             Run::UntilDone => {
                 text.push_str(&format!("{user}{UNTIL_DONE} {}\nexec tail -f /dev/null\n", self.command));
             }
+            // What fails is tried again, and is seen not to stay up.
             Run::Boot | Run::At(_) => {
-                text.push_str(&format!("{user}{}\nexec tail -f /dev/null\n", self.command));
+                text.push_str(&format!("{user}{} || exit\nexec tail -f /dev/null\n", self.command));
             }
         }
         text

@@ -14,8 +14,15 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
 const KEY_FOR_TESTS: &str = "/etc/ssh/ssh_host_ed25519_key";
 
 pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
-    if system.has("openssh-server") && system.is_debian() && system.init() == Init::Systemd {
-        plan.file("etc/systemd/system/ssh.service.d/10-host-keys.conf", 0o644, HOST_KEYS);
+    if system.has("openssh-server") && system.is_debian() {
+        match system.init() {
+            Init::Systemd => {
+                plan.file("etc/systemd/system/ssh.service.d/10-host-keys.conf", 0o644, HOST_KEYS);
+            }
+            // Its script reads this file as a part of itself.
+            Init::Openrc => plan.file("etc/default/ssh", 0o644, HOST_KEYS_OF_SCRIPT),
+            Init::Runit | Init::S6 => plan.file("etc/sv/ssh/run", 0o755, HOST_KEYS_OF_RUNIT),
+        }
     }
     let Some(ssh) = &system.configuration.security_features.ssh else { return };
     plan.file("etc/ssh/sshd_config.d/10-bootwright.conf", 0o644, sshd(ssh));
@@ -47,6 +54,17 @@ const HOST_KEYS: &str = "# An image has no host keys: each machine makes its own
      test -s $$f || ssh-keygen -q -t $$t -N \"\" -f $$f || exit; done'\n\
      ExecStartPre=/usr/sbin/sshd -t\n";
 
+/// The same in what Debian's script sources.
+const HOST_KEYS_OF_SCRIPT: &str = "# An image has no host keys: each machine makes its own.\nSSHD_OPTS=\n\
+     case ${1-} in start | restart)\n\tfor t in ed25519 ecdsa; do\n\
+     \t\tf=/etc/ssh/ssh_host_${t}_key\n\t\ttest -s $f || ssh-keygen -q -t $t -N '' -f $f\n\tdone\nesac\n";
+
+/// Debian's own service for runit tests sshd before there can be keys: ours makes them first.
+const HOST_KEYS_OF_RUNIT: &str = "#!/bin/sh\n# An image has no host keys: each machine makes its own.\nset -e\nexec 2>&1\n\
+     install -d -m 0755 /run/sshd\nfor t in ed25519 ecdsa; do\n\
+     \tf=/etc/ssh/ssh_host_${t}_key\n\ttest -s $f || ssh-keygen -q -t $t -N '' -f $f\ndone\n\
+     exec /usr/sbin/sshd -D -e\n";
+
 /// A drop-in for sshd (man sshd_config); the first value of a setting wins, and drop-ins
 /// are read first.
 fn sshd(ssh: &Ssh) -> String {
@@ -65,4 +83,29 @@ fn sshd(ssh: &Ssh) -> String {
         text.push_str(&format!("AllowUsers {}\n", users.join(" ")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::planned;
+    use crate::effects::{Cancel, Process};
+    use crate::model::spec::{Base, Init};
+    use serde_json::json;
+
+    #[test]
+    fn each_machine_makes_its_own_host_keys_whatever_starts_it() {
+        for (init, path) in [
+            (Init::Systemd, "etc/systemd/system/ssh.service.d/10-host-keys.conf"),
+            (Init::Openrc, "etc/default/ssh"),
+            (Init::Runit, "etc/sv/ssh/run"),
+        ] {
+            let plan = planned(Base::DEBIAN, Some(init), &json!({}), &["openssh-server"]);
+            let text = plan.text(path).unwrap_or_else(|| panic!("{init:?}: {:?}", plan.files));
+            assert!(text.contains("ssh-keygen -q -t $"), "{text}");
+            if init != Init::Systemd {
+                Process::new("sh").arg("-n").stdin(text.to_owned()).check(&Cancel::default()).unwrap();
+            }
+        }
+        assert!(planned(Base::DEBIAN, None, &json!({}), &[]).text("etc/default/ssh").is_none());
+    }
 }

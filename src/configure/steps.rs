@@ -109,10 +109,7 @@ fn enable(init: Init, service: &str) -> Program {
     match init {
         Init::Systemd => Program::new(&what, "/bin/systemctl", &["enable", "--", service]),
         Init::Openrc => Program::new(&what, "/sbin/rc-update", &["add", service, "default"]),
-        Init::Runit => {
-            let link = format!("/etc/runit/runsvdir/default/{service}");
-            Program::new(&what, "/bin/ln", &["-sfn", &format!("/etc/sv/{service}"), &link])
-        }
+        Init::Runit => Program::new(&what, "/bin/sh", &["-c", RUNIT_ON, "sh", service]),
         // A member of the bundle that s6-rc brings up at boot.
         Init::S6 => {
             Program::new(&what, "/usr/bin/install", &["-D", "-m", "0644", "/dev/null", &s6_member(service)])
@@ -131,12 +128,20 @@ fn disable(init: Init, service: &str) -> Program {
             let args: Vec<&str> = std::iter::once("-f").chain(links.iter().map(String::as_str)).collect();
             Program::new(&what, "/bin/rm", &args)
         }
-        Init::Runit => {
-            Program::new(&what, "/bin/rm", &["-f", &format!("/etc/runit/runsvdir/default/{service}")])
-        }
+        Init::Runit => Program::new(&what, "/bin/sh", &["-c", RUNIT_OFF, "sh", service]),
         Init::S6 => Program::new(&what, "/bin/rm", &["-f", &s6_member(service)]),
     }
 }
+
+/// Void supervises every service. Debian's packages bring a folder for runit or a script of
+/// System V, which runit starts once; a link with a dot keeps its triggers from switching a
+/// service on again (`/lib/runit/trigger_sv`).
+const RUNIT_ON: &str = "cd /etc/runit/runsvdir/default && rm -f \".$1\" && \
+    if [ -d \"/etc/sv/$1\" ]; then ln -sfn \"/etc/sv/$1\" \"$1\"; \
+    else update-rc.d \"$1\" defaults && update-rc.d \"$1\" enable; fi";
+const RUNIT_OFF: &str = "cd /etc/runit/runsvdir/default && rm -f \"$1\" && \
+    if [ -d \"/etc/sv/$1\" ]; then [ ! -e /lib/runit/trigger_sv ] || ln -sfn \"/etc/sv/$1\" \".$1\"; \
+    elif [ -x \"/etc/init.d/$1\" ]; then update-rc.d \"$1\" disable; fi";
 
 fn s6_member(service: &str) -> String {
     format!("/etc/s6/adminsv/default/contents.d/{service}")
@@ -188,7 +193,7 @@ mod tests {
         let said: Vec<String> = all.iter().map(arguments).collect();
         assert!(!said.concat().contains("$6$"), "a password on a command line: {said:?}");
         assert_eq!(plan.later_steps(Init::Systemd)[0].0, "mine.service");
-        assert_eq!(plan.later_steps(Init::Runit)[0].1.path, "/bin/ln");
+        assert_eq!(plan.later_steps(Init::Runit)[0].1.args[2..], ["sh", "mine.service"]);
         assert_eq!(disable(Init::Openrc, "cron").args[3], "/etc/runlevels/default/cron");
     }
 }

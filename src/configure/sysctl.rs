@@ -18,7 +18,8 @@ pub(super) fn file(system: &System<'_>, path: &str, settings: Vec<Setting>, plan
     }
     let text: String = settings.iter().map(|s| format!("{} = {}\n", s.key, s.value)).collect();
     plan.file(path, 0o644, text);
-    if system.init() == Init::Openrc {
+    // Debian's script is switched on by its package.
+    if system.init() == Init::Openrc && !system.is_debian() {
         plan.start("sysctl");
     }
     // A pattern is no one setting.

@@ -18,7 +18,7 @@ mod checks;
 use super::check::Check;
 use super::digest::Digest;
 use super::name::{ImageName, UnitName};
-use super::spec::Protocol;
+use super::spec::{Init, Protocol};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -33,41 +33,65 @@ const LONGEST_LINE: usize = 1024;
 /// Facts of one answer; more are dropped.
 const MOST_FACTS: usize = 4096;
 
-/// A file that every image with systemd carries so that it can be verified.
+/// A file that every image carries so that it can be verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeFile {
     /// Path in the image, without the leading slash.
     pub path: &'static str,
-    /// Permissions; the owner is root.
-    pub mode: u32,
-    /// Content.
+    /// Permissions; the owner is root. `None` for a symbolic link.
+    pub mode: Option<u32>,
+    /// Content, or where the link points.
     pub bytes: Vec<u8>,
 }
 
 /// The files that let an image prove that it is build `build_id` of `image`, sorted by path.
 ///
-/// udev starts the probe when the port appears, however late; in a machine without the
-/// port nothing of this ever runs, and no boot waits for it. The image carries the
-/// questions of `checks`; the expected answers stay with the verifier where they can.
-pub fn files(build_id: &Digest, image: &ImageName, checks: &[Check]) -> Vec<ProbeFile> {
-    let file = |path, mode, bytes: &[u8]| ProbeFile { path, mode, bytes: bytes.to_vec() };
-    vec![
+/// The init system starts the probe when the port is there; in a machine without the port
+/// nothing of this ever runs, and no boot waits for it. The image carries the questions of
+/// `checks`; the expected answers stay with the verifier where they can.
+pub fn files(build_id: &Digest, image: &ImageName, init: Init, checks: &[Check]) -> Vec<ProbeFile> {
+    let file = |path, mode, bytes: &[u8]| ProbeFile { path, mode: Some(mode), bytes: bytes.to_vec() };
+    let link = |path, to: &str| ProbeFile { path, mode: None, bytes: to.as_bytes().to_vec() };
+    let asks: &[u8] = match init {
+        Init::Systemd => include_bytes!("probe/systemd.sh"),
+        Init::Openrc => include_bytes!("probe/openrc.sh"),
+        // s6 has no probe of its own: specs that ask for it are refused.
+        Init::Runit | Init::S6 => include_bytes!("probe/runit.sh"),
+    };
+    let mut files = vec![
         file(BUILD_ID_PATH, 0o644, format!("{}\n", build_id.hex()).as_bytes()),
         file("usr/lib/bootwright/checker", 0o755, include_bytes!("probe/checker.sh")),
         file("usr/lib/bootwright/checks", 0o644, checks::lines(checks).as_bytes()),
         file("usr/lib/bootwright/image", 0o644, format!("{image}\n").as_bytes()),
+        file("usr/lib/bootwright/init", 0o644, asks),
         file("usr/lib/bootwright/probe", 0o755, include_bytes!("probe/probe.sh")),
-        file(
-            "usr/lib/systemd/system/bootwright-probe.service",
-            0o644,
-            include_bytes!("probe/bootwright-probe.service"),
-        ),
-        file(
-            "usr/lib/udev/rules.d/90-bootwright-probe.rules",
-            0o644,
-            include_bytes!("probe/90-bootwright-probe.rules"),
-        ),
-    ]
+    ];
+    match init {
+        // udev starts it when the port appears, however late.
+        Init::Systemd => files.extend([
+            file(
+                "usr/lib/systemd/system/bootwright-probe.service",
+                0o644,
+                include_bytes!("probe/bootwright-probe.service"),
+            ),
+            file(
+                "usr/lib/udev/rules.d/90-bootwright-probe.rules",
+                0o644,
+                include_bytes!("probe/90-bootwright-probe.rules"),
+            ),
+        ]),
+        // Last of the default runlevel: by then udev has settled.
+        Init::Openrc => files.extend([
+            file("etc/init.d/bootwright-probe", 0o755, include_bytes!("probe/openrc.service")),
+            link("etc/runlevels/default/bootwright-probe", "/etc/init.d/bootwright-probe"),
+        ]),
+        Init::Runit | Init::S6 => files.extend([
+            file("etc/sv/bootwright-probe/run", 0o755, include_bytes!("probe/runit.run")),
+            link("etc/runit/runsvdir/default/bootwright-probe", "/etc/sv/bootwright-probe"),
+        ]),
+    }
+    files.sort_by_key(|file| file.path);
+    files
 }
 
 /// Where an image keeps its build id: 64 hexadecimal digits and a line feed.
@@ -469,11 +493,14 @@ mod tests {
 
     #[test]
     fn the_image_gets_its_build_id_and_the_port_has_one_name() {
-        let files = files(&Digest::of("abc"), &"edge".parse().unwrap(), &[]);
-        assert!(files.is_sorted_by_key(|f| f.path));
-        assert_eq!(files[0].bytes, format!("{}\n", Digest::of("abc").hex()).as_bytes());
-        for file in files.iter().filter(|f| f.path.contains("probe")) {
-            assert!(String::from_utf8_lossy(&file.bytes).contains(PORT), "{}", file.path);
+        for init in [Init::Systemd, Init::Openrc, Init::Runit] {
+            let files = files(&Digest::of("abc"), &"edge".parse().unwrap(), init, &[]);
+            assert!(files.is_sorted_by_key(|f| f.path));
+            let id = files.iter().find(|f| f.path == BUILD_ID_PATH).unwrap();
+            assert_eq!(id.bytes, format!("{}\n", Digest::of("abc").hex()).as_bytes());
+            for file in files.iter().filter(|f| f.path.contains("probe") && f.mode.is_some()) {
+                assert!(String::from_utf8_lossy(&file.bytes).contains(PORT), "{}", file.path);
+            }
         }
     }
 }

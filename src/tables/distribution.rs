@@ -115,6 +115,11 @@ impl Distribution {
         system.iter().chain(self.init.get(init.as_str()).into_iter().flatten()).collect()
     }
 
+    /// Whether it has packages that start a system by this init system.
+    pub fn starts_by(&self, init: Init) -> bool {
+        self.init.contains_key(init.as_str())
+    }
+
     /// The first name of a suite that the names were made for.
     pub fn suite(&self, name: &str) -> Option<&str> {
         let mut suites = self.suites.iter();

@@ -62,7 +62,7 @@ pub fn started(facts: &Facts, mode: BootMode) -> Judgement {
     judgement
 }
 
-/// Whether systemd is still starting units, so that it is too early to judge.
+/// Whether services are still starting, so that it is too early to judge.
 pub fn is_starting(facts: &Facts) -> bool {
     matches!(facts.state.as_deref(), Some("starting" | "initializing"))
 }

@@ -24,7 +24,7 @@ const EACH_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(150);
 /// A question that got no answer is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
-/// While systemd or a service is still starting it is asked this often.
+/// While a service is still starting the system is asked this often.
 const STATE_EVERY: Duration = Duration::from_secs(2);
 /// What has become right only later is looked at once more after this.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -205,15 +205,16 @@ impl<'a> Session<'a> {
                 actions.extend(self.ask_check(now));
                 actions
             }
-            Stage::Checking => match self.asked {
-                Some(asked) if now.saturating_sub(asked) >= self.answer_limit() => {
-                    self.finish(Verdict::Hang { last: "the check: the image no longer answers".to_owned() })
+            Stage::Checking => {
+                match self.asked {
+                    Some(asked) if now.saturating_sub(asked) >= self.answer_limit() => self
+                        .finish(Verdict::Hang { last: "the check: the image no longer answers".to_owned() }),
+                    None if waited >= timeout => self
+                        .finish(Verdict::Hang { last: "the check: services are still starting".to_owned() }),
+                    None if now >= self.ask_after => self.ask_check(now),
+                    _ => Vec::new(),
                 }
-                None if waited >= timeout => self
-                    .finish(Verdict::Hang { last: "the check: systemd is still starting units".to_owned() }),
-                None if now >= self.ask_after => self.ask_check(now),
-                _ => Vec::new(),
-            },
+            }
             Stage::Rebooting if waited >= STOP_LIMIT => {
                 self.finish(Verdict::Hang { last: format!("the clean reboot was asked for, then {last}") })
             }

@@ -14,6 +14,7 @@ mod emulation;
 mod fuzz;
 mod hostile;
 mod images;
+mod inits;
 mod keyless;
 mod keys;
 mod live;

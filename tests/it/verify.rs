@@ -13,7 +13,7 @@ use bootwright::model::check::{self, Expect};
 use bootwright::model::event::Emitter;
 use bootwright::model::evidence::{Check, Evidence, Verdict};
 use bootwright::model::probe;
-use bootwright::model::spec::{BootMode, Protocol, Verify};
+use bootwright::model::spec::{BootMode, Init, Protocol, Verify};
 use bootwright::model::{Artifact, ArtifactKind, Digest, FailureClass};
 use bootwright::verify::{self, Acceleration, Accelerator, Options, Wish};
 use std::os::unix::fs::PermissionsExt;
@@ -125,8 +125,8 @@ fn initramfs() -> &'static Path {
         put(&root.join("fake/systemctl"), include_bytes!("verify/systemctl.sh"), 0o755);
         put(&root.join("fake/journalctl"), b"#!/bin/sh\necho it broke on purpose\n", 0o755);
         put(&root.join("fake/systemd-analyze"), b"#!/bin/sh\necho Startup finished in 1s\n", 0o755);
-        for file in probe::files(&build_id(), &"tiny".parse().unwrap(), &checks()) {
-            put(&root.join(file.path), &file.bytes, file.mode);
+        for file in probe::files(&build_id(), &"tiny".parse().unwrap(), Init::Systemd, &checks()) {
+            put(&root.join(file.path), &file.bytes, file.mode.unwrap());
         }
         let modules = find(&kernel().join("root/lib/modules"), "cloud").join("kernel");
         for module in MODULES {

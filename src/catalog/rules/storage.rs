@@ -11,10 +11,10 @@ use crate::model::spec::{
 rules! {
     "filesystem-unread" Error Validation ["spec.filesystem", "spec.outputs", "spec.installer"]
     says "nothing reads this: neither a disk image nor an installer lays out a disk"
-    does "Add `disk` to `outputs`, or an `installer`, or take this away."
+    does "Add `disk` to `outputs`, or an `installer`, or take this away; swap of `kind: zram` alone can stay."
     why "A live ISO, an OCI image and an archive bring no disk of their own."
-    => |i| here(i.spec.filesystem.is_some() && i.spec.installer.is_none()
-        && !i.spec.outputs.contains(&Output::Disk), "spec.filesystem"),
+    => |i| filesystem(i, |f| here(i.spec.installer.is_none() && !i.spec.outputs.contains(&Output::Disk)
+        && !only_zram(f), "spec.filesystem")),
 
     "encryption-argon2-grub" Warning Compat
     ["spec.filesystem.encryption", "spec.filesystem.partitions", "spec.customization.bootloader.kind"]
@@ -333,6 +333,12 @@ impl Filesystem {
     fn copies_on_write(&self) -> bool {
         matches!(self.root, RootFilesystem::Btrfs | RootFilesystem::Zfs)
     }
+}
+
+/// Whether it says nothing but that memory is compressed, which needs no disk.
+fn only_zram(filesystem: &Filesystem) -> bool {
+    let zram = filesystem.swap.as_ref().is_some_and(|swap| swap.kind == SwapKind::Zram);
+    zram && Filesystem { swap: None, ..filesystem.clone() } == Filesystem::default()
 }
 
 fn zfs(filesystem: &Filesystem) -> bool {

@@ -56,9 +56,24 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.init",
-        what: "images with this init system",
-        instead: "Write `init: systemd`, or take the line away.",
-        asked: |s| s.init.is_some_and(|init| init != Init::Systemd),
+        what: "images of this distribution with this init system",
+        instead: "Take the line away: the distribution's own is built.",
+        asked: |s| s.init.is_some_and(|init| !tables::of(s.base).starts_by(init)),
+    },
+    Row {
+        field: "spec.display",
+        what: "graphical sessions of Debian without systemd",
+        instead: "Write `init: systemd`, or take `display` away.",
+        asked: |s| {
+            let session = s.display.as_ref().is_some_and(|d| d.compositor.is_some());
+            session && s.base.family() == Family::Debian && s.init_system() != Init::Systemd
+        },
+    },
+    Row {
+        field: "spec.init",
+        what: "disk images without systemd",
+        instead: "Take `disk` out of `outputs`: nothing else makes the last partition as large as the disk.",
+        asked: |s| s.outputs.contains(&Output::Disk) && s.init_system() != Init::Systemd,
     },
     Row {
         field: "spec.filesystem",
@@ -131,9 +146,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.filesystem.swap.kind",
-        what: "swap files and compressed memory",
-        instead: "Write `kind: partition`.",
-        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.kind != SwapKind::Partition)),
+        what: "swap files",
+        instead: "Write `kind: partition` or `kind: zram`.",
+        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.kind == SwapKind::File)),
     },
     Row {
         field: "spec.filesystem.swap.hibernation",

@@ -49,16 +49,18 @@ pub(super) fn plan(system: &System<'_>, firewall: &Firewall, plan: &mut Plan) {
     for name in service.names {
         plan.start(&system.named(name));
     }
-    let shows = |contains: String| Expect::Output {
-        argv: ["/usr/sbin/iptables", "-S", "INPUT"].map(str::to_owned).to_vec(),
+    let shows = |tool: &str, contains: String| Expect::Output {
+        argv: [tool, "-S", "INPUT"].map(str::to_owned).to_vec(),
         contains,
     };
-    plan.check(
-        "spec.securityFeatures.firewall.policy",
-        shows(format!("-P INPUT {}", target(firewall.policy))),
-    );
-    for (index, rule) in firewall.rules.iter().enumerate().filter(|(_, rule)| applies(rule, false)) {
-        plan.check(&format!("spec.securityFeatures.firewall.rules[{index}]"), shows(matched(rule)));
+    let (v4, v6) = ("/usr/sbin/iptables", "/usr/sbin/ip6tables");
+    let policy = format!("-P INPUT {}", target(firewall.policy));
+    for tool in [v4, v6] {
+        plan.check("spec.securityFeatures.firewall.policy", shows(tool, policy.clone()));
+    }
+    for (index, rule) in firewall.rules.iter().enumerate() {
+        let tool = if applies(rule, false) { v4 } else { v6 };
+        plan.check(&format!("spec.securityFeatures.firewall.rules[{index}]"), shows(tool, matched(rule)));
     }
 }
 

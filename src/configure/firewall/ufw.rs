@@ -9,27 +9,33 @@ pub(super) fn plan(firewall: &Firewall, plan: &mut Plan) {
     plan.file("etc/default/ufw", 0o644, defaults(firewall.policy));
     plan.file("etc/ufw/user.rules", 0o640, rules(firewall, false));
     plan.file("etc/ufw/user6.rules", 0o640, rules(firewall, true));
-    let shows = |contains: String| Expect::Output {
-        argv: vec!["/usr/sbin/ufw".to_owned(), "status".to_owned(), "verbose".to_owned()],
+    // What the kernel has: ufw's own word for it comes out of its files.
+    let shows = |tool: &str, chain: &str, contains: String| Expect::Output {
+        argv: vec![format!("/usr/sbin/{tool}"), "-S".to_owned(), chain.to_owned()],
         contains,
     };
-    let policy = match firewall.policy {
-        FirewallAction::Allow => "Default: allow (incoming)",
-        FirewallAction::Deny => "Default: deny (incoming)",
-    };
-    plan.check("spec.securityFeatures.firewall.policy", shows(policy.to_owned()));
+    let policy = format!("-P INPUT {}", input(firewall.policy));
+    plan.check("spec.securityFeatures.firewall.policy", shows("iptables", "INPUT", policy));
     for (index, rule) in firewall.rules.iter().enumerate() {
-        let line = format!("{}/{}", rule.port, rule.protocol.as_str());
-        plan.check(&format!("spec.securityFeatures.firewall.rules[{index}]"), shows(line));
+        let v6 = rule.source.as_ref().is_some_and(|source| source.contains(':'));
+        let (tool, chain) =
+            if v6 { ("ip6tables", "ufw6-user-input") } else { ("iptables", "ufw-user-input") };
+        let (protocol, port) = (rule.protocol.as_str(), rule.port);
+        let line = format!("-p {protocol} -m {protocol} --dport {port} -j {}", input(rule.action));
+        plan.check(&format!("spec.securityFeatures.firewall.rules[{index}]"), shows(tool, chain, line));
+    }
+}
+
+fn input(action: FirewallAction) -> &'static str {
+    match action {
+        FirewallAction::Allow => "ACCEPT",
+        FirewallAction::Deny => "DROP",
     }
 }
 
 /// `/etc/default/ufw` (man ufw-framework): all of its variables, since the file is replaced.
 fn defaults(policy: FirewallAction) -> String {
-    let input = match policy {
-        FirewallAction::Allow => "ACCEPT",
-        FirewallAction::Deny => "DROP",
-    };
+    let input = input(policy);
     format!(
         "IPV6=yes\nDEFAULT_INPUT_POLICY=\"{input}\"\nDEFAULT_OUTPUT_POLICY=\"ACCEPT\"\n\
          DEFAULT_FORWARD_POLICY=\"DROP\"\nDEFAULT_APPLICATION_POLICY=\"SKIP\"\nMANAGE_BUILTINS=no\n\
@@ -68,10 +74,11 @@ fn rules(firewall: &Firewall, v6: bool) -> String {
     let of_version =
         |rule: &&FirewallRule| rule.source.as_ref().is_none_or(|source| source.contains(':') == v6);
     for rule in firewall.rules.iter().filter(of_version) {
-        let (word, target) = match rule.action {
-            FirewallAction::Allow => ("allow", "ACCEPT"),
-            FirewallAction::Deny => ("deny", "DROP"),
+        let word = match rule.action {
+            FirewallAction::Allow => "allow",
+            FirewallAction::Deny => "deny",
         };
+        let target = input(rule.action);
         let (protocol, port) = (rule.protocol.as_str(), rule.port);
         let source = rule.source.as_deref().unwrap_or(anywhere);
         let only = rule.source.as_ref().map(|net| format!("-s {net} ")).unwrap_or_default();

@@ -10,25 +10,9 @@ tab=$(printf '\t')
 words=${CHECKER_TMP:-/run}/bootwright-checker.$$
 trap 'rm -f "$words"' EXIT
 umask 077
+. /usr/lib/bootwright/init
 
-unit() { # UNIT: its states, each in the order in which systemd names them
-    load=- active=- sub=- result=-
-    while IFS='=' read -r key value; do
-        case $key in
-        LoadState) load=$value ;; ActiveState) active=$value ;;
-        SubState) sub=$value ;; Result) result=$value ;;
-        esac
-    done <<END
-$(timeout 20 systemctl --no-pager show -p LoadState,ActiveState,SubState,Result -- "$1" 2>/dev/null)
-END
-    say "${load:--} ${active:--} ${sub:--} ${result:--}"
-}
-
-service() {
-    if [ -d /run/systemd/system ]; then unit "$1"; return; fi
-    if command -v rc-service >/dev/null; then set -- timeout 20 rc-service -- "$1" status; else set -- timeout 20 sv check "$1"; fi
-    if "$@" >/dev/null 2>&1 </dev/null; then say "loaded active - -"; else say "loaded inactive - -"; fi
-}
+service() { say "$(unit_states "$1")"; }
 
 file() { # PATH HASH: mode, owner and, if HASH is yes, SHA-256
     if [ ! -e "$1" ]; then say missing; return; fi
@@ -110,7 +94,7 @@ look() { # KIND FIELD...: with the fields as they were meant
 
 while read -r number kind fields <&4; do
     case $kind in
-    timer) look unit $fields ;;
+    timer) look service $fields ;;
     service | file | link | line | user | sysctl | module | flag | output | mount | process) look $kind $fields ;;
     esac
 done 4<&0

@@ -4,14 +4,15 @@
 #   hello NONCE | check NONCE [UNIT...] | reboot NONCE | poweroff NONCE
 # One answer: "begin VERB NONCE BUILD-ID", facts, "end VERB NONCE BUILD-ID".
 # What the spec declared is looked at by the checker, which lies beside this.
-# Plain POSIX sh, systemctl and what every Debian has (cat, od, timeout, uname).
+# Plain POSIX sh, and what every system has (cat, od, timeout, uname). What the init system
+# says of itself is asked by `init`, which lies beside this: there is one for each.
 set -uf
 port=/dev/virtio-ports/org.bootwright.verify.0
 here=/usr/lib/bootwright
 build=$(cat $here/build-id)
+. $here/init
 
 say() { printf '%s\n' "$*" >&3; }
-ask_systemd() { timeout 20 systemctl --no-pager "$@" 2>/dev/null; }
 
 hello() {
     say "image $(cat $here/image)"
@@ -24,25 +25,10 @@ hello() {
     if [ -r $var ]; then say "secure-boot $(od -An -tu1 -j4 -N1 $var)"; fi
 }
 
-unit() { # KEYWORD UNIT: its states, each in the order in which systemd names them
-    load=- active=- sub=- result=-
-    while IFS='=' read -r key value; do
-        case $key in
-        LoadState) load=$value ;; ActiveState) active=$value ;;
-        SubState) sub=$value ;; Result) result=$value ;;
-        esac
-    done <<END
-$(ask_systemd show -p LoadState,ActiveState,SubState,Result -- "$2")
-END
-    say "$1 $2 ${load:--} ${active:--} ${sub:--} ${result:--}"
-}
-
 failed() {
-    ask_systemd list-units --state=failed --plain --no-legend --full | while read -r name _; do
-        unit failed "$name"
-        timeout 20 journalctl -b -u "$name" -n 4 -o cat --no-pager 2>/dev/null | while read -r line; do
-            say "journal $name $line"
-        done
+    failed_units | while read -r name; do
+        say "failed $name $(unit_states "$name")"
+        last_words "$name" | while read -r line; do say "journal $name $line"; done
     done
 }
 
@@ -56,23 +42,21 @@ listening() {
 }
 
 check() {
-    state=$(ask_systemd is-system-running)
+    state=$(system_state)
     say "state $state"
     # Too early to look at anything: the verifier asks again.
     case $state in starting | initializing) return ;; esac
     sh $here/checker <$here/checks 3>&- | while IFS= read -r line; do say "result $line"; done
     failed
-    timeout 20 journalctl -b -t bootwright-session -n 8 -o cat --no-pager 2>/dev/null | while read -r line; do
-        say "journal bootwright-session $line"
-    done
-    for name in "$@"; do unit unit "$name"; done
+    session_words | while read -r line; do say "journal bootwright-session $line"; done
+    for name in "$@"; do say "unit $name $(unit_states "$name")"; done
     listening tcp 0A
     listening tcp6 0A
     listening udp 07
     listening udp6 07
     say "uptime $(cat /proc/uptime)"
     say "taint $(cat /proc/sys/kernel/tainted)"
-    timeout 20 systemd-analyze time 2>/dev/null | while read -r line; do say "time $line"; done
+    boot_time | while read -r line; do say "time $line"; done
 }
 
 exec 3<>"$port" || exit 1
@@ -86,5 +70,5 @@ while :; do
     check) check $words ;;
     esac
     say "end $verb $nonce $build"
-    case $verb in reboot | poweroff) ask_systemd --no-block "$verb" ;; esac
+    case $verb in reboot | poweroff) stop_system "$verb" ;; esac
 done

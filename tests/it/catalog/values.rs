@@ -5,11 +5,7 @@ use bootwright::catalog::{Severity, diagnostic};
 
 #[test]
 fn values_that_are_refused() {
-    refuses(
-        "  base: arch\n".replace("  base: arch\n", "  init: runit\n").as_str(),
-        1,
-        "not yet built: images with this init system",
-    );
+    refuses("  outputs: [disk]\n  init: openrc\n", 2, "not yet built: disk images without systemd");
     refuses(
         "  architecture: aarch64\n  outputs: [disk]\n  verify: {boot: [uefi]}\n",
         2,

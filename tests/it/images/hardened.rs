@@ -16,7 +16,7 @@ const SHUT: [u16; 4] = [23, 443, 8080, 5355];
 const SILENCE: Duration = Duration::from_secs(4);
 const START_LIMIT: Duration = Duration::from_mins(8);
 
-struct Machine {
+pub(super) struct Machine {
     qemu: Child,
     /// Ports of the image and of this host that lead there.
     ports: Vec<(u16, u16)>,
@@ -30,7 +30,7 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    fn start(iso: &Path) -> Self {
+    pub(super) fn start(iso: &Path) -> Self {
         let free = |port| {
             let here = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             (port, here)
@@ -71,6 +71,16 @@ impl Machine {
         }
         println!("port {port} answers after {:?}", began.elapsed());
     }
+
+    /// What its rules let in answers; packets to other ports are dropped.
+    pub(super) fn answers_where_it_should(&self) {
+        self.wait_for(22, b"", b"SSH-2.0-");
+        self.wait_for(80, b"HEAD / HTTP/1.0\r\n\r\n", b"HTTP/1.");
+        for port in SHUT {
+            let words = self.first_words(port, b"x");
+            assert_eq!(words, None, "port {port} answers or refuses: its packets are not dropped");
+        }
+    }
 }
 
 #[test]
@@ -100,13 +110,7 @@ fn it_shows_what_it_declares_and_its_ports_agree_with_its_rules() {
     let page = std::fs::read_to_string(release.join("index.html")).unwrap();
     assert!(page.contains("declared and found: "), "the release's page");
 
-    let machine = Machine::start(&file(&release, ".iso"));
-    machine.wait_for(22, b"", b"SSH-2.0-");
-    machine.wait_for(80, b"HEAD / HTTP/1.0\r\n\r\n", b"HTTP/1.");
-    for port in SHUT {
-        let words = machine.first_words(port, b"x");
-        assert_eq!(words, None, "port {port} answers or refuses: its packets are not dropped");
-    }
+    Machine::start(&file(&release, ".iso")).answers_where_it_should();
 }
 
 #[test]

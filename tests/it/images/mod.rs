@@ -8,6 +8,7 @@ mod dev_box;
 mod dracut;
 mod edge_disk;
 mod hardened;
+mod inits;
 mod parts;
 mod sessions;
 

@@ -1,7 +1,10 @@
 //! Alpine: signed packages made here, resolved and installed by the real apk, which is in no
 //! registry: where it is not, these tests say so and nothing is shown.
 
-use super::{World, base_tree, busybox_tree, command, must, put, same_bytes, words};
+use super::{
+    WITH_ZRAM, World, base_tree, busybox_tree, command, must, openrc_starts, openrc_tree, put, same_bytes,
+    words,
+};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -37,9 +40,10 @@ impl Repository {
         repository.package("alpine-baselayout", &[], "", |tree| base_tree(tree, "alpine"));
         let script = "#!/bin/sh\nls -A /proc/net | grep -c route >/var/lib/script-ran\ntrue\n";
         repository.package("busybox", &["alpine-baselayout"], script, busybox_tree);
-        for name in ["alpine-base", "openrc", "shadow"] {
+        for name in ["alpine-base", "shadow"] {
             repository.package(name, &["busybox"], "", |_| {});
         }
+        repository.package("openrc", &["busybox"], "", openrc_tree);
         repository.package("linux-lts", &["alpine-baselayout"], "", |tree| {
             put(tree, "usr/lib/modules/6.6.1-0-lts/modules.dep", "", 0o644);
             put(tree, "boot/vmlinuz-lts", "a kernel", 0o644);
@@ -138,6 +142,10 @@ fn alpine_is_installed_by_apk_and_is_the_same_twice() {
     // Another folder, another time: the same bytes.
     let other = World::new(&spec("hello"), &repository.mirrors("test"));
     same_bytes(&release, &other.released());
+    // Its own init system can be asked for by name.
+    let asked =
+        World::new(&format!("{}  init: openrc\n{WITH_ZRAM}", spec("hello")), &repository.mirrors("test"));
+    openrc_starts(&asked, &asked.released());
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Gentoo: signed binary packages made here, resolved and installed by the real emerge.
 
-use super::{Gpg, World, base_tree, busybox_tree, command, put, same_bytes, words};
+use super::{
+    Gpg, WITH_ZRAM, World, base_tree, busybox_tree, command, openrc_starts, openrc_tree, put, same_bytes,
+    words,
+};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs;
@@ -33,12 +36,13 @@ impl Repository {
             "app-portage/gentoolkit",
             "app-shells/bash",
             "sys-apps/coreutils",
-            "sys-apps/openrc",
             "sys-apps/portage",
             "sys-apps/shadow",
+            "sys-apps/systemd",
         ] {
             repository.package(name, "sys-apps/busybox", "", |_| {});
         }
+        repository.package("sys-apps/openrc", "sys-apps/busybox", "", openrc_tree);
         repository.package("sys-kernel/gentoo-kernel-bin", "sys-apps/baselayout", "", |tree| {
             put(tree, "usr/lib/modules/6.6/vmlinuz", "a kernel", 0o644);
         });
@@ -144,6 +148,25 @@ fn gentoo_is_installed_by_emerge_and_is_the_same_twice() {
     // Another folder, another time: the same bytes.
     let other = World::new(SPEC, &repository.mirrors());
     same_bytes(&release, &other.released());
+}
+
+#[test]
+fn gentoo_is_started_by_openrc_or_by_systemd() {
+    let repository = Repository::new();
+    let openrc = World::new(&format!("{SPEC}  init: openrc\n{WITH_ZRAM}"), &repository.mirrors());
+    let release = openrc.released();
+    assert_eq!(openrc.layer_of("sys-apps/openrc"), "bootstrap");
+    openrc_starts(&openrc, &release);
+    let systemd = World::new(&format!("{SPEC}  init: systemd\n{WITH_ZRAM}"), &repository.mirrors());
+    let release = systemd.released();
+    assert_eq!(systemd.layer_of("sys-apps/systemd"), "bootstrap");
+    assert!(!systemd.locked().iter().any(|(name, _)| name == "sys-apps/openrc"), "{:?}", systemd.locked());
+    for path in ["etc/systemd/system/bootwright-zram", "usr/lib/systemd/system/bootwright-probe"] {
+        assert!(systemd.root_file(&release, &format!("{path}.service")).is_some(), "{path}");
+    }
+    assert!(!systemd.names(&release).iter().any(|name| name.starts_with("etc/runlevels")));
+    let runit = World::new(&format!("{SPEC}  init: runit\n"), &repository.mirrors()).refused();
+    assert!(runit.contains("not yet built: images of this distribution with this init system"), "{runit}");
 }
 
 #[test]

@@ -95,6 +95,28 @@ pub fn programs(tree: &Path, programs: &[&str]) {
     }
 }
 
+/// What OpenRC's package brings: its own program, and a runlevel for it to write into.
+pub fn openrc_tree(tree: &Path) {
+    programs(tree, &["/sbin/rc-update"]);
+    put(tree, "etc/runlevels/default/.keep", "", 0o644);
+}
+
+/// A service of our own, for [`openrc_starts`] to find.
+pub const WITH_ZRAM: &str = "  filesystem: {swap: {kind: zram, size: 64MiB}}\n";
+
+/// Where what [`WITH_ZRAM`] asks for lies if OpenRC starts it, and the probe with it.
+pub fn openrc_starts(world: &World, release: &Path) {
+    let script = world.root_file(release, "etc/init.d/bootwright-zram").unwrap();
+    assert!(script.starts_with(b"#!/sbin/openrc-run\n"), "{}", String::from_utf8_lossy(&script));
+    let names = world.names(release);
+    for path in ["etc/runlevels/default/bootwright-zram", "etc/runlevels/default/bootwright-probe"] {
+        assert!(names.iter().any(|name| name == path), "{path}: {names:?}");
+    }
+    let probe = world.root_file(release, "usr/lib/bootwright/init").unwrap();
+    assert!(String::from_utf8_lossy(&probe).contains("/run/openrc"));
+    assert!(!names.iter().any(|name| name.contains("systemd/system/bootwright")), "{names:?}");
+}
+
 /// A signing key that nothing but a test trusts.
 pub struct Gpg {
     pub home: PathBuf,

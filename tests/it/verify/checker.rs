@@ -6,6 +6,7 @@ use super::{put, run};
 use bootwright::effects::{Cancel, Process};
 use bootwright::model::check::{Check, Expect};
 use bootwright::model::probe::{self, Nonce, Reader, Verb};
+use bootwright::model::spec::Init;
 use bootwright::model::{Digest, name::UserName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,8 +58,8 @@ fn copy(folder: &Path, root: &Path, program: &str, to: &str) {
 }
 
 fn look(root: &Path, checks: &[Check]) -> BTreeMap<usize, String> {
-    for file in probe::files(&Digest::of("x"), &"tiny".parse().unwrap(), checks) {
-        put(&root.join(file.path), &file.bytes, file.mode);
+    for file in probe::files(&Digest::of("x"), &"tiny".parse().unwrap(), Init::Systemd, checks) {
+        put(&root.join(file.path), &file.bytes, file.mode.unwrap());
     }
     let _ = std::fs::remove_file(root.join("dev/null"));
     let script = "mount -t proc proc proc && mknod dev/null c 1 3 && exec chroot . /bin/sh /usr/lib/bootwright/checker \

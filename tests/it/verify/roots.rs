@@ -4,6 +4,7 @@ use super::{artifact, build_id, find, options, put, run};
 use bootwright::effects::Cancel;
 use bootwright::model::event::Emitter;
 use bootwright::model::evidence::{Evidence, Verdict};
+use bootwright::model::spec::Init;
 use bootwright::model::{ArtifactKind, Digest, probe};
 use bootwright::verify;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ const STATUS: &str = "Package: tiny\nStatus: install ok installed\nPriority: opt
 /// A root with a shell, dpkg and one package.
 fn root(folder: &Path) -> PathBuf {
     let root = folder.join("image");
-    for file in probe::files(&build_id(), &"tiny".parse().unwrap(), &[]) {
-        put(&root.join(file.path), &file.bytes, file.mode);
+    for file in probe::files(&build_id(), &"tiny".parse().unwrap(), Init::Systemd, &[]) {
+        put(&root.join(file.path), &file.bytes, file.mode.unwrap());
     }
     put(
         &root.join("bin/busybox"),
