@@ -35,7 +35,7 @@ struct Root(PathBuf);
 impl Root {
     fn unpacked(world: &World, name: &str) -> Self {
         let artifacts = fs::read_dir(world.cache().join("artifacts")).unwrap().flatten();
-        let mut files = artifacts.flat_map(|recipe| fs::read_dir(recipe.path()).unwrap().flatten());
+        let mut files = artifacts.filter_map(|recipe| fs::read_dir(recipe.path()).ok()).flatten().flatten();
         let archive = files.find(|f| {
             let file = f.file_name().to_string_lossy().into_owned();
             file.starts_with(name) && file.ends_with(".tar.zst")
