@@ -3,6 +3,7 @@
 //! They are a layer of their own above the configuration: what it wrote into a home gives way
 //! to a dotfile of the same name.
 
+use super::plan::Program;
 use crate::model::check::{Check, Expect};
 use crate::model::name::UserName;
 use crate::model::recipe::{LayerStep, OverlayRecipe, Recipe};
@@ -35,6 +36,55 @@ pub fn mode(path: &str, executable: bool) -> u32 {
         (false, true) => 0o755,
         (false, false) => 0o644,
     }
+}
+
+/// So many bytes of paths are given to a program at once: its command line is bounded, and a
+/// shell's command more so (128 KiB, man execve).
+const AT_ONCE: usize = 48 << 10;
+
+/// What gives the dotfiles at these paths of a home to its user, with the folders on the way:
+/// programs of the root.
+pub fn given(user: &UserName, paths: &[&str]) -> Vec<Program> {
+    let folders: BTreeSet<&str> = paths.iter().flat_map(|path| folders_of(path)).collect();
+    let private: Vec<&str> =
+        folders.iter().copied().filter(|folder| is_private(&format!("{folder}/"))).collect();
+    let owned: Vec<&str> = folders.into_iter().chain(paths.iter().copied()).collect();
+    let run = |what: &str, program: &str, first: &[&str], paths: &[&str]| -> Vec<Program> {
+        let what = format!("{what} {user}");
+        let some = at_once(paths).into_iter();
+        some.map(|paths| {
+            let paths: Vec<String> = paths.iter().map(|path| format!("/home/{user}/{path}")).collect();
+            let args: Vec<&str> = first.iter().copied().chain(paths.iter().map(String::as_str)).collect();
+            Program::new(&what, program, &args)
+        })
+        .collect()
+    };
+    // The links themselves: what they point to may be anybody's.
+    let mut programs = run("giving dotfiles to", "/bin/chown", &["-h", &format!("{user}:{user}")], &owned);
+    programs.extend(run("closing folders of", "/bin/chmod", &["0700"], &private));
+    programs
+}
+
+/// Paths in runs that a command line can hold.
+fn at_once<'p>(paths: &[&'p str]) -> Vec<Vec<&'p str>> {
+    let mut runs: Vec<Vec<&str>> = Vec::new();
+    let mut bytes = AT_ONCE;
+    for path in paths {
+        bytes += path.len();
+        if bytes >= AT_ONCE {
+            runs.push(Vec::new());
+            bytes = path.len();
+        }
+        if let Some(run) = runs.last_mut() {
+            run.push(path);
+        }
+    }
+    runs
+}
+
+/// The folders on the way to a path.
+fn folders_of(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
 /// What a recipe's dotfiles have to look like once it is booted, but for those that its
@@ -88,5 +138,33 @@ mod tests {
         assert_eq!(mode(".gnupg/x", true), 0o700);
         assert_eq!(mode(".sshrc", false), 0o644);
         assert_eq!(mode(".local/bin/up", true), 0o755);
+    }
+
+    #[test]
+    fn every_folder_on_the_way_changes_hands_and_keys_are_closed() {
+        assert_eq!(folders_of(".config/nvim/init.lua").collect::<Vec<_>>(), [".config", ".config/nvim"]);
+        assert_eq!(folders_of(".zshrc").count(), 0);
+        let user: UserName = "ada".parse().unwrap();
+        let programs = given(&user, &[".zshrc", ".ssh/config"]);
+        let said: Vec<String> = programs.iter().map(|p| format!("{} {}", p.path, p.args.join(" "))).collect();
+        assert_eq!(
+            said,
+            [
+                "/bin/chown -h ada:ada /home/ada/.ssh /home/ada/.zshrc /home/ada/.ssh/config",
+                "/bin/chmod 0700 /home/ada/.ssh"
+            ]
+        );
+        assert!(given(&user, &[]).is_empty());
+    }
+
+    #[test]
+    fn no_command_line_gets_too_long() {
+        let names: Vec<String> = (0..2000).map(|n| format!(".config/{n:0100}")).collect();
+        let paths: Vec<&str> = names.iter().map(String::as_str).collect();
+        let runs = at_once(&paths);
+        assert!(
+            runs.len() > 2 && runs.iter().all(|run| run.iter().map(|p| p.len()).sum::<usize>() < AT_ONCE)
+        );
+        assert_eq!(runs.concat(), paths);
     }
 }

@@ -42,7 +42,7 @@ mod tools;
 mod tuning;
 mod updates;
 
-pub use dotfiles::{is_private as is_private_dotfile, mode as dotfile_mode, users as dotfile_users};
+pub use dotfiles::{given as dotfiles_given, mode as dotfile_mode, users as dotfile_users};
 pub use needs::{Need, Needs, needs};
 pub use plan::{Account, File, FileContent, Live, Picture, Plan, Program};
 pub use plymouth::{PICTURE as SPLASH_PICTURE, files as splash_files, shown as splash_shown};

@@ -13,7 +13,7 @@ mod request;
 
 pub use packages::{Resolved, ResolvedCategory, ResolvedService, packages};
 pub use pins::{StalePin, stale_pins};
-pub use recipe::resolve;
+pub use recipe::{dotfiles, resolve, shell_files};
 pub use request::{Problem, check, request};
 
 /// The layer whose packages are never installed: their files make an ISO start.

@@ -5,7 +5,7 @@ use super::request::request;
 use crate::configure::{self, System};
 use crate::model::catalog::{ImageDocument, OverlayContent, OverlayEntry};
 use crate::model::lock::{LayerRequest, Lock, LockRequest, LockedPackage};
-use crate::model::name::{ImageName, PackageName, UnitName};
+use crate::model::name::{ImageName, PackageName, UnitName, UserName};
 use crate::model::recipe::{
     BUILD_FORMAT, BootMenu, Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe,
     ScriptRecipe,
@@ -40,7 +40,7 @@ pub fn resolve(document: &ImageDocument, lock: Lock, settings: &Settings) -> Res
         layers.push(layer("shell", step));
     }
     layers.push(layer("configuration", LayerStep::Configuration(Box::new(configuration))));
-    if let Some(step) = dotfiles(document, &mut blobs)? {
+    if let Some(step) = homes(document, &mut blobs)? {
         layers.push(layer("dotfiles", step));
     }
     if !document.overlay.is_empty() {
@@ -226,22 +226,40 @@ fn splash(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerSte
 }
 
 /// What the shells of users load and no package brings: below `/usr/share`, as a package would.
+/// Each folder with the files that go there.
+///
+/// # Errors
+/// If one cannot be had.
+pub fn shell_files(document: &ImageDocument) -> Result<Vec<(String, &[OverlayEntry])>> {
+    let sources = configure::shell_sources(&document.spec.spec).into_iter();
+    sources.map(|(folder, origin)| Ok((format!("{folder}/"), tree(document, origin)?))).collect()
+}
+
 fn shell(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
     let mut all = Vec::new();
-    for (folder, origin) in configure::shell_sources(&document.spec.spec) {
-        all.extend(entries(&format!("{folder}/"), tree(document, origin)?, blobs));
+    for (folder, files) in shell_files(document)? {
+        all.extend(entries(&folder, files, blobs));
     }
     Ok((!all.is_empty()).then_some(LayerStep::Overlay { entries: all }))
 }
 
-fn dotfiles(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
+/// The users whose homes get dotfiles, and the files, by their paths in a home; None without any.
+///
+/// # Errors
+/// If they cannot be had.
+pub fn dotfiles(document: &ImageDocument) -> Result<Option<(Vec<UserName>, &[OverlayEntry])>> {
     let spec = &document.spec.spec;
     let Some(origin) = spec.customization.dotfiles.as_ref().and_then(Dotfiles::origin) else {
         return Ok(None);
     };
     let users = configure::dotfile_users(spec);
-    let entries = entries("", tree(document, origin)?, blobs);
-    Ok((!users.is_empty()).then_some(LayerStep::Homes { users, entries }))
+    let files = tree(document, origin)?;
+    Ok((!users.is_empty()).then_some((users, files)))
+}
+
+fn homes(document: &ImageDocument, blobs: &mut Blobs) -> Result<Option<LayerStep>> {
+    let found = dotfiles(document)?;
+    Ok(found.map(|(users, files)| LayerStep::Homes { users, entries: entries("", files, blobs) }))
 }
 
 /// The files of a folder or repository that the spec names.

@@ -7,14 +7,17 @@
 
 use super::{Rendered, word};
 use crate::build::root_files::{self, Entry};
-use crate::configure::{File, FileContent, Phase, Plan, Program, Step};
-use crate::model::catalog::{ImageDocument, OverlayContent};
+use crate::configure::{self, File, FileContent, Phase, Plan, Program, Step};
+use crate::model::catalog::{ImageDocument, OverlayContent, OverlayEntry};
 use crate::model::spec::Init;
 use crate::model::{Failure, Result};
+use crate::resolve;
 use std::collections::BTreeMap;
 
 /// The archive of the overlay, in the context.
 const OVERLAY: &str = "overlay.tar";
+/// The archive of what shells load.
+const SHELL: &str = "shell.tar";
 
 /// Everything that the settings become, but what is switched on last.
 pub(super) fn configuration(plan: &Plan, init: Init, out: &mut Rendered) -> Result<()> {
@@ -126,21 +129,63 @@ pub(super) fn overlay(document: &ImageDocument, out: &mut Rendered) -> Result<()
         return Ok(());
     }
     out.stage("Overlay");
-    let entries: Vec<Entry> = document
-        .overlay
-        .iter()
-        .map(|entry| match &entry.content {
-            OverlayContent::File { bytes, executable } => {
-                Entry::file(&entry.path, if *executable { 0o755 } else { 0o644 }, bytes.to_vec())
-            }
-            OverlayContent::Symlink { target } => Entry::symlink(&entry.path, target),
-        })
-        .collect();
-    out.file(OVERLAY, 0o644, root_files::archive(&entries, 0)?);
     out.comment(
         "The catalog's own files: an archive, so that folders and links of the root stay as they are.",
     );
-    out.line(&format!("ADD --chown=0:0 {OVERLAY} /"));
+    let entries = document.overlay.iter().map(|entry| laid(entry, entry.path.clone(), mode));
+    archive(OVERLAY, entries.collect(), out)
+}
+
+/// What shells load and no package brings, where a package would have put it.
+pub(super) fn shell(document: &ImageDocument, out: &mut Rendered) -> Result<()> {
+    let found = resolve::shell_files(document)?;
+    let mut entries = Vec::new();
+    for (folder, files) in &found {
+        entries.extend(files.iter().map(|entry| laid(entry, format!("{folder}{}", entry.path), mode)));
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    out.stage("Shells");
+    out.comment("What users' shells load, from the sources that the spec pins.");
+    archive(SHELL, entries, out)
+}
+
+/// Users' own settings. What the configuration wrote into a home gives way to them.
+pub(super) fn dotfiles(document: &ImageDocument, out: &mut Rendered) -> Result<()> {
+    let Some((users, files)) = resolve::dotfiles(document)? else { return Ok(()) };
+    out.stage("Dotfiles");
+    let paths: Vec<&str> = files.iter().map(|entry| entry.path.as_str()).collect();
+    for user in &users {
+        let entries = files
+            .iter()
+            .map(|entry| laid(entry, format!("home/{user}/{}", entry.path), configure::dotfile_mode));
+        archive(&format!("dotfiles/{user}.tar"), entries.collect(), out)?;
+        // One instruction each: together they would be a command that is too long.
+        configure::dotfiles_given(user, &paths).iter().try_for_each(|program| run(&[program], out))?;
+    }
+    Ok(())
+}
+
+/// The mode of a file that git keeps.
+fn mode(_path: &str, executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+/// An entry of the catalog at a path of the root.
+fn laid(entry: &OverlayEntry, at: String, mode: impl Fn(&str, bool) -> u32) -> Entry {
+    match &entry.content {
+        OverlayContent::File { bytes, executable } => {
+            Entry::file(&at, mode(&entry.path, *executable), bytes.to_vec())
+        }
+        OverlayContent::Symlink { target } => Entry::symlink(&at, target),
+    }
+}
+
+/// Files of the context that an engine unpacks into the root: those of root, without folders.
+fn archive(name: &str, entries: Vec<Entry>, out: &mut Rendered) -> Result<()> {
+    out.file(name, 0o644, root_files::archive(&entries, 0)?);
+    out.line(&format!("ADD --chown=0:0 {name} /"));
     Ok(())
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Commands {
 pub(super) fn commands(manager: Manager) -> Commands {
     match manager {
         Manager::Apt => Commands {
-            caches: &["/var/cache/apt", "/var/lib/apt"],
+            // Not all of /var/lib/apt: which packages were asked for belongs to the image.
+            caches: &["/var/cache/apt", "/var/lib/apt/lists"],
             update: &[
                 // The base images throw downloads away; the cache mount is there to keep them.
                 "rm -f /etc/apt/apt.conf.d/docker-clean",

@@ -35,6 +35,8 @@ pub struct Rendered {
     pub base: String,
     /// What a reader should know: what is left out, what is not pinned.
     pub warnings: Vec<String>,
+    /// Whose caches its steps share: those of the same distribution, suite and architecture.
+    caches: String,
 }
 
 /// Writes the Containerfile of an image. `from` is the base image, best with its digest.
@@ -44,7 +46,9 @@ pub struct Rendered {
 pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option<&str>) -> Result<Rendered> {
     let spec = &document.spec.spec;
     let distribution = tables::of(spec.base);
-    let mut out = Rendered::default();
+    let architecture = spec.architecture.as_str();
+    let caches = format!("bootwright-{}-{}-{architecture}", spec.base.as_str(), spec.suite);
+    let mut out = Rendered { caches, ..Rendered::default() };
     let commands = commands::commands(distribution.manager);
     header(document, resolved, &commands, &mut out);
     base_image(document, resolved, from, &mut out)?;
@@ -57,10 +61,12 @@ pub fn containerfile(document: &ImageDocument, resolved: &Resolved, from: Option
         let lock = document.lock.as_ref().filter(|_| spec.base.family() == Family::Debian);
         install(category, &commands, lock, &mut out);
     }
+    carried::shell(document, &mut out)?;
     let plan = plan(document, &categories)?;
     locale(spec, &mut out)?;
     left_alone(&plan, resolved, init, &mut out);
     carried::configuration(&plan, init, &mut out)?;
+    carried::dotfiles(document, &mut out)?;
     carried::overlay(document, &mut out)?;
     if !(spec.post_install.scripts.is_empty() && plan.later.is_empty()) {
         out.stage("Post-install");
@@ -366,12 +372,16 @@ impl Rendered {
         self.line(&format!("RUN --mount=type=bind,source={file},target={at} \\\n    {commands}"));
     }
 
-    /// Runs with the package manager's caches kept between builds. Not `sharing=locked`: buildah
+    /// Runs with the package manager's caches kept between builds. They have names: by their
+    /// folder alone every image on a host would share them, and two distributions have files of
+    /// one name there. Not `sharing=locked`: buildah
     /// 1.28 never lets go of such a lock and stops at the second step; package managers have
     /// locks of their own.
     fn cached(&mut self, commands: &Commands, run: &[String]) {
-        let mounts = commands.caches.iter().map(|c| format!("--mount=type=cache,target={c} \\\n    "));
-        let mounts: String = mounts.collect();
+        let name = |folder: &str| format!("{}{}", self.caches, folder.replace('/', "-"));
+        let mounts = commands.caches.iter();
+        let mounts: String =
+            mounts.map(|c| format!("--mount=type=cache,id={},target={c} \\\n    ", name(c))).collect();
         self.line(&format!("RUN {mounts}{}", run.join(" \\\n && ")));
     }
 }

@@ -53,7 +53,7 @@ const BOOT_FILES: [(&str, &str); 5] = [
 pub struct Tiny {
     pub url: String,
     pub keyring: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Made once for all tests of this process.
@@ -64,21 +64,16 @@ pub fn tiny() -> &'static Tiny {
 
 /// The same with the suite and the kernel's package of another distribution.
 pub fn make(suite: &str, kernel: &'static str) -> Tiny {
+    make_with(suite, kernel, |_, _, _| {})
+}
+
+/// The same; `fill` is told of each package its name, its tree and the distribution, and may put
+/// more into the tree.
+pub fn make_with(suite: &str, kernel: &'static str, fill: impl Fn(&str, &Path, &Tiny)) -> Tiny {
     let dir = tempfile::tempdir().unwrap();
     let repository = dir.path().join("repository");
     let folder = repository.join(format!("dists/{suite}/main/binary-amd64"));
     fs::create_dir_all(&folder).unwrap();
-    let mut index = String::new();
-    for package in packages(&dir.path().join("trees"), kernel) {
-        index.push_str(&package.build(&repository));
-    }
-    fs::write(folder.join("Packages"), &index).unwrap();
-    let release = format!(
-        "Origin: Tiny\nSuite: {suite}\nCodename: {suite}\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n\
-         Architectures: amd64\nComponents: main\nSHA256:\n {} {} main/binary-amd64/Packages\n",
-        hex(index.as_bytes()),
-        index.len()
-    );
     let keyring = dir.path().join("keys.gpg");
     let home = dir.path().join("gnupg");
     fs::create_dir(&home).unwrap();
@@ -91,13 +86,26 @@ pub fn make(suite: &str, kernel: &'static str) -> Tiny {
     };
     gpg(&["--passphrase", "", "--quick-generate-key", "tiny@example.invalid", "rsa2048"]);
     fs::write(&keyring, gpg(&["--export"])).unwrap();
-    let plain = dir.path().join("Release");
+    let tiny = Tiny { url: serve(repository.clone()), keyring, dir };
+    let mut index = String::new();
+    for package in packages(&tiny.dir.path().join("trees"), kernel) {
+        fill(package.name, &package.tree, &tiny);
+        index.push_str(&package.build(&repository));
+    }
+    fs::write(folder.join("Packages"), &index).unwrap();
+    let release = format!(
+        "Origin: Tiny\nSuite: {suite}\nCodename: {suite}\nDate: Sat, 11 Jul 2026 10:16:37 UTC\n\
+         Architectures: amd64\nComponents: main\nSHA256:\n {} {} main/binary-amd64/Packages\n",
+        hex(index.as_bytes()),
+        index.len()
+    );
+    let plain = tiny.dir.path().join("Release");
     fs::write(&plain, release).unwrap();
     let signed = gpg(&["--clearsign", "--output", "-", plain.to_str().unwrap()]);
     fs::write(repository.join(format!("dists/{suite}/InRelease")), signed).unwrap();
     let agent = command("gpgconf").env("GNUPGHOME", &home).args(["--kill", "gpg-agent"]).status();
     assert!(agent.unwrap().success());
-    Tiny { url: serve(repository), keyring, _dir: dir }
+    tiny
 }
 
 fn hex(bytes: &[u8]) -> String {

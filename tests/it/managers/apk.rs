@@ -11,23 +11,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Whether the program is here.
-pub fn is_there() -> bool {
-    let there = Path::new("/usr/local/bin/apk").exists() || Path::new("/usr/sbin/apk").exists();
-    if !there {
+/// The program, if it is here.
+pub fn program() -> Option<&'static str> {
+    let there = ["/usr/local/bin/apk", "/usr/sbin/apk"].into_iter().find(|path| Path::new(path).exists());
+    if there.is_none() {
         eprintln!("SKIPPED: apk is not on this host; Alpine was NOT built");
     }
     there
 }
 
+/// Whether it is.
+pub fn is_there() -> bool {
+    program().is_some()
+}
+
 /// A repository and who signs it.
 pub struct Repository {
-    dir: PathBuf,
+    pub dir: PathBuf,
     packages: RefCell<Vec<Value>>,
     _temporary: tempfile::TempDir,
 }
 
-const SUITE: &str = "3.22";
+pub const SUITE: &str = "3.22";
 
 impl Repository {
     pub fn new() -> Self {
@@ -64,7 +69,7 @@ impl Repository {
         must(command("openssl").args(["rsa", "-pubout", "-in"]).arg(&secret).arg("-out").arg(public));
     }
 
-    fn keys(&self, name: &str) -> PathBuf {
+    pub fn keys(&self, name: &str) -> PathBuf {
         self.dir.join(format!("keys-{name}"))
     }
 

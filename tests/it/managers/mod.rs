@@ -1,14 +1,14 @@
 //! The distributions' own package managers, on repositories small enough to be made here:
 //! signed, served from a folder, and installed through the whole program.
 
-mod apk;
+pub mod apk;
 mod containers;
 mod emerge;
 mod live;
 mod mirrors;
 mod ninth;
 pub mod pacman;
-mod rpm;
+pub mod rpm;
 mod ubuntu;
 mod xbps;
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// What differs between the two.
 pub struct Kind {
-    base: &'static str,
-    suite: &'static str,
+    pub base: &'static str,
+    pub suite: &'static str,
     /// A repository as settings name it.
     component: &'static str,
     /// The same, filled in.
@@ -27,7 +27,7 @@ pub const FEDORA: Kind = Kind {
     kernel: "kernel",
 };
 
-const OPENSUSE: Kind = Kind {
+pub const OPENSUSE: Kind = Kind {
     base: "opensuse",
     suite: "leap-15.6",
     component: "distribution/leap/{version}/repo/oss",
@@ -38,10 +38,10 @@ const OPENSUSE: Kind = Kind {
 
 /// What a package says of itself beside its name.
 #[derive(Default)]
-struct About<'a> {
-    tags: &'a [&'a str],
-    post: &'a str,
-    unsigned: bool,
+pub struct About<'a> {
+    pub tags: &'a [&'a str],
+    pub post: &'a str,
+    pub unsigned: bool,
 }
 
 /// A repository and who signs it.
@@ -98,7 +98,7 @@ impl Repository {
         find(&self.files().join("repodata"), suffix)
     }
 
-    fn package(&self, name: &str, about: About<'_>, fill: impl FnOnce(&Path)) {
+    pub fn package(&self, name: &str, about: About<'_>, fill: impl FnOnce(&Path)) {
         let tree = self.dir.join("trees").join(name);
         fs::create_dir_all(&tree).unwrap();
         fill(&tree);

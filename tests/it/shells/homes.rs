@@ -12,17 +12,22 @@ use std::path::Path;
 const USERADD: &str = "#!/bin/sh\nfor name; do :; done\necho \"$name:x:1000:1000::/home/$name:/usr/bin/zsh\" >>/etc/passwd\n\
     echo \"$name:x:1000:\" >>/etc/group\nmkdir -p /home/$name\nchown 1000:1000 /home/$name\n";
 
+/// This host's zsh, with the modules that an interactive one needs.
+pub fn zsh(tree: &Path) {
+    programs(tree, &["/usr/bin/zsh"]);
+    let modules = Path::new("/usr/lib/x86_64-linux-gnu/zsh");
+    let found = must(command("find").arg(modules).args(["-name", "*.so"]));
+    for module in found
+        .lines()
+        .filter(|m| ["zle.so", "parameter.so", "zutil.so", "complete.so"].iter().any(|n| m.ends_with(n)))
+    {
+        programs(tree, &[module]);
+    }
+}
+
 fn with_zsh(repository: &Repository) {
     repository.package("zsh", About { depends: &["busybox"], ..About::default() }, |tree| {
-        programs(tree, &["/usr/bin/zsh"]);
-        let modules = Path::new("/usr/lib/x86_64-linux-gnu/zsh");
-        let found = must(command("find").arg(modules).args(["-name", "*.so"]));
-        for module in found
-            .lines()
-            .filter(|m| ["zle.so", "parameter.so", "zutil.so", "complete.so"].iter().any(|n| m.ends_with(n)))
-        {
-            programs(tree, &[module]);
-        }
+        zsh(tree);
         put(tree, "usr/sbin/useradd.shadow", USERADD, 0o755);
     });
     repository.package(

@@ -1,7 +1,7 @@
 //! What users' shells load, and dotfiles: rc files started by the shells themselves,
 //! repositories fetched from real git servers, files in homes of a built root.
 
-mod homes;
+pub mod homes;
 mod sources;
 
 use bootwright::configure::{self, Plan, Program, System};
