@@ -27,7 +27,7 @@ pub const FEDORA: Kind = Kind {
     kernel: "kernel",
 };
 
-pub const OPENSUSE: Kind = Kind {
+const OPENSUSE: Kind = Kind {
     base: "opensuse",
     suite: "leap-15.6",
     component: "distribution/leap/{version}/repo/oss",

@@ -2,7 +2,7 @@
 //! repository of the test by a server of this host: as an image it is what containers start from.
 
 use super::super::apk::{self, SUITE as ALPINE_SUITE};
-use super::super::rpm::{self, FEDORA, Kind, OPENSUSE};
+use super::super::rpm::{self, FEDORA, Kind};
 use super::super::{World, find, pacman, programs, put};
 use super::roots::{self, ACCOUNTS, SYSTEMCTL};
 use crate::crash::tiny::{self, serve};
@@ -152,16 +152,6 @@ pub fn fedora() -> Small {
         put(tree, "usr/bin/dnf", dnf.unwrap().replace("/usr/bin/python3\n", "/usr/bin/python3 -B\n"), 0o755);
         let repository = format!("[tiny]\nname=tiny\nbaseurl={url}\ngpgcheck=0\n");
         put(tree, "etc/yum.repos.d/tiny.repo", repository, 0o644);
-    })
-}
-
-/// openSUSE: zypper, which calls rpm.
-pub fn opensuse() -> Small {
-    by_rpm(&OPENSUSE, "zypper", |tree, url| {
-        roots::debian(tree, &["zypper", "zypper-common", "rpm", "rpm-common", "libsolv-tools"]);
-        let repository =
-            format!("[tiny]\nname=tiny\nenabled=1\nautorefresh=1\nbaseurl={url}\ntype=rpm-md\ngpgcheck=0\n");
-        put(tree, "etc/zypp/repos.d/tiny.repo", repository, 0o644);
     })
 }
 
