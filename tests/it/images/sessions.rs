@@ -116,7 +116,7 @@ pub(super) fn built(variant: &str, spec: &str) -> PathBuf {
     std::fs::remove_dir_all(image.dir.join("specs/pictures")).unwrap();
     std::fs::write(image.dir.join("specs/desktop.yaml"), spec).unwrap();
     let (release, _) = image.publish();
-    let (root, archive) = (image.dir.join("root"), file(&release, "zst"));
+    let (root, archive) = (image.dir.join("root"), file(&release, ".rootfs.tar.zst"));
     std::fs::create_dir(&root).unwrap();
     run(&root, "tar", &["--zstd", "-xpf", archive.to_str().unwrap()]);
     std::fs::remove_dir_all(image.dir.join("releases")).unwrap();
