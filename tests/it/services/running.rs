@@ -147,6 +147,13 @@ fn postgresql_makes_a_cluster_of_its_own_and_answers_on_its_port() {
     let config = format!("config_file={}", file.display());
     let _server = start(&postgresql, &["run", &data, "-c", &config]);
     answered(port);
+    // It listens a while before it takes anybody in.
+    let at = port.to_string();
+    let ready = || tell("/usr/lib/postgresql/15/bin/pg_isready", &["-q", "-h", &here, "-p", &at]).0;
+    assert!((0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        ready()
+    }));
     let query = format!("psql -h {here} -p {port} -Atc 'show data_checksums; show hba_file' postgres");
     let (fine, words) = tell("su", &["-s", "/bin/sh", "postgres", "-c", &query]);
     assert!(fine && words.starts_with("on\n") && words.contains("pg_hba.conf"), "{words}");
