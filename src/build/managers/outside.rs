@@ -92,6 +92,30 @@ pub(super) fn keyring(mirror: &Mirror) -> Result<Vec<u8>> {
     })
 }
 
+/// The files of a mirror's `keyring`, which is a folder of keys or one key, in the order of their
+/// names.
+pub(super) fn key_files(keyring: &str) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let reading = |e: &std::io::Error| {
+        Failure::io(format!("reading the keyring {keyring}"), e)
+            .hint("Set `keyring:` of the mirror in bootwright.yaml to the folder of the keys you trust.")
+    };
+    let path = Path::new(keyring);
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(|e| reading(&e))? {
+            files.push(entry.map_err(|e| reading(&e))?.path());
+        }
+        files.sort();
+    } else {
+        files.push(path.to_owned());
+    }
+    let read = |path: PathBuf| {
+        let bytes = std::fs::read(&path).map_err(|e| reading(&e))?;
+        Ok((path, bytes))
+    };
+    files.into_iter().map(read).collect()
+}
+
 /// The only suite of a mirror, filled in: for distributions where a suite is a label or one folder.
 pub(super) fn suite(mirror: &Mirror, suite: &str) -> Result<String> {
     match mirror.suites.as_slice() {

@@ -1,5 +1,6 @@
 //! Whom apk trusts: a folder of RSA public keys in PEM, named as signatures name them.
 
+use crate::build::managers::outside;
 use crate::effects::files::write_atomic;
 use crate::model::failure::IoContext;
 use crate::model::{Digest, Failure, Result};
@@ -8,24 +9,12 @@ use std::path::Path;
 
 /// The keys of a mirror's `keyring`, a folder or one key, by their names.
 fn read(keyring: &str) -> Result<BTreeMap<String, Vec<u8>>> {
-    let reading = |e: &std::io::Error| {
-        Failure::io(format!("reading the keyring {keyring}"), e)
-            .hint("Set `keyring:` of the mirror in bootwright.yaml to the folder of the keys you trust.")
-    };
     let path = Path::new(keyring);
-    let files = if path.is_dir() {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(|e| reading(&e))? {
-            files.push(entry.map_err(|e| reading(&e))?.path());
-        }
-        files
-    } else {
-        vec![path.to_owned()]
-    };
     let mut keys = BTreeMap::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "pub") || *file == path) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        keys.insert(name, std::fs::read(file).map_err(|e| reading(&e))?);
+    for (file, bytes) in outside::key_files(keyring)? {
+        if file == path || file.extension().is_some_and(|e| e == "pub") {
+            keys.insert(file.file_name().unwrap_or_default().to_string_lossy().into_owned(), bytes);
+        }
     }
     Ok(keys)
 }

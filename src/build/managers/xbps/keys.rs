@@ -1,12 +1,12 @@
 //! Whom xbps trusts: RSA public keys, as xbps keeps them (`var/db/xbps/keys/*.plist`) or in PEM.
 
+use crate::build::managers::outside;
 use crate::model::plist;
 use crate::model::{Digest, Failure, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigstore::crypto::Signature;
 use sigstore::crypto::verification_key::CosignVerificationKey;
-use std::path::Path;
 
 /// The keys of a mirror.
 pub(super) struct Keys {
@@ -20,22 +20,8 @@ impl Keys {
     /// # Errors
     /// Class *spec* if there is no such key in it.
     pub(super) fn read(keyring: &str) -> Result<Self> {
-        let reading = |e: &std::io::Error| {
-            Failure::io(format!("reading the keyring {keyring}"), e)
-                .hint("Set `keyring:` of the mirror in bootwright.yaml to the folder of the keys you trust.")
-        };
-        let path = Path::new(keyring);
-        let mut files = vec![path.to_owned()];
-        if path.is_dir() {
-            files.clear();
-            for entry in std::fs::read_dir(path).map_err(|e| reading(&e))? {
-                files.push(entry.map_err(|e| reading(&e))?.path());
-            }
-            files.sort();
-        }
         let mut all = Vec::new();
-        for file in files {
-            let bytes = std::fs::read(&file).map_err(|e| reading(&e))?;
+        for (file, bytes) in outside::key_files(keyring)? {
             let Some(pem) = pem(&bytes) else { continue };
             match CosignVerificationKey::try_from_pem(&pem) {
                 Ok(key @ CosignVerificationKey::RSA_PKCS1_SHA256(_)) => all.push((pem, key)),
