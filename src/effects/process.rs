@@ -31,7 +31,6 @@ const CAPTURE_LIMIT: usize = 256 << 20;
 /// How often a wish to stop is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What to do when a tool met a full disk.
 /// What to do when a tool was killed by somebody else, or says that it is short of memory.
 const OUT_OF_MEMORY: &str =
     "Most likely memory ran out: free some, run fewer jobs, or raise the memory limit of this service.";
@@ -53,6 +52,7 @@ pub struct Process {
     inherit: bool,
     overlay: Option<OverlayMount>,
     emulation: Option<Emulation>,
+    alone: bool,
 }
 
 /// An overlay file system, mounted in a mount namespace that only the process has.
@@ -147,6 +147,7 @@ impl Process {
             inherit: false,
             overlay: None,
             emulation: None,
+            alone: false,
         }
     }
 
@@ -213,6 +214,15 @@ impl Process {
         self
     }
 
+    /// Lets what it mounts and what it starts end with it, however it ends: it has namespaces of
+    /// its own for both. Wants the rights of root; does nothing for others, whose tools have to
+    /// make such namespaces themselves before they can mount.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = nix::unistd::geteuid().is_root();
+        self
+    }
+
     /// Gives it a mount namespace of its own with an overlay mounted there.
     pub(super) fn overlay(mut self, mount: OverlayMount) -> Self {
         self.overlay = Some(mount);
@@ -257,7 +267,7 @@ impl Process {
         if !self.inherit {
             command.process_group(0);
         }
-        let (overlay, emulation) = (self.overlay.clone(), self.emulation.clone());
+        let (overlay, emulation, alone) = (self.overlay.clone(), self.emulation.clone(), self.alone);
         let parent = nix::unistd::getpid();
         let prepare = move || -> std::io::Result<()> {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -273,6 +283,19 @@ impl Process {
                 }
                 // SAFETY: as for `prepare` itself.
                 unsafe { super::process_tree::enter() }?;
+            }
+            if alone {
+                private_mounts()?;
+                // SAFETY: as for `prepare` itself.
+                unsafe { super::process_tree::enter() }?;
+                // Who asks for itself by its number finds itself.
+                nix::mount::mount(
+                    Some(c"proc"),
+                    c"/proc",
+                    Some(c"proc"),
+                    nix::mount::MsFlags::empty(),
+                    None::<&std::ffi::CStr>,
+                )?;
             }
             Ok(())
         };
@@ -501,10 +524,17 @@ fn spawn_on_long_lived_thread(command: Command) -> std::io::Result<Child> {
     answer.recv().map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?
 }
 
-fn enter_overlay(overlay: &OverlayMount) -> std::io::Result<()> {
+/// Nothing that is mounted from now on is seen outside.
+fn private_mounts() -> std::io::Result<()> {
     use nix::mount::{MsFlags, mount};
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, c"/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    Ok(())
+}
+
+fn enter_overlay(overlay: &OverlayMount) -> std::io::Result<()> {
+    use nix::mount::{MsFlags, mount};
+    private_mounts()?;
     mount(
         Some(c"bootwright"),
         overlay.target.as_c_str(),

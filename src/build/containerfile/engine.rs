@@ -222,7 +222,8 @@ impl EngineBuild<'_> {
                 .arg(folder("store")?)
                 .arg("--runroot")
                 .arg(self.run)
-                .args(["--storage-driver", "overlay"]),
+                .args(["--storage-driver", "overlay"])
+                .alone(),
         };
         Ok(process.args(args).env("HOME", folder("home")?).env("TMPDIR", folder("tmp")?))
     }

@@ -157,7 +157,10 @@ pub(super) fn unpack(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Extracts a tar archive over `root`, but for what `wanted` does not want.
+/// Extracts a tar archive over `root`, but for what `wanted` does not want, and reads on to the end
+/// of what holds it: whoever still writes zeros behind the archive is not cut off.
+///
+/// The tools' own `--extract` would replace the links that make /usr merged with folders.
 pub(super) fn extract_tar(
     archive: impl Read,
     root: &Path,
@@ -182,6 +185,7 @@ pub(super) fn extract_tar(
             )));
         }
     }
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).during(during)?;
     Ok(())
 }
 
@@ -195,6 +199,15 @@ mod tests {
         for bad in ["", "/a", "a/../b", "..", "a//b", "a/", "a\nb", "./a"] {
             assert!(below_mirror(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_archive_is_read_to_the_end() {
+        let bytes = vec![0; 1 << 20];
+        let mut rest = &bytes[..];
+        let root = tempfile::tempdir().unwrap();
+        extract_tar(&mut rest, root.path(), &Cancel::default(), |_| true).unwrap();
+        assert!(rest.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod plain;
 
-use super::{Installation, Manager, Question, Traces, apt, pins};
+use super::{Installation, Manager, Question, Traces, apt, outside, pins};
 use crate::build::index::Release;
 use crate::build::stack::Stack;
 use crate::build::union;
@@ -67,8 +67,8 @@ impl Manager for Apt {
         })
     }
 
-    fn extract(&self, file: &Path, root: &Path, _: &Cancel) -> Result<()> {
-        extract(file, root)
+    fn extract(&self, file: &Path, root: &Path, cancel: &Cancel) -> Result<()> {
+        extract(file, root, cancel)
     }
 
     fn installed(&self, stack: &Stack) -> Result<Vec<InstalledPackage>> {
@@ -272,7 +272,7 @@ fn extract_essential(root: &Path, packages: &[LockedPackage], debs: &Path, cance
                 scope.spawn(|| -> Result<()> {
                     while let Some(deb) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                         cancel.check()?;
-                        extract(deb, root)?;
+                        extract(deb, root, cancel)?;
                     }
                     Ok(())
                 })
@@ -285,24 +285,10 @@ fn extract_essential(root: &Path, packages: &[LockedPackage], debs: &Path, cance
 }
 
 /// Extracts a package's files over `root`.
-fn extract(deb: &Path, root: &Path) -> Result<()> {
-    // `dpkg-deb --extract` would replace the links that make /usr merged with folders.
+fn extract(deb: &Path, root: &Path, cancel: &Cancel) -> Result<()> {
     let mut unpacker = Process::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).spawn()?;
     let pipe = unpacker.stdout().ok_or_else(|| Failure::bug("dpkg-deb has no stdout"))?;
-    let mut archive = tar::Archive::new(pipe);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(true);
-    archive.set_overwrite(true);
-    let during = || format!("extracting {}", deb.display());
-    for entry in archive.entries().during(during)? {
-        let mut entry = entry.during(during)?;
-        let is_link_to_folder =
-            entry.header().entry_type().is_dir() && root.join(entry.path().during(during)?).is_dir();
-        // `unpack_in` refuses what leads outside and says so by `false`.
-        if !is_link_to_folder && !entry.unpack_in(root).during(during)? {
-            return Err(Failure::untrusted(format!("{} has a path that leads outside", deb.display())));
-        }
-    }
+    outside::extract_tar(pipe, root, cancel, |_| true)?;
     let status = unpacker.wait()?;
     if status.success() {
         Ok(())

@@ -66,6 +66,67 @@ fn a_containerfile_of_arch_becomes_a_root_filesystem() {
     assert!(!world.dir.join("web.tar.zst").exists() && work(world).is_empty());
 }
 
+/// Numbers of processes, but ours, for which `holds` of a file of theirs in /proc.
+fn processes(file: &str, holds: impl Fn(&str) -> bool) -> Vec<i32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let text = |number: i32| fs::read(format!("/proc/{number}/{file}")).unwrap_or_default();
+    let mine = i32::try_from(std::process::id()).unwrap();
+    numbers.filter(|n| *n != mine && holds(&String::from_utf8_lossy(&text(*n)))).collect()
+}
+
+#[test]
+fn nothing_is_left_of_a_build_that_is_killed() {
+    use nix::sys::signal::{Signal, kill};
+    use std::time::{Duration, Instant};
+    let Small { ref world, .. } = arch();
+    let base = format!("oci-archive:{}", find(&world.released(), ".oci.tar").display());
+    let waits = format!("{WEB}  postInstall: {{scripts: [specs/scripts/wait.sh]}}\n");
+    put(&world.dir, "specs/web.yaml", &waits, 0o644);
+    // No other test waits for as long.
+    put(&world.dir, "specs/scripts/wait.sh", "#!/bin/sh\nbusybox sleep 86417\n", 0o755);
+    world.commit();
+    let sleepers = || processes("cmdline", |line| line.ends_with("sleep\086417\0"));
+    let about = world.dir.to_str().unwrap();
+    for (engine, signal) in
+        [("buildah", Signal::SIGKILL), ("podman", Signal::SIGKILL), ("buildah", Signal::SIGTERM)]
+    {
+        let mut child = super::command(env!("CARGO_BIN_EXE_bootwright"))
+            .current_dir(&world.dir)
+            .args(["--output", "json", "containerfile", "web", "--build", "web.tar.zst"])
+            .args(["--from", &base, "--engine", engine])
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while sleepers().is_empty() {
+            assert!(child.try_wait().unwrap().is_none(), "{engine} ended by itself");
+            assert!(began.elapsed() < Duration::from_secs(300), "{engine} comes to no script");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts().contains(about), "{engine} mounts where all can see it: {}", mounts());
+        kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        assert!(!child.wait().unwrap().success());
+        let began = Instant::now();
+        while !sleepers().is_empty() || !processes("mountinfo", |mounts| mounts.contains(about)).is_empty() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{engine} goes on after {signal}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(!mounts().contains(about), "{engine}, {signal}: {}", mounts());
+        assert!(!world.dir.join("web.tar.zst").exists());
+        if signal == Signal::SIGTERM {
+            assert_eq!(work(world), Vec::<String>::new(), "{engine}");
+        }
+    }
+    // Whoever comes next clears up and is not in the way of what was.
+    fs::remove_file(world.dir.join("specs/scripts/wait.sh")).unwrap();
+    put(&world.dir, "specs/web.yaml", WEB, 0o644);
+    world.commit();
+    let done = build(world, &base, "buildah");
+    assert!(done.status.success(), "{}", words(&done));
+    assert_eq!(work(world), Vec::<String>::new());
+}
+
 #[test]
 fn what_is_no_image_is_refused() {
     let Small { ref world, .. } = arch();
