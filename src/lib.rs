@@ -13,9 +13,9 @@
 //! - [`resolve`]: spec + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
 //! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), clock
-//! - [`state`]: the database: runs, events, leases
+//! - [`state`]: the database: runs, events, leases, Image Builders
 //! - [`intake`]: plain words → spec: the deterministic reader, and language models
-//! - [`build`]: package managers, layers, plans carried out, ISO, disk image, OCI and registry, root filesystem archive, Containerfiles
+//! - [`build`]: package managers, layers, plans carried out, ISO, disk image, OCI and registry, root filesystem archive, Containerfiles, OpenWrt's Image Builders
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again

@@ -22,6 +22,7 @@ pub mod layers;
 pub mod managers;
 mod normalise;
 pub mod oci;
+pub mod openwrt;
 pub mod packages;
 pub mod registry;
 pub mod root_files;

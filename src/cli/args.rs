@@ -1,5 +1,6 @@
 //! The arguments, as plain structs. Nothing is decided here: `run` turns them into requests.
 
+use super::openwrt_args::OpenwrtCommand;
 use crate::build::cache::kind::{Kind, TABLE};
 use crate::model::age::Age;
 use crate::model::name::{KeyName, ProfileName, SuiteName};
@@ -121,6 +122,9 @@ pub enum Command {
     /// Look at, make, rotate and retire signing keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// OpenWrt's Image Builders
+    #[command(subcommand)]
+    Openwrt(OpenwrtCommand),
     /// Show what distributions call a package, where it comes from, or why it is not there
     Packages(PackagesArgs),
     /// Write an image's spec as a Containerfile, for any of the distributions
@@ -668,6 +672,11 @@ mod tests {
             "bootwright cache verify --kind packages",
             "bootwright reconcile --offline",
             "bootwright release verify gw --key a.pub --key b.pub --threshold 2",
+            "bootwright openwrt builder ensure 24.10.5 x86/64",
+            "bootwright openwrt builder ensure snapshot ramips/mt7621",
+            "bootwright openwrt builder list",
+            "bootwright openwrt builder verify",
+            "bootwright openwrt builder prune --max-age 30d --max-size 20GiB --dry-run",
             "bootwright key list",
             "bootwright key new 2027 --from 2027-01-01 --until 2028-01-01T12:00:00Z",
             "bootwright key rotate 2027 --old 2026 --overlap 60",
@@ -713,6 +722,13 @@ mod tests {
             "bootwright cache prune --older-than -1d",
             "bootwright cache list --kind ../layers",
             "bootwright cache list --kind Layers",
+            "bootwright openwrt",
+            "bootwright openwrt builder ensure 24.10.5",
+            "bootwright openwrt builder ensure 24.10.5 x86",
+            "bootwright openwrt builder ensure 24.10.5 x86/../64",
+            "bootwright openwrt builder ensure $(id) x86/64",
+            "bootwright openwrt builder ensure 24.10.5 --x86/64",
+            "bootwright openwrt builder prune --max-age 30",
             "bootwright release verify gw --threshold 2",
             "bootwright release verify gw --key a.pub --threshold 0",
             "bootwright key new ../x",

@@ -8,6 +8,7 @@ mod completions;
 mod env;
 pub mod error;
 mod logs;
+mod openwrt_args;
 mod progress;
 mod render;
 mod run;

@@ -383,6 +383,44 @@ pub async fn small(client: &reqwest::Client, url: &str, limit: u64, idle: Durati
     Ok(bytes)
 }
 
+/// The size of a file in bytes, as its address says before it is fetched.
+///
+/// # Errors
+/// Class *upstream* if it is not there, or does not say how long it is.
+pub async fn length(client: &reqwest::Client, url: &str, idle: Duration) -> Result<u64> {
+    if let Some(path) = url.strip_prefix("file://") {
+        return match std::fs::metadata(path) {
+            Ok(meta) if meta.is_file() => Ok(meta.len()),
+            Ok(_) => Err(Failure::upstream("it is no file")),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(gone("it is not there")),
+            Err(_) => Err(Failure::upstream("it cannot be read")),
+        };
+    }
+    let failed = |e: reqwest::Error| Failure::upstream(chain(&e.without_url())).code(ErrorCode::Network);
+    let response = tokio::time::timeout(idle, client.head(url).send())
+        .await
+        .map_err(|_| silent(idle))?
+        .map_err(failed)?;
+    successful(response.status())?;
+    // The client's own reading of a length is of the body, which an answer to HEAD has not.
+    let length = response.headers().get(reqwest::header::CONTENT_LENGTH);
+    length
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .ok_or_else(|| Failure::upstream("it does not say how long it is"))
+}
+
+fn silent(idle: Duration) -> Failure {
+    Failure::upstream(format!("nothing came for {} s", idle.as_secs_f64())).code(ErrorCode::Network)
+}
+
+fn successful(status: StatusCode) -> Result<()> {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Err(gone(&format!("HTTP {status}"))),
+        status if !status.is_success() => Err(Failure::upstream(format!("HTTP {status}"))),
+        _ => Ok(()),
+    }
+}
+
 /// Fetches a file whose digest nobody knows yet to `to`; gives its digest and size.
 ///
 /// # Errors
@@ -435,21 +473,14 @@ async fn each_part(
             }
         }
     }
-    let silent =
-        || Failure::upstream(format!("nothing came for {} s", idle.as_secs_f64())).code(ErrorCode::Network);
+    let silent = || silent(idle);
     let failed = |e: reqwest::Error| {
         let why = if e.is_connect() { "nobody answers there" } else { "the answer broke off" };
         Failure::upstream(why).code(ErrorCode::Network)
     };
     let request = tokio::time::timeout(idle, client.get(url).send());
     let mut response = request.await.map_err(|_| silent())?.map_err(failed)?;
-    let status = response.status();
-    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        return Err(gone(&format!("HTTP {status}")));
-    }
-    if !status.is_success() {
-        return Err(Failure::upstream(format!("HTTP {status}")));
-    }
+    successful(response.status())?;
     while let Some(part) =
         tokio::time::timeout(idle, response.chunk()).await.map_err(|_| silent())?.map_err(failed)?
     {

@@ -84,6 +84,9 @@ points! {
     ArtifactsRemoved "artifacts.removed" "The verified copies are removed.";
     RunPublished "run.published" "The run has ended.";
     LeaseReleased "lease.released" "The image is free.";
+    BuilderUnpacked "builder.unpacked" "An Image Builder is unpacked, under a temporary name.";
+    BuilderSealed "builder.sealed" "An Image Builder lies beside its seal and record, under a temporary name.";
+    BuilderKept "builder.kept" "An Image Builder has its name.";
 }
 
 /// What happens where a test wants the program to stop.

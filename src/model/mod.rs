@@ -18,6 +18,7 @@ pub mod failure;
 pub mod lock;
 pub mod name;
 pub mod observed;
+pub mod openwrt;
 pub mod packaging;
 pub mod plan;
 pub mod plist;

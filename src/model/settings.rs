@@ -30,6 +30,9 @@ pub struct Settings {
     /// Where git repositories are fetched from instead of where specs say they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub git_mirrors: Vec<GitMirror>,
+    /// Where OpenWrt's Image Builders come from.
+    #[serde(default, skip_serializing_if = "OpenwrtSettings::is_empty")]
+    pub openwrt: OpenwrtSettings,
     /// Which packages are taken.
     #[serde(default)]
     pub packages: PackageSettings,
@@ -61,6 +64,7 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             mirrors: Vec::new(),
             git_mirrors: Vec::new(),
+            openwrt: OpenwrtSettings::default(),
             packages: PackageSettings::default(),
             signing: Signing::default(),
             build: BuildSettings::default(),
@@ -78,6 +82,30 @@ pub struct GitMirror {
     pub of: String,
     /// What stands there instead: `https://git.example.org/github/` or `file:///srv/git/`.
     pub url: String,
+}
+
+/// Where OpenWrt's Image Builders come from; nothing is built in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpenwrtSettings {
+    /// The addresses that `releases/` and `snapshots/` are below, in the order in which they are
+    /// tried (`http`, `https`, `file`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// The public keys of which one must have signed `sha256sums`: OpenPGP and usign (signify),
+    /// as paths on this host, or relative to the catalog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Whether what nobody signed is taken too: what an Image Builder is is then the server's word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsigned: bool,
+}
+
+impl OpenwrtSettings {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where releases are published.

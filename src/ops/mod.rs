@@ -14,6 +14,7 @@ pub mod doctor;
 mod explaining;
 mod judging;
 mod keys;
+pub mod openwrt;
 mod packages;
 mod prompting;
 mod pruning;
@@ -45,6 +46,7 @@ pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
 };
+pub use openwrt::{builder_ensure, builder_list, builder_prune, builder_verify};
 pub use packages::{PackageCell, PackageRow, PackagesReport, PackagesRequest, UnknownPackage, packages};
 pub use prompting::{
     AskedModel, LanguageModel, NotUnderstood, PromptReader, PromptReport, PromptRequest, prompt,

@@ -4,17 +4,17 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, IntoIden, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-use super::tables::{attempt, check, event, lease, look, made_lock, run};
+use super::tables::{attempt, builder, check, event, lease, look, made_lock, run};
 
 /// The number of steps, which is the version of a database.
-pub(super) const COUNT: i32 = 3;
+pub(super) const COUNT: i32 = 4;
 
 pub(super) struct Migrator;
 
 #[sea_orm_migration::async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Looks), Box::new(Attempts)]
+        vec![Box::new(First), Box::new(Looks), Box::new(Attempts), Box::new(Builders)]
     }
 }
 
@@ -79,6 +79,31 @@ impl MigrationTrait for Attempts {
         }
         table.col(number(Column::Failures)).col(number(Column::FailedAt));
         table.primary_key(Index::create().col(Column::Image).col(Column::Work));
+        manager.create_table(table).await
+    }
+}
+
+/// Image Builders of OpenWrt.
+struct Builders;
+
+impl MigrationName for Builders {
+    fn name(&self) -> &'static str {
+        "0004-openwrt-builders"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for Builders {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use builder::{Column, Entity};
+        let mut digest = text(Column::Sha256);
+        digest.primary_key();
+        let mut table = Table::create();
+        table.table(Entity).col(digest);
+        for name in [Column::Release, Column::Target, Column::Subtarget, Column::Url, Column::State] {
+            table.col(text(name));
+        }
+        table.col(number(Column::Size)).col(number(Column::LastUse));
         manager.create_table(table).await
     }
 }

@@ -10,6 +10,7 @@
 //! then writes fails at once, whatever the busy timeout, when another process wrote in
 //! between.
 
+mod builders;
 mod checks;
 mod errors;
 mod leases;
@@ -20,6 +21,7 @@ mod prune;
 mod runs;
 mod tables;
 
+pub use builders::{BuilderRow, BuilderState};
 pub use leases::{Acquired, Holder, Lease, image_lease};
 pub use looks::Look;
 pub use prune::{LONGEST_MEMORY, RUNS_KEPT};

@@ -168,3 +168,29 @@ pub(super) mod look {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// One Image Builder of OpenWrt.
+pub(super) mod builder {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "openwrt_builders")]
+    pub struct Model {
+        /// The digest of its archive.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub sha256: String,
+        pub release: String,
+        pub target: String,
+        pub subtarget: String,
+        pub url: String,
+        pub state: String,
+        /// Bytes on disk.
+        pub size: i64,
+        pub last_use: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -21,6 +21,7 @@ mod live;
 mod managers;
 mod menus;
 mod observe;
+mod openwrt;
 mod outputs;
 mod pipeline;
 mod plans;

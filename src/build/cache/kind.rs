@@ -28,6 +28,8 @@ pub enum Kind {
     Evidence,
     /// Evidence that refused an artifact.
     Refused,
+    /// OpenWrt's Image Builders.
+    OpenwrtBuilders,
 }
 
 /// How an entry looks.
@@ -84,7 +86,7 @@ const SEALED: &str =
     "seal made when it was stored; size, dates and inodes before each use, all bytes when those differ";
 
 /// Every kind, in the order in which a build meets them.
-pub const TABLE: [Row; 11] = [
+pub const TABLE: [Row; 12] = [
     row(
         Kind::Packages,
         ("packages", "packages"),
@@ -114,6 +116,13 @@ pub const TABLE: [Row; 11] = [
     row(Kind::Artifacts, ("artifacts", "artifacts"), Shape::Folder, Cost::Low, "written anew by each run"),
     row(Kind::Evidence, ("evidence", "evidence"), Shape::SealedTree, Cost::High, SEALED),
     row(Kind::Refused, ("refused", "refused"), Shape::Folder, Cost::Low, "only people read it"),
+    row(
+        Kind::OpenwrtBuilders,
+        ("openwrt-builders", "openwrt-builders"),
+        Shape::SealedTree,
+        Cost::High,
+        SEALED,
+    ),
 ];
 
 impl Kind {

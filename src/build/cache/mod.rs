@@ -8,6 +8,7 @@
 //! initramfs-modules/           archives of kernel modules by their content
 //! boot-files/ID/root/          files for the ISO's boot loaders
 //! apt/KEY/                     package indexes
+//! openwrt-builders/HEX/root/   Image Builders by the SHA-256 of their archives
 //! artifacts/, evidence/        of runs that are not published yet
 //! memory.json                  what rounds with nothing to do found out (`reconcile::memory`)
 //! work/                        folders of running builds, swept when their process is gone
@@ -105,6 +106,11 @@ impl Cache {
     /// The folder of extracted boot-loader packages.
     pub fn boot_files(&self, id: &Digest) -> PathBuf {
         self.folder(Kind::BootFiles).join(id.hex())
+    }
+
+    /// The folder of an unpacked Image Builder of OpenWrt, by its archive's digest.
+    pub fn openwrt_builder(&self, archive: &Digest) -> PathBuf {
+        self.folder(Kind::OpenwrtBuilders).join(archive.hex())
     }
 
     /// The folder of apt's indexes for one kind of request.

@@ -3,7 +3,7 @@
 use super::super::location::Location;
 use super::{Report, doubled, signing};
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
-use crate::model::settings::{Mirror, Settings, StoreSettings};
+use crate::model::settings::{Mirror, OpenwrtSettings, Settings, StoreSettings};
 use crate::model::spec::{Architecture, Family};
 use crate::model::{ImageName, Version};
 
@@ -30,6 +30,7 @@ pub fn check(report: &mut Report<'_>, settings: &Settings) {
     for (index, mirror) in settings.mirrors.iter().enumerate() {
         check_mirror(report, &format!("mirrors[{index}]"), mirror);
     }
+    openwrt(report, &settings.openwrt);
     doubled(report, "packages.repositories", &settings.packages.repositories);
     signing::check(report, &settings.signing);
     if !is_uri(&settings.build.builder_id) {
@@ -178,6 +179,45 @@ fn check_mirror(report: &mut Report<'_>, field: &str, mirror: &Mirror) {
             &format!("{field}.unsignedIndexes"),
             format!("the indexes of {} are always signed", mirror.base.as_str()),
             "Take this away: it is for public mirrors of Arch, Fedora, Gentoo and Void, which sign packages only.",
+        );
+    }
+}
+
+/// Where OpenWrt's Image Builders come from, and whom they are trusted by.
+fn openwrt(report: &mut Report<'_>, openwrt: &OpenwrtSettings) {
+    for (index, url) in openwrt.urls.iter().enumerate() {
+        if !is_address(url, &["https", "http", "file"]) || url.contains(['?', '#']) {
+            report.error(
+                &format!("openwrt.urls[{index}]"),
+                "this is not the address of an OpenWrt server",
+                "Write what `releases/` is below, with http, https or file, without user name and password.",
+            );
+        }
+    }
+    for (index, key) in openwrt.keys.iter().enumerate() {
+        path_is_sane(report, &format!("openwrt.keys[{index}]"), key);
+    }
+    doubled(report, "openwrt.urls", &openwrt.urls);
+    doubled(report, "openwrt.keys", &openwrt.keys);
+    if openwrt.urls.is_empty() {
+        if !openwrt.is_empty() {
+            report.error(
+                "openwrt.urls",
+                "nothing reads this: there is no server",
+                "Name one in `openwrt.urls`, or take `openwrt` away.",
+            );
+        }
+    } else if openwrt.keys.is_empty() && !openwrt.unsigned {
+        report.error(
+            "openwrt.keys",
+            "`openwrt.keys` is empty",
+            "Name the public keys of who signs `sha256sums`; `unsigned: true` takes what nobody signed.",
+        );
+    } else if openwrt.unsigned && !openwrt.keys.is_empty() {
+        report.conflict(
+            "openwrt.unsigned",
+            "what nobody signed is taken, and there are keys",
+            "Keep the keys, or `unsigned: true`.",
         );
     }
 }

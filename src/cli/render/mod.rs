@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod doctor;
 pub mod explain;
 pub mod keys;
+pub mod openwrt;
 pub mod packages;
 pub mod plan;
 pub mod prompt;
