@@ -277,22 +277,22 @@ mod tests {
     fn usign_ids_and_bytes_are_compared() {
         let secret = SigningKey::from_bytes(&[7; 32]);
         let public = secret.verifying_key();
-        let key = UsignKey::parse(&text(&[b"Ed", b"idididid", public.as_bytes()])).unwrap();
+        let keys = [UsignKey::parse(&text(&[b"Ed", b"idididid", public.as_bytes()])).unwrap()];
         let signed = secret.sign(b"list").to_bytes();
         let good = text(&[b"Ed", b"idididid", &signed]);
-        assert_eq!(usign(&[key.clone()], b"list", &good).unwrap(), ["usign:6964696469646964"]);
-        let failure = usign(&[key.clone()], b"lisT", &good).unwrap_err();
+        assert_eq!(usign(&keys, b"list", &good).unwrap(), ["usign:6964696469646964"]);
+        let failure = usign(&keys, b"lisT", &good).unwrap_err();
         assert!(failure.message.contains("not a signature of this"), "{failure}");
         // The right key under another id is another key.
         let other_id = text(&[b"Ed", b"IDididid", &signed]);
-        let failure = usign(&[key.clone()], b"list", &other_id).unwrap_err();
+        let failure = usign(&keys, b"list", &other_id).unwrap_err();
         assert_eq!(failure.code, ErrorCode::Untrusted);
         assert!(failure.details.unwrap().contains("another key"));
         // Another key under the right id.
         let forged = SigningKey::from_bytes(&[8; 32]).sign(b"list").to_bytes();
-        assert!(usign(&[key.clone()], b"list", &text(&[b"Ed", b"idididid", &forged])).is_err());
+        assert!(usign(&keys, b"list", &text(&[b"Ed", b"idididid", &forged])).is_err());
         for broken in [&b""[..], b"<html>", &good[21..], &text(&[b"Xx", b"idididid", &signed]), &good[..60]] {
-            assert_eq!(usign(&[key.clone()], b"list", broken).unwrap_err().code, ErrorCode::Untrusted);
+            assert_eq!(usign(&keys, b"list", broken).unwrap_err().code, ErrorCode::Untrusted);
         }
     }
 

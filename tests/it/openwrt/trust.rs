@@ -165,7 +165,8 @@ fn signify_makes_what_is_taken() {
 
 #[test]
 fn altered_lists_archives_and_missing_signatures_are_refused() {
-    let changes: [(&str, fn(&World)); 6] = [
+    type Change = fn(&World);
+    let changes: [(&str, Change); 6] = [
         ("no signature", |w| fs::remove_file(w.folder("24.10.5", "x86/64").join("sha256sums.sig")).unwrap()),
         ("an empty signature", |w| {
             fs::write(w.folder("24.10.5", "x86/64").join("sha256sums.sig"), "").unwrap()
