@@ -27,7 +27,7 @@ pub const FEDORA: Kind = Kind {
     kernel: "kernel",
 };
 
-const OPENSUSE: Kind = Kind {
+pub const OPENSUSE: Kind = Kind {
     base: "opensuse",
     suite: "leap-15.6",
     component: "distribution/leap/{version}/repo/oss",
@@ -145,12 +145,12 @@ impl Repository {
         }
     }
 
-    /// Makes and signs the metadata anew.
     /// A signed package that needs a shell.
     pub fn plain(&self, name: &str, fill: impl FnOnce(&Path)) {
         self.package(name, About { tags: &["Requires: busybox"], ..About::default() }, fill);
     }
 
+    /// Makes and signs the metadata anew.
     pub fn index(&self) {
         must(command("createrepo_c").args(["--quiet", "--no-database"]).arg(self.files()));
         self.sign();

@@ -16,7 +16,7 @@ pub fn is_there() -> bool {
 
 /// A repository and who signs it.
 pub struct Repository {
-    dir: PathBuf,
+    pub dir: PathBuf,
     _temporary: tempfile::TempDir,
 }
 

@@ -9,7 +9,7 @@ use super::{World, find, put, words};
 use same::{Root, differences};
 use serde_json::Value;
 use std::fs;
-use worlds::{Small, alpine, apt, arch, fedora, spec};
+use worlds::{Small, alpine, apt, arch, fedora, opensuse, spec, void};
 
 const WEB: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: web}\nspec:\n  base: arch\n  \
     suite: rolling\n  channel: edge\n  outputs: [oci]\n  packages: {utils: [hello]}\n";
@@ -178,7 +178,7 @@ const FRAMEWORK: &str = "    shell: zsh
 /// One spec, built natively and as a container from an image of the same distribution's
 /// smallest system: the packages come from the same repository, by the real package manager.
 fn the_same_both_ways(small: &Small) {
-    let Small { world, base, suite, openrc, .. } = small;
+    let Small { world, base, suite, init, .. } = small;
     let from = small.base_image();
     let mut declared = DECLARED.replace("HELLO", small.hello);
     if *base == "arch" {
@@ -198,15 +198,8 @@ fn the_same_both_ways(small: &Small) {
     put(&world.dir, "specs/tiny.yaml", spec(base, suite, "oci, rootfs", &declared), 0o644);
     let script = "#!/bin/sh\nset -eu\nid -un ada > /etc/last\nchmod 0640 /etc/last\n";
     put(&world.dir, "specs/scripts/last.sh", script, 0o755);
-    let (service, text) = if *openrc {
-        ("etc/init.d/mine", "#!/sbin/openrc-run\ncommand=/bin/true\n")
-    } else {
-        (
-            "etc/systemd/system/mine.service",
-            "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
-        )
-    };
-    put(&world.dir, &format!("specs/overlays/tiny/{service}"), text, if *openrc { 0o755 } else { 0o644 });
+    let (service, text) = init.service("mine");
+    put(&world.dir, &format!("specs/overlays/tiny/{service}"), text, init.mode());
     put(&world.dir, "specs/overlays/tiny/usr/bin/a tool", "#!/bin/sh\n", 0o755);
     let image = Root::read(&find(&world.released(), ".rootfs.tar.zst"));
     let container = |engine: &str| {
@@ -242,21 +235,11 @@ fn the_same_both_ways(small: &Small) {
     image.says("etc/hostname", "somewhere\n");
     image.says("usr/bin/a tool", "Regular 755 0:0");
     image.says("etc/last", "Regular 640 0:0 ada\n");
-    let (on, off) = if *openrc {
-        (["etc/runlevels/default/hello", "etc/runlevels/default/mine"], "etc/runlevels/default/noisy")
-    } else {
-        (
-            [
-                "etc/systemd/system/multi-user.target.wants/hello.service",
-                "etc/systemd/system/multi-user.target.wants/mine.service",
-            ],
-            "etc/systemd/system/multi-user.target.wants/noisy.service",
-        )
-    };
-    for link in on {
+    let (on, off) = ([init.on("hello"), init.on("mine")], init.on("noisy"));
+    for link in &on {
         image.says(link, "Symlink");
     }
-    assert!(!image.files.contains_key(off));
+    assert!(!image.files.contains_key(&off));
     assert!(image.packages.contains_key(small.hello), "{:?}", image.packages);
 
     for engine in ["buildah", "podman"] {
@@ -269,7 +252,7 @@ fn the_same_both_ways(small: &Small) {
     world.commit();
     let differ = differences(&image, &container("buildah"), &[]);
     let named: Vec<&str> = differ.iter().filter_map(|d| d.lines().next()).collect();
-    let expected = ["etc/group", on[0]];
+    let expected = ["etc/group", &on[0]];
     assert_eq!(named, expected, "{}", differ.join("\n"));
 }
 
@@ -291,6 +274,18 @@ fn a_container_and_an_image_of_arch_are_the_same() {
 #[test]
 fn a_container_and_an_image_of_fedora_are_the_same() {
     the_same_both_ways(&fedora());
+}
+
+#[test]
+fn a_container_and_an_image_of_opensuse_are_the_same() {
+    the_same_both_ways(&opensuse());
+}
+
+#[test]
+fn a_container_and_an_image_of_void_are_the_same() {
+    if let Some(void) = void() {
+        the_same_both_ways(&void);
+    }
 }
 
 #[test]

@@ -61,27 +61,61 @@ pub fn rc_update(tree: &Path) {
     put(tree, "usr/sbin/rc-update", script, 0o755);
 }
 
-/// The package `hello`, with a service, and one that is on unless somebody says otherwise.
-pub fn hello(tree: &Path, openrc: bool) {
-    put(tree, "usr/share/hello/hi", "hi\n", 0o644);
-    for name in ["hello", "noisy"] {
-        if openrc {
-            put(tree, &format!("etc/init.d/{name}"), "#!/sbin/openrc-run\ncommand=/bin/true\n", 0o755);
-        } else {
-            unit(tree, name);
+/// What starts the services of a root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    Systemd,
+    Openrc,
+    Runit,
+}
+
+impl Init {
+    /// A service: where its file lies, and what is in it.
+    pub fn service(self, name: &str) -> (String, &'static str) {
+        match self {
+            Self::Systemd => (
+                format!("etc/systemd/system/{name}.service"),
+                "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+            ),
+            Self::Openrc => (format!("etc/init.d/{name}"), "#!/sbin/openrc-run\ncommand=/bin/true\n"),
+            Self::Runit => (format!("etc/sv/{name}/run"), "#!/bin/sh\nexec sleep 9\n"),
         }
     }
-    let (folder, link, to) = if openrc {
-        ("etc/runlevels/default", "noisy", "/etc/init.d/noisy")
-    } else {
-        (
-            "etc/systemd/system/multi-user.target.wants",
-            "noisy.service",
-            "/usr/lib/systemd/system/noisy.service",
-        )
+
+    /// The link that switches a service on.
+    pub fn on(self, name: &str) -> String {
+        match self {
+            Self::Systemd => format!("etc/systemd/system/multi-user.target.wants/{name}.service"),
+            Self::Openrc => format!("etc/runlevels/default/{name}"),
+            Self::Runit => format!("etc/runit/runsvdir/default/{name}"),
+        }
+    }
+
+    /// The mode of a service's file.
+    pub fn mode(self) -> u32 {
+        if self == Self::Systemd { 0o644 } else { 0o755 }
+    }
+}
+
+/// The package `hello`, with a service, and one that is on unless somebody says otherwise.
+pub fn hello(tree: &Path, init: Init) {
+    put(tree, "usr/share/hello/hi", "hi\n", 0o644);
+    for name in ["hello", "noisy"] {
+        if init == Init::Systemd {
+            unit(tree, name);
+        } else {
+            let (path, text) = init.service(name);
+            put(tree, &path, text, 0o755);
+        }
+    }
+    let to = match init {
+        Init::Systemd => "/usr/lib/systemd/system/noisy.service",
+        Init::Openrc => "/etc/init.d/noisy",
+        Init::Runit => "/etc/sv/noisy",
     };
-    fs::create_dir_all(tree.join(folder)).unwrap();
-    symlink(to, tree.join(folder).join(link)).unwrap();
+    let link = tree.join(init.on("noisy"));
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(to, link).unwrap();
 }
 
 /// systemd's services of the network, as far as switching them on and off goes.

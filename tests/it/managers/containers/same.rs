@@ -29,8 +29,10 @@ const MAY_DIFFER: &[(&str, &str)] = &[
     ("usr/lib/sysimage/rpm/", "read as a database"),
     ("var/lib/dnf/", "dnf's own history"),
     ("var/lib/zypp/", "zypper's own history"),
+    ("var/lib/YaST2/", "cookies of zypper's downloads"),
     ("usr/lib/apk/", "read as a database"),
     ("var/db/pkg/", "read as a database"),
+    ("var/db/xbps/", "read as a database"),
     // Copies from before the last change, by the programs that change accounts.
     ("etc/group-", "a copy from before the last change"),
     ("etc/gshadow-", "a copy from before the last change"),
@@ -143,6 +145,16 @@ fn database(path: &str, bytes: &[u8]) -> Vec<(String, String)> {
                 text().lines().filter(|l| l.starts_with("Status:")).any(|l| !l.ends_with(" ok installed"));
             assert!(!half, "a package is half installed:\n{}", text());
             stanzas("Package:", "Version:")
+        }
+        "var/db/xbps/pkgdb-0.38.plist" => {
+            let read = "import plistlib,sys\nfor n,p in plistlib.load(sys.stdin.buffer).items():\n  \
+                if 'pkgver' in p: print(n, p['pkgver'].rsplit('-',1)[1])";
+            let dir = tempfile::tempdir().unwrap();
+            let list = dir.path().join("list");
+            fs::write(&list, bytes).unwrap();
+            let listed = must(command("python3").args(["-c", read]).stdin(fs::File::open(list).unwrap()));
+            let packages = listed.lines().filter_map(|line| line.split_once(' '));
+            packages.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
         }
         "usr/lib/apk/db/installed" | "lib/apk/db/installed" => stanzas("P:", "V:"),
         "usr/lib/sysimage/rpm/rpmdb.sqlite" => {

@@ -2,9 +2,9 @@
 //! repository of the test by a server of this host: as an image it is what containers start from.
 
 use super::super::apk::{self, SUITE as ALPINE_SUITE};
-use super::super::rpm::{self, FEDORA, Kind};
-use super::super::{World, find, pacman, programs, put};
-use super::roots::{self, ACCOUNTS, SYSTEMCTL};
+use super::super::rpm::{self, FEDORA, Kind, OPENSUSE};
+use super::super::{World, command, find, must, pacman, programs, put, xbps};
+use super::roots::{self, ACCOUNTS, Init, SYSTEMCTL};
 use crate::crash::tiny::{self, serve};
 use crate::shells::homes::zsh;
 use std::any::Any;
@@ -18,7 +18,7 @@ pub struct Small {
     pub suite: &'static str,
     /// What the package `hello` is called.
     pub hello: &'static str,
-    pub openrc: bool,
+    pub init: Init,
     _kept: Box<dyn Any>,
 }
 
@@ -31,8 +31,12 @@ impl Small {
     ) -> Self {
         let spec = spec(base, suite, "oci, rootfs", "services: {}");
         let world = World::new(&spec, mirrors);
-        let openrc = matches!(base, "alpine" | "gentoo");
-        Self { world, base, suite, hello, openrc, _kept: Box::new(kept) }
+        let init = match base {
+            "alpine" => Init::Openrc,
+            "void" => Init::Runit,
+            _ => Init::Systemd,
+        };
+        Self { world, base, suite, hello, init, _kept: Box::new(kept) }
     }
 
     /// Builds the smallest image; gives what `--from` says of it.
@@ -82,7 +86,7 @@ pub fn apt(base: &'static str) -> Small {
             fs::remove_file(tree.join("usr/bin/systemctl")).unwrap();
             roots::network(tree);
         }
-        "hello" => roots::hello(tree, false),
+        "hello" => roots::hello(tree, Init::Systemd),
         _ => {}
     });
     let mirrors = format!(
@@ -102,7 +106,7 @@ pub fn arch() -> Small {
     let needs = |depends| pacman::About { depends, ..Default::default() };
     repository.package("filesystem", needs(&[]), |tree| roots::system(tree, "arch"));
     repository.package("busybox", needs(&["filesystem"]), roots::shell);
-    repository.package("hello", needs(&["busybox"]), |tree| roots::hello(tree, false));
+    repository.package("hello", needs(&["busybox"]), |tree| roots::hello(tree, Init::Systemd));
     repository.package("pacman", needs(&["filesystem"]), |tree| {
         programs(tree, &["/usr/bin/pacman", SYSTEMCTL]);
         zsh(tree);
@@ -155,6 +159,19 @@ pub fn fedora() -> Small {
     })
 }
 
+/// openSUSE: zypper, which calls rpm.
+pub fn opensuse() -> Small {
+    by_rpm(&OPENSUSE, "zypper", |tree, url| {
+        roots::debian(tree, &["zypper", "zypper-common", "rpm", "rpm-common", "libsolv-tools"]);
+        let repository =
+            format!("[tiny]\nname=tiny\nenabled=1\nautorefresh=1\nbaseurl={url}\ntype=rpm-md\ngpgcheck=0\n");
+        put(tree, "etc/zypp/repos.d/tiny.repo", repository, 0o644);
+        // openSUSE's own rpm has this link too; libzypp looks behind it.
+        fs::remove_dir(tree.join("var/lib/rpm")).unwrap();
+        std::os::unix::fs::symlink("../../usr/lib/sysimage/rpm", tree.join("var/lib/rpm")).unwrap();
+    })
+}
+
 fn installed(package: &str) -> bool {
     Path::new("/var/lib/dpkg/info").join(format!("{package}.list")).exists()
 }
@@ -170,7 +187,7 @@ fn by_rpm(kind: &'static Kind, manager: &str, fill: impl FnOnce(&Path, &str)) ->
         about(&["Requires: filesystem", "Provides: /bin/sh", "Epoch: 1"]),
         roots::shell,
     );
-    repository.package("hello", about(&["Requires: /bin/sh"]), |tree| roots::hello(tree, false));
+    repository.package("hello", about(&["Requires: /bin/sh"]), |tree| roots::hello(tree, Init::Systemd));
     repository.package(manager, about(&["Requires: busybox"]), |tree| {
         programs(tree, &ACCOUNTS);
         programs(tree, &[SYSTEMCTL]);
@@ -208,8 +225,48 @@ pub fn alpine() -> Option<Small> {
         let key = repository.keys("test").join("test.rsa.pub");
         put(tree, "etc/apk/keys/test.rsa.pub", fs::read(key).unwrap(), 0o644);
     });
-    repository.package("hello", &["busybox>=1"], "", |tree| roots::hello(tree, true));
+    repository.package("hello", &["busybox>=1"], "", |tree| roots::hello(tree, Init::Openrc));
     repository.index("test");
     let mirrors = repository.mirrors("test");
     Some(Small::new(("alpine", ALPINE_SUITE), "hello", &mirrors, repository))
+}
+
+/// Void: xbps, which looks at signatures. None where xbps is not on this host.
+pub fn void() -> Option<Small> {
+    if !xbps::is_there() {
+        return None;
+    }
+    let repository = xbps::Repository::new();
+    let url = format!("{}/current", serve(repository.dir.join("mirror")));
+    // xbps writes down whose key it takes; Void's own package brings such files.
+    let trusting = repository.dir.join("trusting");
+    let import = "echo Y | XBPS_ARCH=x86_64 xbps-install --rootdir \"$1\" --config /nowhere --repository=\"$2\" --sync";
+    must(command("sh").args(["-c", import, "sh"]).arg(&trusting).arg(&url));
+    // Packages of xbps have no empty folders.
+    let folders = "#!/bin/sh\ntest \"$1\" = post || exit 0\nmkdir -p /home /root /var/tmp /var/lib /var/cache /var/log \
+        /usr/sbin /dev /proc /run /sys /etc/runit/runsvdir/default\n";
+    repository.package("base-files", "", |tree| roots::system(tree, "void"));
+    repository.package("busybox", "base-files>=1", |tree| {
+        roots::shell(tree);
+        put(tree, "INSTALL", folders, 0o755);
+    });
+    // One package, for their libraries lie where they lie here.
+    repository.package("shadow", "xbps>=1", |tree| put(tree, "usr/share/shadow", "", 0o644));
+    repository.package("xbps", "busybox>=1", |tree| {
+        programs(tree, &ACCOUNTS);
+        programs(
+            tree,
+            &["/usr/local/bin/xbps-install", "/usr/local/bin/xbps-query", "/usr/local/bin/xbps-rindex"],
+        );
+        put(tree, "etc/xbps.d/00-repository-main.conf", format!("repository={url}\n"), 0o644);
+        for key in fs::read_dir(trusting.join("var/db/xbps/keys")).unwrap() {
+            let key = key.unwrap();
+            let path = format!("var/db/xbps/keys/{}", key.file_name().to_string_lossy());
+            put(tree, &path, fs::read(key.path()).unwrap(), 0o644);
+        }
+    });
+    repository.package("hello", "busybox>=1", |tree| roots::hello(tree, Init::Runit));
+    repository.index("test");
+    let mirrors = repository.mirrors("test", "");
+    Some(Small::new(("void", "rolling"), "hello", &mirrors, repository))
 }
