@@ -45,8 +45,8 @@ const fn on_x(compositor: &'static str, runs: &'static [&'static str]) -> Sessio
 }
 
 /// Runs as the user in the root, with an empty folder at /mnt. It waits until all processes
-/// that are named are there, has the compositor do what the keys in `KEYS` do, waits for the
-/// processes in `LATER`, and takes a picture if all are still there.
+/// that are named are there, has the compositor do what each key in `KEYS` does and waits for its
+/// process in `LATER`, and takes a picture if all are still there.
 const SCRIPT: &str = r#"
 name=$1; shift
 export XDG_RUNTIME_DIR=/tmp/run; mkdir -m 0700 /tmp/run; cd
@@ -72,12 +72,13 @@ config=$(ls .config/i3/config .config/sway/config 2>/dev/null)
 tell() {
 	if [ -n "$DISPLAY" ]; then i3-msg "$1"; else swaymsg -s "$(ls /tmp/run/sway-ipc.*.sock | head -n 1)" "$1"; fi
 }
+waiting=$LATER
 for key in $KEYS; do
 	tell "$(sed -n "s/^bindsym \$mod+$key //p" "$config")" >>/mnt/words 2>&1
-	sleep 2
-done
-for process in $LATER; do
-	until cat /proc/[0-9]*/comm 2>/dev/null | grep -qx "$process"; do sleep 1; done
+	until cat /proc/[0-9]*/comm 2>/dev/null | grep -qx "${waiting%% *}"; do sleep 1; done
+	waiting=${waiting#* }
+	# Its window is to be there too: a launcher ends when another one takes the keyboard from it.
+	sleep 8
 done
 sleep 15
 for process in "$@" $LATER; do
