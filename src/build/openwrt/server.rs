@@ -9,7 +9,7 @@ use super::signature::{Keys, Signatures};
 use crate::effects::fetch::{self, Patience};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Task};
-use crate::model::openwrt::{BuilderId, Compression, Platform, Release, Sums, Targets, Versions};
+use crate::model::openwrt::{BuilderId, Compression, Release, Sums, Targets, Versions};
 use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -144,7 +144,7 @@ impl Server<'_> {
                 &self.ask(&format!("{base}/{}/.targets.json", id.release_folder()), LONGEST_METADATA)?,
             )
         });
-        failure.hint(match targets.map(|targets| nearest(&targets, id.platform())) {
+        failure.hint(match targets.map(|targets| targets.nearest(id.platform())) {
             Ok(near) if !near.is_empty() => format!("Near names of this release are {}.", near.join(", ")),
             _ => "Check the release and the target, written TARGET/SUBTARGET.".to_owned(),
         })
@@ -206,10 +206,6 @@ impl Server<'_> {
             _ => failure,
         })
     }
-}
-
-fn nearest(targets: &Targets, wanted: &Platform) -> Vec<String> {
-    targets.nearest(wanted)
 }
 
 /// Waits for `work`, but not longer than `most`, nor after a wish to stop.
