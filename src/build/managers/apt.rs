@@ -6,7 +6,7 @@
 //! there). Layers are resolved one after the other, each on top of a status file that
 //! says the layers below are installed, so that every package has exactly one layer.
 
-use super::{BOOT_FILES, Question};
+use super::{BOOT_FILES, Question, refusals};
 use crate::build::index::{Chosen, Release, Stanzas};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Task, point};
@@ -14,7 +14,7 @@ use crate::model::failure::IoContext;
 use crate::model::lock::{LayerRequest, LockRequest, LockedIndex, LockedPackage};
 use crate::model::name::PackageName;
 use crate::model::settings::Mirror;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Digest, Failure, Lock, Result};
 use deb822_fast::Deb822;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -395,29 +395,18 @@ fn classify_solve(output: &Output, layer: &str) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let text = format!("{}\n{}", output.text(), output.errors());
+    let text = refusals::words(output);
     for line in text.lines() {
         for (before, after) in
             [("E: Unable to locate package ", ""), ("E: Package '", "' has no installation candidate")]
         {
             if let Some(name) = line.strip_prefix(before).and_then(|l| l.strip_suffix(after)) {
-                return Failure::new(
-                    ErrorCode::PackageUnavailable,
-                    FailureClass::Spec,
-                    format!("package {name} of layer {layer} is not in the configured suites"),
-                )
-                .hint("Check the spelling, the suite, and the mirrors' `components:`.");
+                return refusals::unavailable(name, layer);
             }
         }
     }
     if text.contains("unmet dependencies") || text.contains("held broken packages") {
-        return Failure::new(
-            ErrorCode::Compat,
-            FailureClass::Spec,
-            format!("the packages of layer {layer} cannot be installed together"),
-        )
-        .details(output.text().lines().chain(output.errors().lines()).collect::<Vec<_>>().join("\n"))
-        .hint("Remove one of the packages that apt names.");
+        return refusals::conflict(layer).details(text);
     }
     Failure::bug(format!("apt could not resolve layer {layer}")).details(output.tail())
 }

@@ -14,6 +14,7 @@ mod mirrors;
 mod outside;
 mod pacman;
 mod pins;
+mod refusals;
 mod rpm;
 mod xbps;
 

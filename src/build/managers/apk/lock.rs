@@ -4,12 +4,12 @@
 use super::database::{self, Package};
 use super::{KEYS, apk, keys};
 use crate::build::managers::fetched::{self, Repository, Wanted};
-use crate::build::managers::{BOOT_FILES, Question, outside};
+use crate::build::managers::{BOOT_FILES, Question, outside, refusals};
 use crate::effects::files::{remove_tree, write_atomic};
 use crate::effects::{Output, Point, Process, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::{LayerRequest, LockedIndex};
-use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Failure, Lock, Result};
 use chrono::DateTime;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -196,7 +196,7 @@ impl<'a> Asked<'a> {
         if output.host_trouble().is_some() {
             return Err(output.failure());
         }
-        Err(super::untrusted_package().details(format!("{name}: {}", output.tail())))
+        Err(super::refusals::untrusted().details(format!("{name}: {}", output.tail())))
     }
 }
 
@@ -234,22 +234,11 @@ fn classify(output: &Output, layer: &str) -> Failure {
     if let Some(name) = said.lines().find_map(asked) {
         let by = said.lines().skip_while(|l| !l.contains("(no such package)")).nth(1).unwrap_or_default();
         if by.contains("world[") {
-            return Failure::new(
-                ErrorCode::PackageUnavailable,
-                FailureClass::Spec,
-                format!("package {name} of layer {layer} is not in the configured repositories"),
-            )
-            .hint("Check the spelling, the suite, and the mirrors' `components:`.");
+            return refusals::unavailable(&name, layer);
         }
     }
     if said.contains("unable to select packages") {
-        return Failure::new(
-            ErrorCode::Compat,
-            FailureClass::Spec,
-            format!("the packages of layer {layer} cannot be installed together"),
-        )
-        .details(said)
-        .hint("Remove one of the packages that are named.");
+        return refusals::conflict(layer).details(said);
     }
     Failure::bug(format!("apk could not resolve layer {layer}")).details(output.tail())
 }

@@ -7,7 +7,10 @@ mod database;
 mod keys;
 mod lock;
 
-use super::{Installation, Manager, Question, Traces, outside, pins};
+use super::{
+    Installation, Manager, Question, Traces, outside, pins,
+    refusals::{self, Cause},
+};
 use crate::build::stack::Stack;
 use crate::build::union;
 use crate::effects::process::find_tool;
@@ -16,7 +19,7 @@ use crate::effects::{Cancel, Output, Process, Sandbox};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
-use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Failure, Lock, Result};
 use database::Package;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -161,35 +164,27 @@ fn plain_world(text: &str) -> String {
     text.lines().map(name).collect()
 }
 
-/// A package that is not vouched for.
-fn untrusted_package() -> Failure {
-    Failure::untrusted("a package is not signed by a key of the mirrors' keyrings, or was changed")
-        .hint("Check `keyring:` of the mirror in bootwright.yaml; tell who runs the repository.")
-}
-
 fn classify(output: &Output) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let details = lines[lines.len().saturating_sub(25)..].join("\n");
+    let said = refusals::words(output);
     if ["UNTRUSTED", "BAD signature", "file format is invalid", "file integrity error"]
         .iter()
         .any(|words| said.contains(words))
     {
-        return untrusted_package().details(details);
+        return refusals::untrusted().details(refusals::last_words(output));
     }
-    let (code, class, message) = if said.contains("trying to overwrite") {
-        (ErrorCode::Compat, FailureClass::Spec, "two packages bring the same file")
+    let cause = if said.contains("trying to overwrite") {
+        Cause::SameFile
     } else if said.contains("unable to select packages") {
-        (ErrorCode::Compat, FailureClass::Spec, "the locked packages cannot be installed together")
+        Cause::Conflict
     } else if said.contains("exited with error") || said.contains("script") {
-        (ErrorCode::BuildStep, FailureClass::Upstream, "a package's script failed")
+        Cause::Script
     } else {
-        (ErrorCode::BuildStep, FailureClass::Upstream, "packages could not be installed")
+        Cause::Other
     };
-    Failure::new(code, class, message).details(details)
+    cause.failure(output)
 }
 
 #[cfg(test)]

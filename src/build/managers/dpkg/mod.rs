@@ -6,7 +6,7 @@
 
 mod plain;
 
-use super::{Installation, Manager, Question, Traces, apt, outside, pins};
+use super::{Installation, Manager, Question, Traces, apt, outside, pins, refusals};
 use crate::build::index::Release;
 use crate::build::stack::Stack;
 use crate::build::union;
@@ -238,8 +238,7 @@ fn classify(stdout: &str, stderr: &str, plain: Failure) -> Failure {
         let rest = rest.strip_prefix("package ").or_else(|| rest.strip_prefix("archive ")).unwrap_or(rest);
         Some(rest.split([' ', ':']).next().unwrap_or(rest).to_owned())
     });
-    let lines: Vec<&str> = stdout.lines().chain(stderr.lines()).collect();
-    let details = lines[lines.len().saturating_sub(25)..].join("\n");
+    let details = refusals::last_lines(stdout.lines().chain(stderr.lines()));
     if deciding::says_disk_full(stderr) || deciding::says_disk_full(stdout) {
         let line = deciding::line(stderr).filter(|line| !details.contains(line));
         let details = line.map_or_else(|| details.clone(), |line| format!("{line}\n…\n{details}"));

@@ -2,12 +2,13 @@
 
 use super::DATABASE;
 use super::portage::{self, KEYS};
+use crate::build::managers::refusals::{self, Cause};
 use crate::build::managers::{Installation, outside, pacman};
 use crate::effects::Output;
 use crate::effects::files::{link_or_copy, parent, remove_tree};
 use crate::effects::sandbox::TOOL_ROOT;
 use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Failure, Result};
 use std::collections::BTreeSet;
 
 /// The name of the `i`th package's file when it is laid out.
@@ -107,7 +108,7 @@ fn without_build<'a>(path: &str, version: &'a str) -> &'a str {
 
 /// A package's script that failed: portage says so and goes on.
 fn failed_script(output: &Output) -> Option<String> {
-    let said = format!("{}\n{}", output.text(), output.errors());
+    let said = refusals::words(output);
     let failed = |line: &&str| line.contains("FAILED postinst") || line.contains("FAILED preinst");
     said.lines().find(failed).map(|line| line.replace(TOOL_ROOT, ""))
 }
@@ -126,25 +127,19 @@ fn classify(output: &Output) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let details = lines[lines.len().saturating_sub(25)..].join("\n").replace(KEYS, "the keyring");
+    let said = refusals::words(output);
     if UNTRUSTED.iter().any(|words| said.contains(words)) {
-        return Failure::untrusted(
-            "a package is not signed by a key of the mirrors' keyrings, or was changed",
-        )
-        .details(details)
-        .hint("Check `keyring:` of the mirror in bootwright.yaml; tell who runs the repository.");
+        let details = refusals::last_words(output).replace(KEYS, "the keyring");
+        return refusals::untrusted().details(details);
     }
-    if said.contains("Detected file collision") || said.contains("file collisions") {
-        return Failure::new(ErrorCode::Compat, FailureClass::Spec, "two packages bring the same file")
-            .details(details);
-    }
-    let message = match failed_script(output) {
-        Some(_) => "a package's script failed",
-        None => "packages could not be installed",
+    let cause = if said.contains("Detected file collision") || said.contains("file collisions") {
+        Cause::SameFile
+    } else if failed_script(output).is_some() {
+        Cause::Script
+    } else {
+        Cause::Other
     };
-    Failure::new(ErrorCode::BuildStep, FailureClass::Upstream, message).details(details)
+    cause.failure(output)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use super::binhost::{self, Package};
 use super::portage::{self, HOME};
 use crate::build::managers::fetched::{self, Repository, Wanted};
-use crate::build::managers::{BOOT_FILES, Question, outside, pacman};
+use crate::build::managers::{BOOT_FILES, Question, outside, pacman, refusals};
 use crate::effects::files::{remove_tree, write_atomic};
 use crate::effects::{Output, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
@@ -165,7 +165,7 @@ impl<'a> Asked<'a> {
                 .get(shown)
                 .ok_or_else(|| Failure::bug(format!("emerge chose {shown}, which no index has")))?;
             if !alone && taken.contains(&offer.package.slot()) {
-                return Err(conflict(&layer.name)
+                return Err(refusals::conflict(&layer.name)
                     .details(format!("{shown} would take the place of a lower layer's package")));
             }
             if !alone {
@@ -226,15 +226,6 @@ fn steps(text: &str) -> Vec<(Kind, &str)> {
     text.lines().filter_map(|line| step(line).map(|(kind, (from, to))| (kind, &line[from..to]))).collect()
 }
 
-fn conflict(layer: &str) -> Failure {
-    Failure::new(
-        ErrorCode::Compat,
-        FailureClass::Spec,
-        format!("the packages of layer {layer} cannot be installed together"),
-    )
-    .hint("Remove one of the packages that are named.")
-}
-
 /// What emerge 3.0 says of a package that no binary host has.
 const NO_BINARY: &str = "there are no binary packages to satisfy";
 
@@ -242,7 +233,7 @@ fn classify(output: &Output, layer: &str) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
+    let said = refusals::words(output);
     if let Some(rest) = said.split(NO_BINARY).nth(1) {
         let name = rest.split('"').nth(1).unwrap_or("of it").to_owned();
         let who = rest.lines().find_map(|l| l.trim().strip_prefix("(dependency required by "));
@@ -265,7 +256,7 @@ fn classify(output: &Output, layer: &str) -> Failure {
         .any(|words| said.contains(words))
         || steps(&output.text()).iter().any(|(kind, _)| *kind == Kind::Other)
     {
-        return conflict(layer).details(details);
+        return refusals::conflict(layer).details(details);
     }
     Failure::bug(format!("emerge could not resolve layer {layer}")).details(details)
 }

@@ -6,7 +6,7 @@
 
 use super::database::{self, Desc, LOCAL_VERSION, relation};
 use super::keys;
-use crate::build::managers::{BOOT_FILES, Question, outside};
+use crate::build::managers::{BOOT_FILES, Question, outside, refusals};
 use crate::effects::files::{digest_file, link_or_copy, parent, remove_tree, write_atomic};
 use crate::effects::{Output, Point, Process, Sandbox, Task, point};
 use crate::model::failure::IoContext;
@@ -211,7 +211,8 @@ impl<'a> Asked<'a> {
             }
         }
         if let Some((one, other)) = self.conflict(below)? {
-            return Err(cannot_stand(&layer.name, format!("{one} and {other} conflict with each other.")));
+            return Err(refusals::conflict(&layer.name)
+                .details(format!("{one} and {other} conflict with each other.")));
         }
         let here = |name: &str| below.contains_key(name) || locked.iter().any(|p| p.name.as_str() == name);
         match layer.packages.iter().find(|name| !here(name.as_str())) {
@@ -472,30 +473,15 @@ fn classify_solve(output: &Output, layer: &str) -> Failure {
     }
     let said = output.errors();
     if let Some(name) = said.lines().find_map(|l| l.strip_prefix("error: target not found: ")) {
-        return Failure::new(
-            ErrorCode::PackageUnavailable,
-            FailureClass::Spec,
-            format!("package {name} of layer {layer} is not in the configured repositories"),
-        )
-        .hint("Check the spelling, and the mirrors' `components:`.");
+        return refusals::unavailable(name, layer);
     }
     if ["conflict", "could not satisfy dependencies", "breaks dependency", "unable to satisfy dependency"]
         .iter()
         .any(|words| said.contains(words))
     {
-        return cannot_stand(layer, format!("{}\n{said}", output.text()));
+        return refusals::conflict(layer).details(refusals::words(output));
     }
     Failure::bug(format!("pacman could not resolve layer {layer}")).details(output.tail())
-}
-
-fn cannot_stand(layer: &str, details: String) -> Failure {
-    Failure::new(
-        ErrorCode::Compat,
-        FailureClass::Spec,
-        format!("the packages of layer {layer} cannot be installed together"),
-    )
-    .details(details)
-    .hint("Remove one of the packages that are named.")
 }
 
 fn classify_fetch(output: &Output) -> Failure {

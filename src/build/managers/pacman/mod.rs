@@ -8,7 +8,10 @@ mod database;
 pub(super) mod keys;
 mod lock;
 
-use super::{Installation, Manager, Question, Traces, outside};
+use super::{
+    Installation, Manager, Question, Traces, outside,
+    refusals::{self, Cause},
+};
 use crate::build::stack::Stack;
 use crate::build::union;
 use crate::effects::sandbox::TOOL_ROOT;
@@ -17,7 +20,7 @@ use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
 use crate::model::spec::Architecture;
-use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Failure, FailureClass, Lock, Result};
 use database::Desc;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -191,17 +194,15 @@ fn classify(output: &Output) -> Failure {
     if plain.class == FailureClass::Host {
         return plain;
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
-    let (code, class, message) =
-        if said.contains("conflicting files") || said.contains("exists in filesystem") {
-            (ErrorCode::Compat, FailureClass::Spec, "two packages bring the same file")
-        } else if said.contains("unresolvable package conflicts") || said.contains("are in conflict") {
-            (ErrorCode::Compat, FailureClass::Spec, "packages conflict with each other")
-        } else if failed_script(output).is_some() {
-            (ErrorCode::BuildStep, FailureClass::Upstream, "a package's script failed")
-        } else {
-            (ErrorCode::BuildStep, FailureClass::Upstream, "packages could not be installed")
-        };
-    let lines: Vec<&str> = said.lines().filter(|l| !l.trim().is_empty()).collect();
-    Failure::new(code, class, message).details(lines[lines.len().saturating_sub(25)..].join("\n"))
+    let said = refusals::words(output);
+    let cause = if said.contains("conflicting files") || said.contains("exists in filesystem") {
+        Cause::SameFile
+    } else if said.contains("unresolvable package conflicts") || said.contains("are in conflict") {
+        Cause::Conflict
+    } else if failed_script(output).is_some() {
+        Cause::Script
+    } else {
+        Cause::Other
+    };
+    cause.failure(output)
 }

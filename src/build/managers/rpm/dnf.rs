@@ -2,6 +2,7 @@
 
 use super::lock::{Asking, Repository, STATE, Solver};
 use super::metadata::Chosen;
+use crate::build::managers::refusals;
 use crate::effects::{Output, Process};
 use crate::model::failure::IoContext;
 use crate::model::name::PackageName;
@@ -135,13 +136,13 @@ fn classify_solve(output: &Output, layer: &str) -> Failure {
     }
     let all = format!("{}\n{}", output.text(), output.errors());
     if let Some(name) = all.lines().find_map(|line| line.strip_prefix("No match for argument: ")) {
-        return super::lock::unavailable(name.trim(), layer);
+        return refusals::unavailable(name.trim(), layer);
     }
     let from = all.lines().position(|line| line.trim_start().starts_with("Problem"));
     match from {
         Some(from) => {
             let lines: Vec<&str> = all.lines().skip(from).take_while(|line| !line.starts_with('(')).collect();
-            super::lock::conflict(layer).details(lines.join("\n"))
+            refusals::conflict(layer).details(lines.join("\n"))
         }
         None => Failure::new(
             ErrorCode::Internal,

@@ -5,7 +5,7 @@
 //! `SOURCE_DATE_EPOCH`, so that its database is the same wherever it is written.
 
 use super::{DATABASE, RPM, keys};
-use crate::build::managers::{Installation, outside};
+use crate::build::managers::{Installation, outside, refusals};
 use crate::effects::Output;
 use crate::effects::sandbox::TOOL_ROOT;
 use crate::model::failure::IoContext;
@@ -95,16 +95,12 @@ fn classify(output: &Output) -> Failure {
         .filter(|line| !DEBIANS.iter().any(|own| line.starts_with(own)))
         .map(str::trim)
         .collect();
-    let details = lines[lines.len().saturating_sub(25)..].join("\n");
+    let details = refusals::last_lines(lines.iter().copied());
     if output.host_trouble().is_some() {
         return output.failure().details(details);
     }
     if lines.iter().any(|line| line.contains("does not verify") || line.contains("BAD")) {
-        return Failure::untrusted(
-            "a package is not signed by a key of the mirrors' keyrings, or was changed",
-        )
-        .details(details)
-        .hint("Check `keyring:` of the mirror in bootwright.yaml; tell who runs the repository.");
+        return refusals::untrusted().details(details);
     }
     if lines.iter().any(|line| line.contains("Failed dependencies") || line.contains("conflicts with file")) {
         return Failure::new(

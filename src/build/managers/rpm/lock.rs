@@ -8,13 +8,13 @@
 use super::keys;
 use super::metadata::{self, Chosen, Listed};
 use crate::build::managers::outside::{self, below_mirror};
-use crate::build::managers::{BOOT_FILES, Question};
+use crate::build::managers::{BOOT_FILES, Question, refusals};
 use crate::effects::files::{digest_file, write_atomic};
 use crate::effects::{Cancel, Output, Point, Process, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::{LockedIndex, LockedPackage};
 use crate::model::name::PackageName;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Digest, Failure, Lock, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -120,7 +120,7 @@ pub(super) fn lock(question: &Question<'_>, solver: &dyn Solver) -> Result<Lock>
         let names: Vec<&PackageName> = layer.packages.iter().collect();
         let all: BTreeSet<Chosen> = solver.solve(&asking, &below, &names, &layer.name)?.into_iter().collect();
         if let Some(lost) = below.iter().find(|package| !all.contains(package)) {
-            return Err(conflict(&layer.name)
+            return Err(refusals::conflict(&layer.name)
                 .details(format!("{} {} of a lower layer would be exchanged", lost.name, lost.version)));
         }
         let is_asked = |p: &Chosen| names.iter().any(|name| name.as_str() == p.name);
@@ -278,26 +278,6 @@ pub(super) fn refresh_failure(untrusted: bool) -> Failure {
             "Check `urls:`, `suites:` and `components:` of the mirrors in bootwright.yaml, and the network.",
         )
     }
-}
-
-/// No repository has a package of this name.
-pub(super) fn unavailable(name: &str, layer: &str) -> Failure {
-    Failure::new(
-        ErrorCode::PackageUnavailable,
-        FailureClass::Spec,
-        format!("package {name} of layer {layer} is not in the configured repositories"),
-    )
-    .hint("Check the spelling, the suite, and the mirrors' `components:`.")
-}
-
-/// The packages of a layer exclude one another, or need what is nowhere.
-pub(super) fn conflict(layer: &str) -> Failure {
-    Failure::new(
-        ErrorCode::Compat,
-        FailureClass::Spec,
-        format!("the packages of layer {layer} cannot be installed together"),
-    )
-    .hint("Remove one of the packages that are named.")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::lock::{Asking, Repository, STATE, Solver};
 use super::metadata::Chosen;
 use super::{DATABASE, RPM};
+use crate::build::managers::refusals;
 use crate::effects::sandbox::TOOL_ROOT;
 use crate::effects::{Output, Process};
 use crate::model::failure::IoContext;
@@ -160,12 +161,12 @@ fn classify_solve(output: &Output, layer: &str) -> Failure {
     let named =
         |line: &str| Some(line.strip_prefix("No provider of '")?.strip_suffix("' found.")?.to_owned());
     if let Some(name) = said.lines().find_map(named) {
-        return super::lock::unavailable(&name, layer);
+        return refusals::unavailable(&name, layer);
     }
     match said.lines().position(|line| line.starts_with("Problem")) {
         Some(from) => {
             let lines: Vec<&str> = said.lines().skip(from).take_while(|l| !l.starts_with("Choose")).collect();
-            super::lock::conflict(layer).details(lines.join("\n"))
+            refusals::conflict(layer).details(lines.join("\n"))
         }
         None => Failure::new(
             ErrorCode::Internal,

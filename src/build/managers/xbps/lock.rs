@@ -7,13 +7,13 @@
 use super::keys::Keys;
 use super::xbps;
 use crate::build::managers::fetched::{self, Repository, Wanted};
-use crate::build::managers::{BOOT_FILES, Question, outside};
+use crate::build::managers::{BOOT_FILES, Question, outside, refusals};
 use crate::effects::files::{remove_tree, write_atomic};
 use crate::effects::{Output, Point, Sandbox, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::lock::{LayerRequest, LockedIndex, LockedPackage};
 use crate::model::plist::Value;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Digest, Failure, Lock, Result};
 use chrono::DateTime;
 use std::path::PathBuf;
 
@@ -218,29 +218,18 @@ fn classify(output: &Output, layer: &str) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
+    let said = refusals::words(output);
     if let Some(rest) =
         said.split("Package '").nth(1).filter(|rest| rest.contains("not found in repository pool"))
     {
         let name = rest.split('\'').next().unwrap_or_default();
-        return Failure::new(
-            ErrorCode::PackageUnavailable,
-            FailureClass::Spec,
-            format!("package {name} of layer {layer} is not in the configured repositories"),
-        )
-        .hint("Check the spelling, and the mirrors' `components:`.");
+        return refusals::unavailable(name, layer);
     }
     if ["MISSING:", "CONFLICT:", "conflicting packages", "unresolved"]
         .iter()
         .any(|words| said.contains(words))
     {
-        return Failure::new(
-            ErrorCode::Compat,
-            FailureClass::Spec,
-            format!("the packages of layer {layer} cannot be installed together"),
-        )
-        .details(said)
-        .hint("Remove one of the packages that are named.");
+        return refusals::conflict(layer).details(said);
     }
     Failure::bug(format!("xbps could not resolve layer {layer}")).details(output.tail())
 }

@@ -7,7 +7,10 @@
 mod keys;
 mod lock;
 
-use super::{Installation, Manager, Question, Traces, outside, pins};
+use super::{
+    Installation, Manager, Question, Traces, outside, pins,
+    refusals::{self, Cause},
+};
 use crate::build::stack::Stack;
 use crate::build::union;
 use crate::effects::files::link_or_copy;
@@ -19,7 +22,7 @@ use crate::model::failure::IoContext;
 use crate::model::lock::LockedPackage;
 use crate::model::plist::{self, Value};
 use crate::model::spec::Architecture;
-use crate::model::{ErrorCode, Failure, FailureClass, Lock, Result};
+use crate::model::{Failure, Lock, Result};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -209,19 +212,17 @@ fn classify(output: &Output) -> Failure {
     if output.host_trouble().is_some() {
         return output.failure();
     }
-    let said = format!("{}\n{}", output.text(), output.errors());
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let details = lines[lines.len().saturating_sub(25)..].join("\n");
-    let (code, class, message) = if said.contains("script failed") {
-        (ErrorCode::BuildStep, FailureClass::Upstream, "a package's script failed")
+    let said = refusals::words(output);
+    let cause = if said.contains("script failed") {
+        Cause::Script
     } else if said.contains("file already exists") || said.contains("provided by") {
-        (ErrorCode::Compat, FailureClass::Spec, "two packages bring the same file")
+        Cause::SameFile
     } else if said.contains("CONFLICT:") || said.contains("unresolved") {
-        (ErrorCode::Compat, FailureClass::Spec, "the locked packages cannot be installed together")
+        Cause::Conflict
     } else {
-        (ErrorCode::BuildStep, FailureClass::Upstream, "packages could not be installed")
+        Cause::Other
     };
-    Failure::new(code, class, message).details(details)
+    cause.failure(output)
 }
 
 #[cfg(test)]
