@@ -12,12 +12,13 @@
 //! - [`configure`]: settings of a spec → files, accounts, services, programs and checks; pure
 //! - [`resolve`]: spec + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
-//! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), clock
+//! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), block devices, clock
 //! - [`state`]: the database: runs, events, leases, Image Builders
 //! - [`intake`]: plain words → spec: the deterministic reader, and language models
 //! - [`build`]: package managers, layers, plans carried out, ISO, disk image, OCI and registry, root filesystem archive, Containerfiles, OpenWrt's Image Builders
 //! - [`verify`]: boots and inspects artifacts, gathers evidence
 //! - [`release`]: checksums, SBOM, provenance, signatures, store, download pages
+//! - [`flash`]: images on cards: probed, written, read back and compared
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
 //! - [`ops`]: one function per thing a user can ask for
 //! - [`cli`]: arguments, progress, tables, exit codes
@@ -25,7 +26,7 @@
 //! # What is never done
 //!
 //! - `configure`, `planner`, `resolve` and `tables` do no I/O and know no clock but the one they are given.
-//! - `build`, `verify` and `release` never use one another; a value from `model` passes between them.
+//! - `build`, `verify`, `release` and `flash` never use one another; a value from `model` passes between them.
 //! - A room uses only rooms above it in the list (`tests/it/architecture.rs` holds it to that).
 //! - Nothing but `cli` prints; nothing but `effects` spawns a process or opens a connection.
 
@@ -34,6 +35,7 @@ pub mod catalog;
 pub mod cli;
 pub mod configure;
 pub mod effects;
+pub mod flash;
 pub mod intake;
 pub mod model;
 pub mod ops;

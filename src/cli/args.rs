@@ -1,5 +1,6 @@
 //! The arguments, as plain structs. Nothing is decided here: `run` turns them into requests.
 
+use super::flash_args::FlashArgs;
 use super::openwrt_args::OpenwrtCommand;
 use crate::build::cache::kind::{Kind, TABLE};
 use crate::model::age::Age;
@@ -116,6 +117,8 @@ pub enum Command {
     /// Look at, check, fetch and promote releases
     #[command(subcommand)]
     Release(ReleaseCommand),
+    /// Write an image to SD cards or other devices, and prove that it is there
+    Flash(FlashArgs),
     /// Look into the cache, check it, make it smaller
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -667,6 +670,8 @@ mod tests {
             "bootwright release verify ./folder --key pub.pem",
             "bootwright release fetch gw/20240101-0123abcd --to out --only iso",
             "bootwright release promote gw/20240101-0123abcd stable",
+            "bootwright flash gw@stable --device /dev/sdb --device /dev/sdc --yes",
+            "bootwright flash ./gw.img.gz -d /dev/mmcblk0 --verify prefix=64MiB --wipe --dry-run",
             "bootwright cache list",
             "bootwright cache prune --max-size 20GiB --older-than 30d --kind layers --kind modules --dry-run",
             "bootwright cache verify --kind packages",
@@ -716,6 +721,11 @@ mod tests {
             "bootwright reconcile --watch --dry-run",
             "bootwright reconcile --interval 5",
             "bootwright plan --only =x",
+            "bootwright flash ./gw.img",
+            "bootwright flash --device /dev/sdb",
+            "bootwright flash ./gw.img -d /dev/sdb --verify some",
+            "bootwright flash ./gw.img -d /dev/sdb --sha256 12",
+            "bootwright flash ./gw.img -d /dev/sdb --yes --dry-run",
             "bootwright cache",
             "bootwright cache prune --max-size much",
             "bootwright cache prune --older-than 30",

@@ -1,12 +1,14 @@
 //! Arguments, progress, tables, exit codes. The only room that prints.
 //!
 //! stdout is data, stderr is messages. With `--output json` both are JSON: the report (or
-//! `{"error": …}`) on stdout, one event a line on stderr. Nothing asks a question.
+//! `{"error": …}`) on stdout, one event a line on stderr. Nothing asks a question but `flash`.
 
 pub mod args;
 mod completions;
 mod env;
 pub mod error;
+mod flash_args;
+mod flashing;
 mod logs;
 mod openwrt_args;
 mod progress;
@@ -94,7 +96,11 @@ impl Session {
         let cwd = std::env::current_dir().during(|| "looking up the current folder")?;
         let cancel = Cancel::default();
         let outlives_terminal = matches!(cli.command, Command::Reconcile(_));
-        signals::listen(cancel.clone(), self.progress.clone(), outlives_terminal)?;
+        let stopping = match cli.command {
+            Command::Flash(_) => signals::STOPPING_FLASH,
+            _ => signals::STOPPING,
+        };
+        signals::listen(cancel.clone(), self.progress.clone(), outlives_terminal, stopping)?;
         let context = Context {
             events: self.progress.emitter(),
             cancel,

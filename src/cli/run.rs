@@ -7,6 +7,7 @@ use super::args::{
 };
 use super::completions;
 use super::error::{BuildError, Exit};
+use super::flashing;
 use super::openwrt_args::{BuilderCommand, OpenwrtCommand};
 use super::progress::Progress;
 use super::render;
@@ -45,7 +46,7 @@ pub struct Answers<'a> {
 
 impl Answers<'_> {
     /// Writes a report: its JSON, or the text that `text` makes of it.
-    fn give<R: Serialize>(&self, report: &R, text: impl FnOnce(&R, Palette) -> String) -> Result<()> {
+    pub fn give<R: Serialize>(&self, report: &R, text: impl FnOnce(&R, Palette) -> String) -> Result<()> {
         self.progress.clear();
         match self.format {
             OutputFormat::Text => write(text(report, self.palette).as_bytes()),
@@ -86,6 +87,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Boot(args) => boot(args, &global, context, answers),
         Command::Rebuild(args) => rebuild(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
+        Command::Flash(args) => flashing::flash(args, &global, context, answers),
         Command::Cache(command) => cache(command, &global, context, answers),
         Command::Key(command) => key(command, &global, context, answers),
         Command::Openwrt(OpenwrtCommand::Builder(command)) => builder(command, &global, context, answers),
@@ -97,7 +99,8 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
     }
 }
 
-fn catalog(global: &GlobalArgs) -> CatalogRef {
+/// The catalog that a command line names.
+pub fn catalog(global: &GlobalArgs) -> CatalogRef {
     CatalogRef { location: global.catalog.clone(), rev: global.rev.clone() }
 }
 

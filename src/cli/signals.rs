@@ -12,17 +12,25 @@ use std::sync::mpsc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the first request says.
-const STOPPING: &str = "stopping: finished steps are kept and the next run goes on from there \
+pub const STOPPING: &str = "stopping: finished steps are kept and the next run goes on from there \
                         (once more to stop at once)";
+/// What the first request says while cards are written.
+pub const STOPPING_FLASH: &str =
+    "stopping: cards that are not proved are left so that they do not boot (once more to stop at once)";
 /// What a hang-up says; nobody may be there to read it.
 const HUNG_UP: &str = "the terminal hung up; the work goes on";
 
 /// From now on the first Ctrl-C or SIGTERM asks `cancel` to stop and the second ends the
-/// process. With `outlives_terminal`, a hang-up is only noted.
+/// process. With `outlives_terminal`, a hang-up is only noted. The first request says `stopping`.
 ///
 /// # Errors
 /// Class *host* if the handlers cannot be installed.
-pub fn listen(cancel: Cancel, progress: Progress, outlives_terminal: bool) -> Result<()> {
+pub fn listen(
+    cancel: Cancel,
+    progress: Progress,
+    outlives_terminal: bool,
+    stopping: &'static str,
+) -> Result<()> {
     let (ready, installed) = mpsc::sync_channel(1);
     let thread = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -34,7 +42,7 @@ pub fn listen(cancel: Cancel, progress: Progress, outlives_terminal: bool) -> Re
             match Handlers::install(outlives_terminal) {
                 Ok(handlers) => {
                     let _ = ready.send(Ok(()));
-                    handlers.serve(&cancel, &progress).await;
+                    handlers.serve(&cancel, &progress, stopping).await;
                 }
                 Err(e) => drop(ready.send(Err(e))),
             }
@@ -63,7 +71,7 @@ impl Handlers {
         })
     }
 
-    async fn serve(mut self, cancel: &Cancel, progress: &Progress) {
+    async fn serve(mut self, cancel: &Cancel, progress: &Progress, stopping: &'static str) {
         loop {
             let hangup = async {
                 match &mut self.hangup {
@@ -85,7 +93,7 @@ impl Handlers {
                 std::process::exit(i32::from(Exit::Interrupted as u8));
             }
             cancel.request();
-            say(progress, STOPPING);
+            say(progress, stopping);
         }
     }
 }
@@ -129,7 +137,7 @@ mod tests {
         let Ok(numbers) = std::env::var(MARK) else { return };
         let cancel = Cancel::default();
         let progress = Progress::stderr(Style::Lines, Detail::Normal, Palette::default());
-        listen(cancel.clone(), progress, true).unwrap();
+        listen(cancel.clone(), progress, true, STOPPING).unwrap();
         for number in numbers.split(' ') {
             raise(number.parse::<Number>().unwrap()).unwrap();
             std::thread::sleep(Duration::from_millis(300));

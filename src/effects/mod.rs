@@ -1,10 +1,11 @@
-//! The only doors out: processes, sandbox, downloads, files, clock.
+//! The only doors out: processes, sandbox, downloads, files, block devices, clock.
 //!
 //! `clippy.toml` closes the side doors (`std::process::Command::new` and friends).
 //! Everything long-running takes a [`Cancel`] and looks at it often.
 
 pub mod alive;
 pub mod ask;
+pub mod block;
 pub mod cancel;
 pub mod clock;
 mod emulation;
@@ -22,6 +23,7 @@ pub mod umask;
 pub mod unfinished;
 pub mod usage;
 
+pub use block::ClaimedDevice;
 pub use cancel::Cancel;
 pub use clock::Clock;
 pub use place::Place;

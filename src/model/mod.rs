@@ -15,6 +15,7 @@ pub mod digest;
 pub mod event;
 pub mod evidence;
 pub mod failure;
+pub mod flash;
 pub mod lock;
 pub mod name;
 pub mod observed;

@@ -12,6 +12,7 @@ mod context;
 mod contract;
 pub mod doctor;
 mod explaining;
+mod flashing;
 mod judging;
 mod keys;
 pub mod openwrt;
@@ -42,6 +43,7 @@ pub use contract::{
 };
 pub use doctor::doctor;
 pub use explaining::{ExplainReport, ExplainRequest, explain};
+pub use flashing::{FlashPlan, FlashReport, FlashRequest, Prepared, flash_prepare, flash_write};
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,

@@ -151,12 +151,12 @@ fn first_level(text: &str) -> Vec<String> {
 /// Why `room` may not import `other`, if it may not.
 fn forbidden(rooms: &[String], room: &str, other: &str) -> Option<&'static str> {
     const PURE: [&str; 4] = ["model", "tables", "resolve", "planner"];
-    const STAGES: [&str; 3] = ["build", "verify", "release"];
+    const STAGES: [&str; 4] = ["build", "verify", "release", "flash"];
     if room == other || !rooms.iter().any(|r| r == other) {
         return None;
     }
     if STAGES.contains(&room) && STAGES.contains(&other) {
-        return Some("build, verify and release never use one another; pass a value from model");
+        return Some("build, verify, release and flash never use one another; pass a value from model");
     }
     if other == "effects" {
         return PURE.contains(&room).then_some("it does no I/O");

@@ -11,6 +11,7 @@ mod disks;
 mod documents;
 mod double_build;
 mod emulation;
+mod flash;
 mod fuzz;
 mod hostile;
 mod images;

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod catalog;
 pub mod doctor;
 pub mod explain;
+pub mod flash;
 pub mod keys;
 pub mod openwrt;
 pub mod packages;

@@ -1,0 +1,131 @@
+//! `flash`: the one command that asks a question, because what it overwrites is gone.
+
+use super::args::GlobalArgs;
+use super::error::Exit;
+use super::flash_args::FlashArgs;
+use super::render;
+use super::run::{Answers, catalog};
+use super::terminal::clean;
+use crate::effects::Cancel;
+use crate::model::flash::Device;
+use crate::model::{Failure, Result};
+use crate::ops::{self, Context, FlashReport, FlashRequest};
+use std::io::{BufRead, IsTerminal};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How often a wish to stop is looked for while nobody types.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let asks = !args.yes && !args.dry_run;
+    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Failure::spec(
+            "flash asks before it overwrites a device, and there is no terminal to ask at",
+        )
+        .hint("Look with --dry-run what would be done, then say --yes."));
+    }
+    let request = FlashRequest {
+        catalog: catalog(global),
+        store: args.store.store,
+        target: args.target,
+        sha256: args.sha256,
+        keys: args.keys.keys,
+        threshold: args.keys.threshold,
+        devices: args.devices,
+        verify: args.verify,
+        wipe: args.wipe,
+        patience: Duration::from_secs(args.stall_after),
+        dry_run: args.dry_run,
+    };
+    let prepared = ops::flash_prepare(context, &request)?;
+    if args.dry_run {
+        answers.give(prepared.plan(), render::flash::plan)?;
+        return Ok(Exit::Ok);
+    }
+    if asks {
+        answers.progress.clear();
+        answers.progress.message(render::flash::plan(prepared.plan(), answers.palette).trim_end());
+        for device in &prepared.plan().devices {
+            ask(device, answers, &context.cancel)?;
+        }
+    }
+    let report = ops::flash_write(context, prepared)?;
+    answers.give(&report, render::flash::report)?;
+    Ok(exit_of(&report, &context.cancel))
+}
+
+/// Has the device's name typed.
+fn ask(device: &Device, answers: &Answers, cancel: &Cancel) -> Result<()> {
+    let name = clean(&device.name);
+    answers
+        .progress
+        .message(&format!("Type {name} to overwrite {}:", clean(&device.path.display().to_string())));
+    let typed = line(cancel)?;
+    match is_named(device, &typed) {
+        true => Ok(()),
+        false => Err(Failure::spec(format!("{name} was not typed; nothing was written"))
+            .hint("Type the device's name, such as sdb, to say that you mean it.")),
+    }
+}
+
+fn is_named(device: &Device, typed: &str) -> bool {
+    let typed = typed.trim();
+    typed == device.name || typed == device.path.to_string_lossy()
+}
+
+/// One line from the terminal. Whoever waits here can still be stopped.
+fn line(cancel: &Cancel) -> Result<String> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut typed = String::new();
+        let read = std::io::stdin().lock().read_line(&mut typed);
+        let _ = send.send(read.map(|_| typed));
+    });
+    loop {
+        cancel.check()?;
+        match receive.recv_timeout(LOOK) {
+            Ok(typed) => return typed.map_err(|e| Failure::io("reading from the terminal", &e)),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(String::new()),
+        }
+    }
+}
+
+fn exit_of(report: &FlashReport, cancel: &Cancel) -> Exit {
+    match report.first_failure() {
+        _ if report.all_good() => Exit::Ok,
+        _ if cancel.is_requested() => Exit::Interrupted,
+        Some(failure) => Exit::of(failure),
+        None => Exit::Verify,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_devices_name_says_yes() {
+        let device = Device {
+            path: "/dev/sdb".into(),
+            name: "sdb".to_owned(),
+            number: "8:16".to_owned(),
+            sequence: None,
+            size: 1,
+            block_size: 512,
+            vendor: None,
+            model: None,
+            serial: None,
+            removable: true,
+            filesystem: None,
+            partitions: Vec::new(),
+        };
+        for good in ["sdb", "sdb\n", "/dev/sdb\r\n"] {
+            assert!(is_named(&device, good), "{good:?}");
+        }
+        for bad in ["", "\n", "y", "yes", "sda", "sdb1", "SDB", "sdb sdc"] {
+            assert!(!is_named(&device, bad), "{bad:?}");
+        }
+    }
+}

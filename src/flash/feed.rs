@@ -1,0 +1,292 @@
+//! The ring between one decoder and many cards.
+//!
+//! Buffers go round: the decoder fills one, every lane gets it, and when the last lane is
+//! done with it, it is free again. So the slowest card sets the pace, and memory is bounded.
+//! A lane that is closed gives back what waited in it; the one buffer that its card may still
+//! hold is replaced.
+
+use super::source::Stream;
+use super::{BLOCK, CHUNK};
+use crate::effects::Cancel;
+use crate::effects::block::Buffer;
+use crate::model::{Digest, Failure, Result};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Buffers that go round.
+const BUFFERS: usize = 8;
+/// What is zero is found in pieces of so many bytes.
+const GRAIN: usize = 64 << 10;
+/// How often a wish to stop is looked for while nothing moves.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A piece of the image.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Where it belongs, in bytes.
+    pub offset: u64,
+    /// How many bytes of the buffer are image.
+    pub length: usize,
+    buffer: Buffer,
+    zero: Vec<bool>,
+}
+
+impl Chunk {
+    /// The bytes of the image.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// The same, filled up with zeros to whole blocks of a device.
+    pub fn padded(&self, block: usize) -> &[u8] {
+        &self.buffer[..self.length.next_multiple_of(block)]
+    }
+
+    /// Stretches that are zero and stretches that are not, in order, from `from` on.
+    pub fn stretches(&self, from: usize) -> Vec<(std::ops::Range<usize>, bool)> {
+        let mut found: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
+        for (start, zero) in (0..self.length).step_by(GRAIN).zip(&self.zero) {
+            let end = (start + GRAIN).min(self.length);
+            match found.last_mut() {
+                _ if end <= from => {}
+                Some((last, same)) if same == zero => last.end = end,
+                _ => found.push((start.max(from)..end, *zero)),
+            }
+        }
+        found
+    }
+}
+
+/// Whether all bytes are zero.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()])
+}
+
+/// What a lane gets.
+pub enum Next {
+    /// A piece of the image.
+    Chunk(Arc<Chunk>),
+    /// That was all of it, and it is what it should be.
+    End,
+    /// There will be no more: the source failed, or the lane was closed.
+    Broken,
+}
+
+#[derive(Default)]
+struct State {
+    free: Vec<Buffer>,
+    made: usize,
+    most: usize,
+    lanes: Vec<Option<VecDeque<Arc<Chunk>>>>,
+    end: Option<bool>,
+}
+
+/// The ring.
+pub struct Feed {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Feed {
+    /// A ring with so many lanes.
+    pub fn new(lanes: usize) -> Self {
+        let lanes = (0..lanes).map(|_| Some(VecDeque::new())).collect();
+        let state = State { most: BUFFERS, lanes, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The next piece for a lane.
+    pub fn next(&self, lane: usize) -> Next {
+        let mut state = self.lock();
+        loop {
+            let end = state.end;
+            match (state.lanes[lane].as_mut().map(VecDeque::pop_front), end) {
+                (None, _) | (_, Some(false)) => return Next::Broken,
+                (Some(Some(chunk)), _) => return Next::Chunk(chunk),
+                (Some(None), Some(true)) => return Next::End,
+                (Some(None), None) => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// A lane is done with a piece.
+    pub fn done(&self, chunk: Arc<Chunk>) {
+        if let Some(chunk) = Arc::into_inner(chunk) {
+            self.lock().free.push(chunk.buffer);
+            self.changed.notify_all();
+        }
+    }
+
+    /// A lane takes nothing any more. Its card may hold one buffer for ever.
+    pub fn close(&self, lane: usize) {
+        let mut state = self.lock();
+        if let Some(waiting) = state.lanes[lane].take() {
+            state.most += 1;
+            let left = waiting.into_iter().filter_map(Arc::into_inner);
+            state.free.extend(left.map(|chunk| chunk.buffer));
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Unpacks the image into all lanes, to its end. It must be `size` bytes from a file with
+    /// the digest `expected`: only then do the lanes hear that all is there.
+    ///
+    /// # Errors
+    /// If it is another image than was measured, or somebody asked to stop.
+    pub fn pour(
+        &self,
+        mut stream: Stream,
+        size: u64,
+        expected: Option<Digest>,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let result = self.pour_chunks(&mut stream, size, cancel).and_then(|()| match expected {
+            None => Ok(()),
+            Some(expected) if stream.finish()? == expected => Ok(()),
+            Some(_) => Err(changed_meanwhile()),
+        });
+        self.lock().end = Some(result.is_ok());
+        self.changed.notify_all();
+        result
+    }
+
+    fn pour_chunks(&self, stream: &mut Stream, size: u64, cancel: &Cancel) -> Result<()> {
+        let mut offset = 0;
+        loop {
+            let mut buffer = self.free_buffer(cancel)?;
+            let length = stream.fill(&mut buffer)?;
+            if length == 0 {
+                self.lock().free.push(buffer);
+                return if offset == size { Ok(()) } else { Err(changed_meanwhile()) };
+            }
+            if offset + length as u64 > size {
+                return Err(changed_meanwhile());
+            }
+            buffer[length..].fill(0);
+            let zero = buffer[..length].chunks(GRAIN).map(is_zero).collect();
+            let chunk = Arc::new(Chunk { offset, length, buffer, zero });
+            offset += length as u64;
+            let mut state = self.lock();
+            for lane in state.lanes.iter_mut().flatten() {
+                lane.push_back(Arc::clone(&chunk));
+            }
+            drop(state);
+            self.done(chunk);
+            self.changed.notify_all();
+        }
+    }
+
+    fn free_buffer(&self, cancel: &Cancel) -> Result<Buffer> {
+        let mut state = self.lock();
+        loop {
+            cancel.check()?;
+            // The last lane is the inventory's: without a card there is nobody to unpack for.
+            let cards = state.lanes.len().saturating_sub(1);
+            if state.lanes[..cards].iter().all(Option::is_none) {
+                return Err(Failure::host("no card is left to write to"));
+            }
+            if let Some(buffer) = state.free.pop() {
+                return Ok(buffer);
+            }
+            if state.made < state.most {
+                state.made += 1;
+                return Ok(Buffer::new(CHUNK));
+            }
+            let (next, _) = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn changed_meanwhile() -> Failure {
+    Failure::untrusted("the image file changed while it was written")
+        .hint("Let nobody write to it, and flash the cards again: they do not boot now.")
+}
+
+const _: () = assert!(CHUNK.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(GRAIN));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(bytes: &[u8]) -> Chunk {
+        let mut buffer = Buffer::new(CHUNK);
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        let zero = bytes.chunks(GRAIN).map(is_zero).collect();
+        Chunk { offset: 0, length: bytes.len(), buffer, zero }
+    }
+
+    #[test]
+    fn stretches_cover_everything_once() {
+        let mut bytes = vec![0; 10 * GRAIN + 100];
+        bytes[3 * GRAIN + 5] = 1;
+        bytes[10 * GRAIN + 99] = 1;
+        let chunk = chunk(&bytes);
+        let expected = [
+            (0..3 * GRAIN, true),
+            (3 * GRAIN..4 * GRAIN, false),
+            (4 * GRAIN..10 * GRAIN, true),
+            (10 * GRAIN..10 * GRAIN + 100, false),
+        ];
+        assert_eq!(chunk.stretches(0), expected);
+        assert_eq!(chunk.stretches(4 * GRAIN), expected[2..]);
+        assert_eq!(chunk.stretches(5 * GRAIN)[0].0, 5 * GRAIN..10 * GRAIN);
+        assert!(chunk.stretches(bytes.len()).is_empty());
+        assert_eq!(chunk.padded(512).len(), 10 * GRAIN + 512);
+    }
+
+    #[test]
+    fn a_closed_lane_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, vec![7; 30 * CHUNK]).unwrap();
+        let source = super::super::Source::open(&path).unwrap();
+        let feed = Arc::new(Feed::new(3));
+        let pour = {
+            let (feed, stream) = (Arc::clone(&feed), source.stream().unwrap());
+            std::thread::spawn(move || feed.pour(stream, 30 * CHUNK as u64, None, &Cancel::default()))
+        };
+        // One card takes a piece and never gives it back.
+        let Next::Chunk(held) = feed.next(0) else { panic!("nothing came") };
+        feed.close(0);
+        let count = |lane| {
+            let feed = Arc::clone(&feed);
+            std::thread::spawn(move || {
+                let mut chunks = 0;
+                while let Next::Chunk(chunk) = feed.next(lane) {
+                    chunks += 1;
+                    feed.done(chunk);
+                }
+                chunks
+            })
+        };
+        let counts = [count(1), count(2)].map(|thread| thread.join().unwrap());
+        assert_eq!(counts, [30, 30]);
+        pour.join().unwrap().unwrap();
+        assert!(matches!(feed.next(0), Next::Broken));
+        drop(held);
+    }
+
+    #[test]
+    fn another_size_than_measured_ends_nothing_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, vec![7; 1000]).unwrap();
+        let source = super::super::Source::open(&path).unwrap();
+        for (size, digest) in [(999, None), (1001, None), (1000, Some(Digest::of("other")))] {
+            let feed = Feed::new(2);
+            let failure = feed.pour(source.stream().unwrap(), size, digest, &Cancel::default()).unwrap_err();
+            assert!(failure.message.contains("changed while"), "{failure}");
+            assert!(matches!(feed.next(0), Next::Broken));
+        }
+    }
+}

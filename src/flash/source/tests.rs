@@ -1,0 +1,163 @@
+use super::*;
+use std::io::Write;
+
+const ROOM: u64 = 64 << 20;
+
+fn image() -> Vec<u8> {
+    (0u32..300_000).flat_map(u32::to_le_bytes).collect()
+}
+
+fn packed(name: &str, bytes: &[u8]) -> Vec<u8> {
+    match name.rsplit('.').next().unwrap() {
+        // The real tools: their files carry checksums.
+        "zst" => tool("zstd", &["-c", "-q"], bytes),
+        "xz" => tool("xz", &["-c", "-T1", "-0"], bytes),
+        "gz" => gzip(bytes),
+        _ => bytes.to_vec(),
+    }
+}
+
+fn tool(name: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let tool = crate::effects::Process::new(name).args(arguments).stdin(bytes);
+    tool.check(&Cancel::default()).unwrap().stdout
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+struct Held {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(name: &str, bytes: &[u8]) -> Held {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    Held { _dir: dir, path }
+}
+
+fn measure(path: &Path, expected: Option<Digest>, room: u64) -> Result<Measured> {
+    Source::open(path)?.measure(expected, room, &|_| {}, &Cancel::default())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut stream = Source::open(path)?.stream()?;
+    let mut bytes = vec![0; 8 << 20];
+    let length = stream.fill(&mut bytes)?;
+    bytes.truncate(length);
+    stream.finish()?;
+    Ok(bytes)
+}
+
+#[test]
+fn every_packing_gives_the_same_image() {
+    for name in ["image.img", "image.zst", "image.xz", "image.gz", "no-ending"] {
+        let bytes = packed(name, &image());
+        let file = file(name, &bytes);
+        let measured = measure(&file.path, Some(Digest::of(&bytes)), ROOM).unwrap();
+        assert_eq!(
+            (measured.image_size, measured.file_sha256),
+            (1_200_000, Some(Digest::of(&bytes))),
+            "{name}"
+        );
+        assert!(read(&file.path).unwrap() == image(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    for name in ["image.zst", "image.xz", "image.gz"] {
+        let bytes = packed(name, &image());
+        for left in [bytes.len() - 1, bytes.len() - 9, bytes.len() / 2, 20] {
+            let file = file(name, &bytes[..left]);
+            let failure = measure(&file.path, None, ROOM).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::Corrupt, "{name} {left}: {failure:?}");
+        }
+        let mut changed = bytes.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 0x40;
+        let file = file(name, &changed);
+        assert!(measure(&file.path, None, ROOM).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn another_digest_is_refused() {
+    let file = file("image.img", &image());
+    let failure = measure(&file.path, Some(Digest::of("other")), ROOM).unwrap_err();
+    assert_eq!(failure.code, ErrorCode::Untrusted);
+    assert!(failure.message.contains(&Digest::of(image()).hex()), "{failure}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_unpacked() {
+    // 1 GiB of zeros in some KiB.
+    let bomb = zstd::encode_all(std::io::repeat(0).take(1 << 30), 3).unwrap();
+    let file_ = file("bomb.zst", &bomb);
+    let seen = std::cell::Cell::new(0);
+    let mut source = Source::open(&file_.path).unwrap();
+    let failure = source.measure(None, ROOM, &|n| seen.set(seen.get() + n), &Cancel::default()).unwrap_err();
+    assert_eq!((failure.code, failure.class), (ErrorCode::LimitExceeded, FailureClass::Limit));
+    assert!(seen.get() <= ROOM + PIECE as u64);
+    let file = file("image.img", &image());
+    assert!(measure(&file.path, None, 1_199_999).is_err());
+    assert!(measure(&file.path, None, 1_200_000).is_ok());
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let mut tar = vec![0; 1024];
+    tar[257..262].copy_from_slice(b"ustar");
+    for (name, bytes, said) in [
+        ("image.zip", b"PK\x03\x04 and more".to_vec(), "a zip archive"),
+        ("image.bz2", b"BZh91AY&SY".to_vec(), "bzip2"),
+        ("image.tar", tar, "a tar archive"),
+        ("image.gz", image(), "damaged"),
+        ("image.zst", packed("x.gz", &image()), "damaged"),
+        ("empty", Vec::new(), "is empty"),
+    ] {
+        let file = file(name, &bytes);
+        let failure = Source::open(&file.path).unwrap_err();
+        assert!(failure.message.contains(said) && failure.hint.is_some(), "{name}: {failure:?}");
+    }
+    assert!(Source::open(Path::new("/proc/self")).is_err());
+}
+
+#[test]
+fn what_may_follow_a_gzip_stream() {
+    let stream = gzip(&image());
+    let with = |tail: &[u8]| [&stream, tail].concat();
+    let mut metadata = b"{\"metadata_version\": \"1.1\"}".to_vec();
+    metadata.extend([b"FWx0", &[0; 12][..]].concat());
+    for good in [with(&[0; 700]), with(&metadata)] {
+        let file = file("openwrt.img.gz", &good);
+        assert_eq!(measure(&file.path, None, ROOM).unwrap().file_sha256, Some(Digest::of(&good)));
+        assert!(read(&file.path).unwrap() == image());
+    }
+    let twice = file("two.gz", &with(&stream));
+    assert_eq!(measure(&twice.path, None, ROOM).unwrap().image_size, 2_400_000);
+    for bad in [with(b"junk"), with(&[0x1f, 0x8b]), with(&[0x1f])] {
+        let file = file("bad.gz", &bad);
+        assert!(measure(&file.path, None, ROOM).is_err());
+    }
+}
+
+#[test]
+fn partition_tables_say_what_blocks_they_count_in() {
+    let mut image = vec![0; 8192];
+    assert_eq!(table_block(&image), None);
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    assert_eq!(table_block(&image), None, "a boot sector without a partition");
+    image[446 + 4] = 0x83;
+    image[446 + 12] = 8;
+    assert_eq!(table_block(&image), Some(512));
+    image[4096..4104].copy_from_slice(b"EFI PART");
+    assert_eq!(table_block(&image), Some(4096));
+    image[512..520].copy_from_slice(b"EFI PART");
+    assert_eq!(table_block(&image), Some(512));
+    assert_eq!(table_block(b""), None);
+}

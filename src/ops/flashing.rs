@@ -1,0 +1,265 @@
+//! `flash`: an image or a release on cards.
+//!
+//! In two steps, so that a person can be asked in between: [`flash_prepare`] claims the cards
+//! and reads the source, and touches nothing; [`flash_write`] writes. The cards stay claimed
+//! from one to the other, so what was shown is what is written to.
+
+use super::releases::{Keys, open, version};
+use super::{BootTarget, CatalogRef, Context, ReleaseRef};
+use crate::effects::block::{Access, ClaimedDevice};
+use crate::effects::place::Local;
+use crate::effects::{Place, Task};
+use crate::flash::{self, Job, Measured, Source};
+use crate::model::event::Unit;
+use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
+use crate::model::release::FileRole;
+use crate::model::spec::Size;
+use crate::model::{ArtifactKind, Digest, ErrorCode, Failure, FailureClass, Result};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Write an image to cards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlashRequest {
+    /// The catalog whose store has the release.
+    pub catalog: CatalogRef,
+    /// Another store.
+    pub store: Option<String>,
+    /// A release, or an image file.
+    pub target: BootTarget,
+    /// What SHA-256 an image file must have.
+    pub sha256: Option<Digest>,
+    /// Trusted keys; the catalog's when empty.
+    pub keys: Vec<PathBuf>,
+    /// How many of them must have signed.
+    pub threshold: Option<u8>,
+    /// The cards, as whole devices.
+    pub devices: Vec<PathBuf>,
+    /// How much is read back.
+    pub verify: VerifyScope,
+    /// Whether the end of the devices is cleared too.
+    pub wipe: bool,
+    /// How long one request to a card may take.
+    pub patience: Duration,
+    /// Only look: the cards are opened for reading.
+    pub dry_run: bool,
+}
+
+/// What would be done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlashPlan {
+    /// What is written.
+    pub source: FlashSource,
+    /// The cards; all they hold is lost.
+    pub devices: Vec<Device>,
+    /// How much is read back.
+    pub verify: VerifyScope,
+    /// Whether the end of the devices is cleared too.
+    pub wipe: bool,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlashReport {
+    /// What was written.
+    pub source: FlashSource,
+    /// SHA-256 of the unpacked image, if it was read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_sha256: Option<Digest>,
+    /// The cards.
+    pub cards: Vec<CardReport>,
+    /// How long everything took.
+    pub elapsed_ms: u64,
+}
+
+impl FlashReport {
+    /// Why the first card that is not good is not.
+    pub fn first_failure(&self) -> Option<&Failure> {
+        self.cards.iter().find_map(|card| card.failure.as_ref())
+    }
+
+    /// Whether every card is good.
+    pub fn all_good(&self) -> bool {
+        self.cards.iter().all(|card| card.good)
+    }
+}
+
+/// Claimed cards and a source that was read: all that is needed to write.
+#[derive(Debug)]
+pub struct Prepared {
+    plan: FlashPlan,
+    source: Source,
+    measured: Measured,
+    devices: Vec<ClaimedDevice>,
+    patience: Duration,
+    /// A file that was fetched for this; removed when dropped.
+    _fetched: Option<Local>,
+}
+
+impl Prepared {
+    /// What would be done.
+    pub fn plan(&self) -> &FlashPlan {
+        &self.plan
+    }
+}
+
+/// Claims the cards and reads the source. Nothing is written.
+///
+/// # Errors
+/// Class *spec* if a device is none, or in use; *limit* if the image does not fit;
+/// *untrusted* if signature or digest is not right; *verify* if the file is damaged.
+pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepared> {
+    let access = if request.dry_run { Access::Read } else { Access::Write };
+    let devices = claim(&request.devices, access)?;
+    let Found { name, path, expected, fetched } = find(context, request)?;
+    let mut source = Source::open(&path)?;
+    let room = devices.iter().map(|device| device.device().size).min().unwrap_or(0);
+    let task = Task::with_total(&context.events, format!("check {name}"), None, Unit::Bytes);
+    let measured = source.measure(expected, room, &|n| task.advance(n), &context.cancel)?;
+    task.finish(Size::from_bytes(measured.image_size).to_string());
+    for device in &devices {
+        fits(&measured, device.device())?;
+    }
+    let plan = FlashPlan {
+        source: FlashSource {
+            name,
+            packing: source.packing().as_str().to_owned(),
+            file_size: source.file_size(),
+            file_sha256: measured.file_sha256,
+            vouched: expected.is_some(),
+            image_size: measured.image_size,
+            file: path,
+        },
+        devices: devices.iter().map(|device| device.device().clone()).collect(),
+        verify: request.verify,
+        wipe: request.wipe,
+    };
+    Ok(Prepared { plan, source, measured, devices, patience: request.patience, _fetched: fetched })
+}
+
+/// Writes to the claimed cards and reads back what was written. What went wrong with a card is
+/// in its report.
+///
+/// # Errors
+/// If the source cannot be read any more.
+pub fn flash_write(context: &Context, prepared: Prepared) -> Result<FlashReport> {
+    let started = Instant::now();
+    let job = Job {
+        source: &prepared.source,
+        measured: &prepared.measured,
+        devices: prepared.devices,
+        verify: prepared.plan.verify,
+        wipe: prepared.plan.wipe,
+        patience: prepared.patience,
+    };
+    let written = flash::write(job, &context.events, &context.cancel)?;
+    let mut source = prepared.plan.source;
+    if source.packing == "raw" {
+        source.file_sha256 = source.file_sha256.or(written.image_sha256);
+    }
+    Ok(FlashReport {
+        source,
+        image_sha256: written.image_sha256,
+        cards: written.cards,
+        elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+fn claim(paths: &[PathBuf], access: Access) -> Result<Vec<ClaimedDevice>> {
+    if paths.is_empty() {
+        return Err(Failure::spec("no device is named")
+            .hint("Name the card with --device, such as --device /dev/sdb; none is ever guessed."));
+    }
+    let mut seen = BTreeSet::new();
+    let mut claimed = Vec::new();
+    for path in paths {
+        if !path.is_absolute() {
+            return Err(Failure::spec(format!("{} is no path of a device", path.display()))
+                .hint("Write it whole, such as /dev/sdb."));
+        }
+        // Before it is claimed: the second claim of one card would say that it is in use.
+        let number = crate::effects::block::look(path)?.number;
+        if !seen.insert(number) {
+            return Err(Failure::spec(format!("{} is named twice", path.display()))
+                .hint("Name each card once; links in /dev/disk lead to the same devices."));
+        }
+        claimed.push(ClaimedDevice::claim(path, access)?);
+    }
+    Ok(claimed)
+}
+
+fn fits(measured: &Measured, device: &Device) -> Result<()> {
+    let limit = |message: String, hint: &str| {
+        Err(Failure::new(ErrorCode::LimitExceeded, FailureClass::Limit, message).hint(hint))
+    };
+    let path = device.path.display();
+    if measured.image_size > device.size {
+        let (image, size) = (Size::from_bytes(measured.image_size), Size::from_bytes(device.size));
+        return limit(format!("{path} has {size}, the image {image}"), "Use a larger card.");
+    }
+    if let Some(block) = measured.table_block.filter(|block| *block != device.block_size) {
+        return limit(
+            format!(
+                "{path} has logical blocks of {} bytes, the image's partition table counts in {block}",
+                device.block_size
+            ),
+            "It would not find its partitions there. Use another device, or an image made for such blocks.",
+        );
+    }
+    Ok(())
+}
+
+/// The file that is written.
+struct Found {
+    name: String,
+    path: PathBuf,
+    expected: Option<Digest>,
+    fetched: Option<Local>,
+}
+
+fn find(context: &Context, request: &FlashRequest) -> Result<Found> {
+    match &request.target {
+        BootTarget::Release(release) => find_release(context, request, release),
+        BootTarget::File(path) => {
+            let path = context.cwd.join(path);
+            if !path.exists() {
+                return Err(Failure::not_found(format!("there is no file {}", path.display())).hint(
+                    "Name an image file (.img, .iso, packed or not), or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION.",
+                ));
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Found { name, path, expected: request.sha256, fetched: None })
+        }
+    }
+}
+
+fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef) -> Result<Found> {
+    let keys = Keys { files: &request.keys, threshold: request.threshold };
+    let opened = open(context, &request.catalog, request.store.as_deref(), &keys)?;
+    // Index and manifest are believed by their signatures, the file by the manifest's digest.
+    let version = version(&opened.store.index(&opened.keys)?, release)?;
+    let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
+    let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
+    let image = of(ArtifactKind::Disk).or_else(|| of(ArtifactKind::Iso)).ok_or_else(|| {
+        Failure::not_found(format!("{} {version} has neither disk image nor ISO", release.image))
+            .hint("Only images with `disk` or `iso` in their outputs can be put on a card.")
+    })?;
+    if let Some(asked) = request.sha256.filter(|asked| *asked != image.sha256) {
+        return Err(Failure::untrusted(format!(
+            "{} of {} {version} is {}, not {asked}",
+            image.name, release.image, image.sha256
+        )));
+    }
+    let place: Place = opened.store.folder(&release.image, &version).join(&image.name);
+    let file = place.local()?;
+    Ok(Found {
+        name: format!("{}/{version} {}", release.image, image.name),
+        path: file.path().to_owned(),
+        expected: Some(image.sha256),
+        fetched: Some(file),
+    })
+}

@@ -1,0 +1,192 @@
+//! What is on a card afterwards.
+
+use super::card::{Card, MIB, answer, bootwright, command, flash, image, old, run};
+use bootwright::model::Digest;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+struct Image {
+    dir: tempfile::TempDir,
+    path: String,
+    bytes: Vec<u8>,
+}
+
+fn written(size: usize) -> Image {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, bytes) = (dir.path().join("image.img"), image(size));
+    fs::write(&path, &bytes).unwrap();
+    Image { path: path.to_str().unwrap().to_owned(), dir, bytes }
+}
+
+impl Image {
+    /// The image packed by a real tool.
+    fn packed(&self, tool: &str, ending: &str) -> String {
+        let path: PathBuf = self.dir.path().join(format!("image.img.{ending}"));
+        let output = command(tool).args(["-c", &self.path]).output().unwrap();
+        assert!(output.status.success());
+        fs::write(&path, output.stdout).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_used_card_holds_the_image_whatever_it_is_packed_in() {
+    // Not a whole number of MiB, nor of 4096.
+    let image = written(21 * MIB + 512 * 3);
+    let sources = [
+        image.path.clone(),
+        image.packed("zstd", "zst"),
+        image.packed("xz", "xz"),
+        image.packed("gzip", "gz"),
+    ];
+    for source in sources {
+        let Some(card) = Card::used(32 * MIB) else { return };
+        let flashed = flash(&[&source, "--device", card.path(), "--yes"]);
+        assert_eq!(flashed.code, 0, "{source}: {} {}", flashed.report, flashed.errors);
+        let report = flashed.card(0);
+        assert_eq!(
+            (&report["good"], &report["bootable"], &report["unhealthy"]),
+            (&true.into(), &true.into(), &false.into())
+        );
+        let digest = Digest::of(&image.bytes).to_string();
+        assert_eq!(
+            (&flashed.report["imageSha256"], &report["readBack"]),
+            (&digest.clone().into(), &digest.into())
+        );
+        let (size, now) = (image.bytes.len(), card.bytes());
+        assert!(now[..size] == image.bytes[..], "{source}");
+        assert!(now[size..] == old(32 * MIB - size)[..], "{source}: what lies behind the image was touched");
+        let labels: Vec<&str> = flashed.events.iter().filter_map(|e| e["label"].as_str()).collect();
+        for phase in ["probe", "write", "verify"] {
+            let label = format!("{phase} {}", card.path());
+            assert!(labels.contains(&label.as_str()), "{labels:?}");
+        }
+    }
+}
+
+#[test]
+fn an_image_of_an_odd_size_ends_with_zeros_up_to_the_next_block() {
+    let image = written(3 * MIB + 100);
+    let Some(card) = Card::used(8 * MIB) else { return };
+    let flashed = flash(&[&image.path, "-d", card.path(), "--yes", "--wipe"]);
+    assert_eq!(flashed.code, 0, "{}", flashed.report);
+    let (size, now) = (image.bytes.len(), card.bytes());
+    assert!(now[..size] == image.bytes[..]);
+    assert!(now[size..3 * MIB + 512].iter().all(|byte| *byte == 0));
+    assert!(now[3 * MIB + 512..7 * MIB].iter().all(|byte| *byte == b'O'));
+    assert!(now[7 * MIB..].iter().all(|byte| *byte == 0), "--wipe clears the last MiB");
+}
+
+#[test]
+fn several_cards_are_written_from_one_decode() {
+    let image = written(12 * MIB);
+    let source = image.packed("gzip", "gz");
+    let cards: Vec<_> = (0..3).map_while(|n| Card::used((12 + n * 7) * MIB)).collect();
+    if cards.len() < 3 {
+        return;
+    }
+    let mut args = vec![source.as_str(), "--yes"];
+    cards.iter().for_each(|card| args.extend(["--device", card.path()]));
+    let flashed = flash(&args);
+    assert_eq!(flashed.code, 0, "{}", flashed.report);
+    for (index, card) in cards.iter().enumerate() {
+        assert_eq!(flashed.card(index)["device"]["path"], card.path());
+        assert!(card.bytes()[..12 * MIB] == image.bytes[..]);
+    }
+}
+
+#[test]
+fn a_dry_run_says_everything_and_touches_nothing() {
+    let image = written(5 * MIB);
+    let Some(card) = Card::used(64 * MIB) else { return };
+    run("mkfs.ext4", &["-q", "-L", "old", card.path()]);
+    let before = card.bytes();
+    let output = bootwright().args(["flash", &image.path, "-d", card.path(), "--dry-run"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for said in [
+        card.path(),
+        "64.0 MiB",
+        "ext2, ext3 or ext4",
+        "5.00 MiB",
+        "not checked against any digest",
+        "would be overwritten",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(card.bytes() == before);
+    let json = flash(&[&image.path, "-d", card.path(), "--dry-run"]);
+    assert_eq!(json.report["devices"][0]["size"], 64 * MIB);
+    assert_eq!(json.report["source"]["packing"], "raw");
+}
+
+#[test]
+fn less_is_verified_only_by_explicit_wish_and_the_report_says_so() {
+    let image = written(9 * MIB);
+    let Some(card) = Card::used(16 * MIB) else { return };
+    for (scope, verified) in [("none", 0), ("prefix=2MiB", 2 * MIB)] {
+        let flashed = flash(&[&image.path, "-d", card.path(), "--yes", "--verify", scope]);
+        assert_eq!(flashed.code, 0, "{}", flashed.report);
+        assert_eq!(
+            (&flashed.card(0)["verify"], &flashed.card(0)["verified"]),
+            (&scope.into(), &verified.into())
+        );
+        assert!(card.bytes()[..9 * MIB] == image.bytes[..]);
+    }
+}
+
+/// At a terminal of its own (script(1)), with these words typed.
+fn at_a_terminal(words: &str, args: &[&str]) -> (i32, String) {
+    let line = [&[env!("CARGO_BIN_EXE_bootwright"), "flash"], args].concat().join(" ");
+    let mut script = command("script")
+        .args(["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = script.stdin.take().unwrap();
+    stdin.write_all(words.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    drop(stdin);
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn the_devices_name_must_be_typed() {
+    let image = written(4 * MIB);
+    let Some(card) = Card::used(8 * MIB) else { return };
+    for words in ["yes\n", "\n", "loop\n", "sda\n"] {
+        let (code, text) = at_a_terminal(words, &[&image.path, "-d", card.path()]);
+        assert_eq!(code, 2, "{words:?}: {text}");
+        assert!(text.contains("nothing was written") && card.is_untouched(), "{words:?}: {text}");
+    }
+    let (code, text) = at_a_terminal(&format!("{}\n", card.device.name()), &[&image.path, "-d", card.path()]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("Everything on 1 device would be overwritten"), "{text}");
+    assert!(card.bytes()[..4 * MIB] == image.bytes[..]);
+}
+
+#[test]
+fn who_is_interrupted_leaves_a_card_that_does_not_boot() {
+    let image = written(300 * MIB);
+    let Some(card) = Card::used(300 * MIB) else { return };
+    // The reading end of a pipe, so that the program stops when it has said a few events.
+    let mut child = bootwright()
+        .args(["--output", "json", "flash", &image.path, "-d", card.path(), "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let began = |line: &String| line.contains("task-started") && line.contains("\"write ");
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| began(&line)));
+    run("kill", &["-INT", &child.id().to_string()]);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let flashed = answer(child.wait_with_output().unwrap());
+    assert_eq!(flashed.code, 130, "{} {rest:?}", flashed.report);
+    assert_eq!((&flashed.card(0)["good"], &flashed.card(0)["bootable"]), (&false.into(), &false.into()));
+    assert!(card.bytes()[..MIB].iter().all(|byte| *byte == 0));
+    assert!(rest.iter().any(|line| line.contains("do not boot")), "{rest:?}");
+}
