@@ -4,5 +4,7 @@
 //! Needs root and loop devices; without them the tests skip loudly, and in CI they fail.
 
 mod card;
+mod liar;
+mod liars;
 mod refused;
 mod written;
