@@ -8,10 +8,11 @@ CARGO_FLAGS := --locked
 IMAGES := edge-gateway
 BENCH_FLAGS :=
 SCALE_FLAGS :=
+FLASH_FLAGS :=
 # How long each parser is fuzzed.
 SECONDS := 600
 
-.PHONY: setup setup-test release demo test test-images bench bench-images bench-scale bench-specs fuzz fmt lint doc clean-demo
+.PHONY: setup setup-test release demo test test-images bench bench-flash bench-images bench-scale bench-specs fuzz fmt lint doc clean-demo
 
 setup:
 	@scripts/setup.sh .ci/packages.txt .ci/packages-build.txt
@@ -52,6 +53,10 @@ bench-scale: setup
 # 1,000 specs checked and resolved: fails over 1 s or 200 MiB.
 bench-specs:
 	cargo bench $(CARGO_FLAGS) --bench specs
+
+# An image on a card in memory with dd, bmaptool and Bootwright; FLASH_FLAGS: see the file.
+bench-flash: setup-test
+	cargo bench $(CARGO_FLAGS) --bench flash -- $(FLASH_FLAGS)
 
 # Looks for input that breaks a parser; FUZZ_TARGETS names some of them.
 fuzz: setup

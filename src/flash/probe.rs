@@ -109,7 +109,7 @@ fn judge(places: &[Place], read: &[Buffer]) -> Result<(), Trouble> {
         return Err(Trouble { real_size, ..Trouble::new(Fault::WrapsAround).at(place.at) });
     }
     // From one place on nothing is kept, and below it everything is: the end of its memory.
-    if first > 0 && !pairs[first..].iter().any(|pair| right(pair)) {
+    if first > 0 && !pairs[first..].iter().any(right) {
         return Err(Trouble { real_size, ..Trouble::new(Fault::LosesWrites).at(place.at) });
     }
     trouble(Fault::DropsWrites)

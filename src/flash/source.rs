@@ -250,9 +250,7 @@ impl Source {
                 Body::Zstd(decoder)
             }
             Packing::Xz => Body::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(hashed, true, XZ_MEMORY))),
-            Packing::Gzip => {
-                Body::Gzip(Some(flate2::bufread::GzDecoder::new(BufReader::with_capacity(PIECE, hashed))))
-            }
+            Packing::Gzip => Body::Gzip(Box::new(Some(Member::new(BufReader::with_capacity(PIECE, hashed))))),
         };
         Ok(Stream { path: self.path.clone(), body })
     }
@@ -310,7 +308,7 @@ enum Body {
     Zstd(zstd::stream::read::Decoder<'static, BufReader<Hashed>>),
     Xz(Box<lzma_rust2::XzReader<Hashed>>),
     /// `None` only while one member follows another.
-    Gzip(Option<flate2::bufread::GzDecoder<BufReader<Hashed>>>),
+    Gzip(Box<Option<Member>>),
 }
 
 /// An image on its way out of its file.
@@ -354,8 +352,10 @@ impl Stream {
             Body::Raw(file) => file,
             Body::Zstd(decoder) => decoder.finish().into_inner(),
             Body::Xz(decoder) => decoder.into_inner(),
-            Body::Gzip(Some(decoder)) => decoder.into_inner().into_inner(),
-            Body::Gzip(None) => return Err(damaged(&self.path, "it has no end")),
+            Body::Gzip(member) => match *member {
+                Some(decoder) => decoder.into_inner().into_inner(),
+                None => return Err(damaged(&self.path, "it has no end")),
+            },
         };
         io::copy(&mut file, &mut io::sink()).during(reading)?;
         Ok(Digest::from_bytes(file.hash.finalize().into()))

@@ -3,7 +3,7 @@
 //! Format: the kernel's FUSE protocol, 7.31 (linux/fuse.h). The file is opened for direct I/O,
 //! so nothing is cached between the loop device and the lies.
 
-use super::card::{Loop, old};
+use super::card::{Loop, old, skip};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -74,8 +74,7 @@ impl Liar {
         let store = OpenOptions::new().read(true).write(true).open(&store).unwrap();
         store.set_len(size).unwrap();
         let Ok(fuse) = OpenOptions::new().read(true).write(true).open("/dev/fuse") else {
-            assert!(std::env::var_os("CI").is_none(), "CI must have /dev/fuse");
-            eprintln!("SKIPPED: this host has no /dev/fuse; lying cards were NOT tested");
+            skip("this host has no /dev/fuse; lying cards were NOT tested");
             return None;
         };
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", fuse.as_raw_fd());

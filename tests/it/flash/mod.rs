@@ -7,4 +7,5 @@ mod card;
 mod liar;
 mod liars;
 mod refused;
+mod releases;
 mod written;

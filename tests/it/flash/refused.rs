@@ -1,6 +1,6 @@
 //! What is refused, and that the card is then as it was.
 
-use super::card::{Card, Loop, MIB, bootwright, command, flash, image, run};
+use super::card::{Card, Loop, MIB, bootwright, command, flash, image, run, skip};
 use bootwright::model::Digest;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -129,7 +129,7 @@ fn partitions_are_refused_and_so_is_a_disk_whose_partition_is_in_use() {
         world.refuses(2, &["as swap space", &second, "swapoff"], &[&world.image, "--yes", "-d", card.path()]);
         run("swapoff", &[&second]);
     } else {
-        eprintln!("SKIPPED: this host switches no swap on; a card in use as swap was NOT tested");
+        skip("this host switches no swap on; a card in use as swap was NOT tested");
     }
     let plan = flash(&[&world.image, "--dry-run", "-d", card.path()]);
     let found = &plan.report["devices"][0]["partitions"];

@@ -3,7 +3,7 @@
 
 mod pruning;
 mod refusing;
-mod shop;
+pub mod shop;
 
 use bootwright::model::ErrorCode;
 use bootwright::model::observed::{Defect, Mend};
