@@ -7,7 +7,7 @@ use crate::model::age::Age;
 use crate::model::name::{KeyName, ProfileName, SuiteName};
 use crate::model::profile::SecurityLevel;
 use crate::model::signing::Moment;
-use crate::model::spec::{Base, BootMode, Output, Size};
+use crate::model::spec::{Architecture, Base, BootMode, Output, Size};
 use crate::model::{ChannelName, ImageName};
 use crate::ops::{BootTarget, ReleaseRef, Selector, VerifyTarget};
 use crate::tables::CATEGORIES;
@@ -633,6 +633,11 @@ fn level_parser() -> impl TypedValueParser<Value = SecurityLevel> {
     named(&SecurityLevel::ALL, SecurityLevel::as_str)
 }
 
+/// Architectures by the names of specs.
+pub fn architecture_parser() -> impl TypedValueParser<Value = Architecture> {
+    named(&[Architecture::X86_64, Architecture::Aarch64], Architecture::as_str)
+}
+
 fn output_parser() -> impl TypedValueParser<Value = Output> {
     named(&[Output::Iso, Output::Oci, Output::Rootfs, Output::Disk], Output::as_str)
 }
@@ -670,7 +675,7 @@ mod tests {
             "bootwright release verify ./folder --key pub.pem",
             "bootwright release fetch gw/20240101-0123abcd --to out --only iso",
             "bootwright release promote gw/20240101-0123abcd stable",
-            "bootwright flash gw@stable --device /dev/sdb --device /dev/sdc --yes",
+            "bootwright flash gw@stable --architecture aarch64 --device /dev/sdb --device /dev/sdc --yes",
             "bootwright flash ./gw.img.gz -d /dev/mmcblk0 --verify prefix=64MiB --wipe --dry-run",
             "bootwright cache list",
             "bootwright cache prune --max-size 20GiB --older-than 30d --kind layers --kind modules --dry-run",
@@ -724,6 +729,7 @@ mod tests {
             "bootwright flash ./gw.img",
             "bootwright flash --device /dev/sdb",
             "bootwright flash ./gw.img -d /dev/sdb --verify some",
+            "bootwright flash gw -d /dev/sdb --architecture sparc",
             "bootwright flash ./gw.img -d /dev/sdb --sha256 12",
             "bootwright flash ./gw.img -d /dev/sdb --yes --dry-run",
             "bootwright cache",

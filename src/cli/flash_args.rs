@@ -1,8 +1,9 @@
 //! The arguments of `flash`.
 
-use super::args::{KeysArg, StoreArg};
+use super::args::{KeysArg, StoreArg, architecture_parser};
 use crate::model::Digest;
 use crate::model::flash::VerifyScope;
+use crate::model::spec::Architecture;
 use crate::ops::BootTarget;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ pub struct FlashArgs {
     /// The SHA-256 that the image file must have; releases bring their own
     #[arg(long, value_name = "DIGEST")]
     pub sha256: Option<Digest>,
+    /// Refuse a release that is for another architecture
+    #[arg(long, value_name = "ARCHITECTURE", value_parser = architecture_parser())]
+    pub architecture: Option<Architecture>,
     /// Say what would be done, and touch nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -30,6 +30,7 @@ pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &
         store: args.store.store,
         target: args.target,
         sha256: args.sha256,
+        architecture: args.architecture,
         keys: args.keys.keys,
         threshold: args.keys.threshold,
         devices: args.devices,

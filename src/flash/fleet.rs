@@ -45,8 +45,6 @@ pub struct Written {
     pub image_sha256: Option<Digest>,
     /// The cards, in the order of the job.
     pub cards: Vec<CardReport>,
-    /// Why the source could not be written to its end.
-    pub failure: Option<Failure>,
 }
 
 /// One card and what is known of it so far.
@@ -79,7 +77,7 @@ pub fn write(job: Job<'_>, events: &Emitter, cancel: &Cancel) -> Result<Written>
     let mut fleet = Fleet { members, patience: job.patience, events, cancel };
     fleet.probe();
     let clearing = Clearing { image: job.measured.image_size, end: job.wipe };
-    let (inventory, failure) = fleet.write(job.source, job.measured, clearing)?;
+    let inventory = fleet.write(job.source, job.measured, clearing)?;
     if let Some(inventory) = &inventory {
         let length = job.verify.bytes(inventory.size);
         fleet.verify(&fleet.live(), inventory, length);
@@ -88,7 +86,7 @@ pub fn write(job: Job<'_>, events: &Emitter, cancel: &Cancel) -> Result<Written>
     fleet.take_back();
     let image_sha256 = inventory.map(|inventory| inventory.sha256);
     let cards = fleet.members.into_iter().map(|member| report(member, image_sha256)).collect();
-    Ok(Written { image_sha256, cards, failure })
+    Ok(Written { image_sha256, cards })
 }
 
 impl Fleet<'_> {
@@ -106,16 +104,16 @@ impl Fleet<'_> {
         self.note(found, |_, ()| {});
     }
 
-    /// Writes to all that are live. Gives what the image consists of, or why it ended early.
+    /// Writes to all that are live. Gives what the image consists of, if it came to its end.
     fn write(
         &mut self,
         source: &Source,
         measured: &Measured,
         clearing: Clearing,
-    ) -> Result<(Option<Arc<Inventory>>, Option<Failure>)> {
+    ) -> Result<Option<Arc<Inventory>>> {
         let live = self.live();
         if live.is_empty() {
-            return Ok((None, None));
+            return Ok(None);
         }
         let feed = Arc::new(Feed::new(live.len() + 1));
         let taking = take_inventory(Arc::clone(&feed), live.len());
@@ -145,7 +143,7 @@ impl Fleet<'_> {
                 member.failure = Some(failure.clone().unwrap_or_else(Failure::cancelled));
             }
         });
-        Ok((inventory.map(Arc::new), failure))
+        Ok(inventory.map(Arc::new))
     }
 
     /// Reads back the first `length` bytes from some.

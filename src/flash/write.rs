@@ -120,7 +120,10 @@ fn make_zero(card: &Card, at: u64, zeros: &[u8], scratch: &mut Buffer) -> Result
     if card.zeroes.load(Relaxed) {
         match card.ask(Doing::Writing, at, |device| device.zero(at, length)) {
             Ok(()) => {
-                card.zeroed.fetch_add(length, Relaxed);
+                if card.zeroed.fetch_add(length, Relaxed) == 0 {
+                    // Whether the device did it, or the kernel wrote zeros in its place.
+                    card.zeroes.store(card.device.zeroes(), Relaxed);
+                }
                 return Ok(());
             }
             Err(trouble) if trouble.fault != Fault::WriteError => return Err(trouble),

@@ -13,7 +13,7 @@ use crate::flash::{self, Job, Measured, Source};
 use crate::model::event::Unit;
 use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
 use crate::model::release::FileRole;
-use crate::model::spec::Size;
+use crate::model::spec::{Architecture, Size};
 use crate::model::{ArtifactKind, Digest, ErrorCode, Failure, FailureClass, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ pub struct FlashRequest {
     pub target: BootTarget,
     /// What SHA-256 an image file must have.
     pub sha256: Option<Digest>,
+    /// What architecture a release must be for.
+    pub architecture: Option<Architecture>,
     /// Trusted keys; the catalog's when empty.
     pub keys: Vec<PathBuf>,
     /// How many of them must have signed.
@@ -113,6 +115,14 @@ impl Prepared {
 /// Class *spec* if a device is none, or in use; *limit* if the image does not fit;
 /// *untrusted* if signature or digest is not right; *verify* if the file is damaged.
 pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepared> {
+    if let (BootTarget::File(path), Some(wanted)) = (&request.target, request.architecture) {
+        return Err(Failure::spec(format!(
+            "{} says of no architecture that it is for it, and {} is asked for",
+            path.display(),
+            wanted.as_str()
+        ))
+        .hint("Only releases say what they are for: flash a release, or leave --architecture out."));
+    }
     let access = if request.dry_run { Access::Read } else { Access::Write };
     let devices = claim(&request.devices, access)?;
     let Found { name, path, expected, fetched } = find(context, request)?;
@@ -243,6 +253,15 @@ fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef)
     // Index and manifest are believed by their signatures, the file by the manifest's digest.
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
+    if let Some(wanted) = request.architecture.filter(|wanted| *wanted != manifest.architecture) {
+        let is = manifest.architecture.as_str();
+        return Err(Failure::spec(format!(
+            "{} {version} is for {is}, and {} is asked for",
+            release.image,
+            wanted.as_str()
+        ))
+        .hint("Flash a release for that architecture. No card was touched."));
+    }
     let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
     let image = of(ArtifactKind::Disk).or_else(|| of(ArtifactKind::Iso)).ok_or_else(|| {
         Failure::not_found(format!("{} {version} has neither disk image nor ISO", release.image))

@@ -35,7 +35,6 @@ pub enum Access {
 pub struct ClaimedDevice {
     file: File,
     device: Device,
-    zeroes: bool,
     discards: bool,
 }
 
@@ -48,7 +47,7 @@ impl ClaimedDevice {
     pub fn claim(path: &Path, access: Access) -> Result<Self> {
         let seen = look(path)?;
         used::refuse(&seen, &used::of(&seen)?)?;
-        if access == Access::Write && is_read_only(&seen) {
+        if is_read_only(&seen) {
             return Err(read_only(&seen));
         }
         if seen.size == 0 {
@@ -62,12 +61,7 @@ impl ClaimedDevice {
             Ok(file) => file,
             Err(e) => return Err(not_opened(&seen, &e)),
         };
-        let mut claimed = Self {
-            zeroes: queue_limit(&seen, "write_zeroes_max_bytes") > 0,
-            discards: queue_limit(&seen, "discard_max_bytes") > 0,
-            device: seen,
-            file,
-        };
+        let mut claimed = Self { discards: queue_limit(&seen, "discard_max_bytes") > 0, device: seen, file };
         claimed.must_be_what_was_seen()?;
         claimed.name_filesystems();
         Ok(claimed)
@@ -83,9 +77,10 @@ impl ClaimedDevice {
         self.device.block_size as usize
     }
 
-    /// Whether it can be told to make blocks zero.
+    /// Whether it can be told to make blocks zero, as far as the kernel knows by now: after the
+    /// first refusal it writes the zeros itself, and says 0 here from then on.
     pub fn zeroes(&self) -> bool {
-        self.zeroes
+        queue_limit(&self.device, "write_zeroes_max_bytes") > 0
     }
 
     /// Whether it can be told to forget blocks; what they read as then, it does not say.

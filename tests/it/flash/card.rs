@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -100,6 +101,13 @@ impl Card {
     /// What the card holds, past every cache of the device.
     pub fn bytes(&self) -> Vec<u8> {
         fs::read(&self.file).unwrap()
+    }
+
+    /// Whether its first MiB is zero: nothing boots from it.
+    pub fn has_no_beginning(&self) -> bool {
+        let mut head = vec![1; MIB];
+        fs::File::open(&self.file).unwrap().read_exact(&mut head).unwrap();
+        head.iter().all(|byte| *byte == 0)
     }
 
     pub fn is_untouched(&self) -> bool {

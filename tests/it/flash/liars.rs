@@ -1,6 +1,6 @@
 //! Bad cards: none is called good, and each is called what it is.
 
-use super::card::{Card, Flashed, MIB, flash, image};
+use super::card::{Card, Flashed, Loop, MIB, flash, image};
 use super::liar::{Liar, Lies};
 use serde_json::Value;
 use std::fs::{self, OpenOptions};
@@ -155,6 +155,34 @@ fn a_card_that_hangs_holds_nobody_up() {
         |e: &&Value| e["event"] == "task-finished" && e["label"] == format!("verify {}", good.path());
     let verified = flashed.events.iter().find(verified).unwrap();
     assert!(verified["elapsed_ms"].as_u64().unwrap() < 5000, "it waited for the card that hangs");
+}
+
+/// Unmounts when dropped.
+struct Full(std::path::PathBuf);
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn a_card_whose_memory_is_full_is_not_good() {
+    let image = written();
+    let dir = tempfile::tempdir().unwrap();
+    let small = nix::mount::MsFlags::empty();
+    nix::mount::mount(Some("small"), dir.path(), Some("tmpfs"), small, Some("size=16m")).unwrap();
+    let _full = Full(dir.path().to_owned());
+    let file = dir.path().join("card");
+    fs::File::create(&file).unwrap().set_len(64 * M).unwrap();
+    let Some(card) = Loop::with(&file, &[]) else { return };
+    let flashed = flash(&[&image.path, "--yes", "-d", &card.path]);
+    let report = flashed.card(0);
+    assert_eq!(
+        (flashed.code, &report["fault"], &report["bootable"]),
+        (7, &"write-error".into(), &false.into()),
+        "{report}"
+    );
 }
 
 #[test]

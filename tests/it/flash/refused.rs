@@ -79,6 +79,8 @@ fn what_is_no_card_is_refused() {
 fn nothing_is_overwritten_unasked() {
     let world = world(MIB);
     let Some(card) = Card::used(2 * MIB) else { return };
+    let wanted = [world.image.as_str(), "--yes", "--architecture", "aarch64", "-d", card.path()];
+    world.refuses(2, &["says of no architecture"], &wanted);
     world.refuses(2, &["no terminal", "--yes"], &[&world.image, "--device", card.path()]);
     world.refuses(2, &["named twice"], &[&world.image, "--yes", "-d", card.path(), "-d", card.path()]);
     assert!(card.is_untouched());
@@ -171,6 +173,7 @@ fn a_read_only_card_is_refused() {
     let world = world(MIB);
     let Some(card) = Card::with(4 * MIB, &["--read-only"]) else { return };
     world.refuses(2, &["is read-only"], &[&world.image, "--yes", "-d", card.path()]);
+    world.refuses(2, &["is read-only"], &[&world.image, "--dry-run", "-d", card.path()]);
     assert!(card.is_untouched());
 }
 

@@ -80,6 +80,9 @@ fn nothing_that_is_not_what_was_signed_touches_a_card() {
         keys::write_key_pair(&key, None).unwrap();
         vec!["--key".to_owned(), key.with_extension("pub").to_str().unwrap().to_owned()]
     });
+    refused("another architecture", 2, "is for x86_64, and aarch64 is asked for", &|_, _| {
+        vec!["--architecture".to_owned(), "aarch64".to_owned()]
+    });
     refused("another digest than was asked for", 7, "not sha256:", &|_, _| {
         vec!["--sha256".to_owned(), Digest::of("x").to_string()]
     });

@@ -3,9 +3,9 @@
 use super::card::{Card, MIB, answer, bootwright, command, flash, image, old, run};
 use bootwright::model::Digest;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 struct Image {
     dir: tempfile::TempDir,
@@ -168,25 +168,45 @@ fn the_devices_name_must_be_typed() {
     assert!(card.bytes()[..4 * MIB] == image.bytes[..]);
 }
 
-#[test]
-fn who_is_interrupted_leaves_a_card_that_does_not_boot() {
-    let image = written(300 * MIB);
-    let Some(card) = Card::used(300 * MIB) else { return };
-    // The reading end of a pipe, so that the program stops when it has said a few events.
+/// Starts to write, and sends a signal when the writing has begun.
+fn signalled(image: &Image, card: &Card, signal: &str) -> (Output, Vec<String>) {
     let mut child = bootwright()
         .args(["--output", "json", "flash", &image.path, "-d", card.path(), "--yes"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let began = |line: &String| line.contains("task-started") && line.contains("\"write ");
     assert!(lines.by_ref().map_while(Result::ok).any(|line| began(&line)));
-    run("kill", &["-INT", &child.id().to_string()]);
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    let flashed = answer(child.wait_with_output().unwrap());
+    // The beginning is made zero first of all, and written last of all.
+    while !card.has_no_beginning() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was stopped");
+    }
+    run("kill", &[signal, &child.id().to_string()]);
+    let rest = lines.map_while(Result::ok).collect();
+    (child.wait_with_output().unwrap(), rest)
+}
+
+#[test]
+fn who_is_killed_leaves_a_card_that_does_not_boot_and_can_be_written_again() {
+    let image = written(300 * MIB);
+    let Some(card) = Card::used(300 * MIB) else { return };
+    let (output, _) = signalled(&image, &card, "-KILL");
+    assert!(output.stdout.is_empty() && output.status.code().is_none());
+    assert!(card.has_no_beginning());
+    assert_eq!(flash(&[&image.path, "-d", card.path(), "--yes"]).code, 0);
+    assert!(card.bytes() == image.bytes);
+}
+
+#[test]
+fn who_is_interrupted_leaves_a_card_that_does_not_boot() {
+    let image = written(300 * MIB);
+    let Some(card) = Card::used(300 * MIB) else { return };
+    let (output, rest) = signalled(&image, &card, "-INT");
+    let flashed = answer(output);
     assert_eq!(flashed.code, 130, "{} {rest:?}", flashed.report);
     assert_eq!((&flashed.card(0)["good"], &flashed.card(0)["bootable"]), (&false.into(), &false.into()));
-    assert!(card.bytes()[..MIB].iter().all(|byte| *byte == 0));
+    assert!(card.has_no_beginning());
     assert!(rest.iter().any(|line| line.contains("do not boot")), "{rest:?}");
 }
