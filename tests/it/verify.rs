@@ -19,6 +19,7 @@ use bootwright::verify::{self, Acceleration, Accelerator, Options, Wish};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 /// Boots are made one after the other: two at once would only slow each other down.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -420,6 +421,17 @@ fn kvm_is_tried_with_the_images_own_kernel_and_remembered() {
     assert!(missing.message.contains("xorriso"), "{missing}");
 }
 
+/// For machines that power themselves off: a person may wait for one that hangs, a test does not.
+fn stopped_in_time() -> Cancel {
+    let cancel = Cancel::default();
+    let too_long = cancel.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_mins(5));
+        too_long.request();
+    });
+    cancel
+}
+
 #[test]
 fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
     let _one = machine();
@@ -435,7 +447,7 @@ fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
         tools: &options.tools,
         scratch: &options.scratch,
     };
-    verify::interactive(&session, &Cancel::default()).unwrap();
+    verify::interactive(&session, &stopped_in_time()).unwrap();
     let (digest, _) = digest_file(&image.path).unwrap();
     assert_eq!(digest, image.digest, "the image was written to");
     let gone = verify::interactive::Session { image: Path::new("/nonexistent.iso"), ..session };

@@ -1,7 +1,9 @@
 //! A disk image of our own making starts by BIOS and by UEFI: its GRUB finds the root
 //! filesystem and loads kernel and initramfs from it.
 
-use super::{artifact, asked, build_id, checks, find, initramfs, kernel, machine, options, put, wish};
+use super::{
+    artifact, asked, build_id, checks, find, initramfs, kernel, machine, options, put, stopped_in_time, wish,
+};
 use crate::disks::laid_out;
 use crate::outputs::{EPOCH, recipe};
 use bootwright::build::disk::{self, DiskInput};
@@ -97,7 +99,7 @@ fn a_person_gets_a_machine_from_a_disk_too() {
         tools: &options.tools,
         scratch: &options.scratch,
     };
-    verify::interactive(&session, &Cancel::default()).unwrap();
+    verify::interactive(&session, &stopped_in_time()).unwrap();
     let (digest, _) = digest_file(&image.path).unwrap();
     assert_eq!(digest, image.digest, "the image was written to");
     assert_eq!(std::fs::read_dir(&options.scratch).unwrap().count(), 0, "something was left");
