@@ -51,8 +51,6 @@ pub struct Lies {
     pub vanish_after: Option<u64>,
     /// It takes this long for one request, once so much was written.
     pub stall: Option<(u64, Duration)>,
-    /// So many bytes a second, writing and reading.
-    pub rates: Option<(u64, u64)>,
 }
 
 /// A card that lies.
@@ -228,9 +226,6 @@ impl Server {
             self.lies.stall = None;
             std::thread::sleep(time);
         }
-        if let Some((rate, _)) = self.lies.rates {
-            std::thread::sleep(Duration::from_nanos(length * 1_000_000_000 / rate));
-        }
         let once = hits(self.lies.drop_once.as_ref(), at, length) && self.seen.insert(at);
         let dropped = self.lies.drop_after.is_some_and(|most| before >= most);
         if once || dropped || hits(self.lies.drop.as_ref(), at, length) {
@@ -255,9 +250,6 @@ impl Server {
         let length = length.min(self.size.saturating_sub(at));
         if hits(self.lies.fail_read.as_ref(), at, length) {
             return Answer::Error(EIO);
-        }
-        if let Some((_, rate)) = self.lies.rates {
-            std::thread::sleep(Duration::from_nanos(length * 1_000_000_000 / rate));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         for (place, part) in self.places(at, bytes.len()) {
