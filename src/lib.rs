@@ -6,7 +6,7 @@
 //!
 //! # Codemap, in reading order
 //!
-//! - [`model`]: values without effects: ids, spec, lock, recipe, plan, run states, artifact, release, failure, event
+//! - [`model`]: values without effects: ids, spec, device profile, lock, recipe, plan, run states, artifact, release, failure, event
 //! - [`tables`]: data the project curates: distributions, package names per distribution, kernels, keywords of prompts
 //! - [`catalog`]: text of a catalog → validated specs, profiles, policies and settings, with spans for every complaint
 //! - [`configure`]: settings of a spec → files, accounts, services, programs and checks; pure

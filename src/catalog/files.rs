@@ -95,6 +95,18 @@ impl Files {
         Ok(())
     }
 
+    /// Puts a file in the place of the one that is there, if one is.
+    ///
+    /// # Errors
+    /// As [`Files::add`].
+    pub fn replace(&mut self, path: &str, kind: FileKind, bytes: impl Into<Arc<[u8]>>) -> Result<()> {
+        if let Some(old) = self.entries.remove(path) {
+            self.total -= old.bytes.len() as u64;
+            self.folded.remove(&path.to_lowercase());
+        }
+        self.add(path, kind, bytes)
+    }
+
     /// Says whether a file of so many bytes may be added, so that it need not be read first.
     ///
     /// # Errors

@@ -1,5 +1,9 @@
 //! Files → catalog, or everything that is wrong with them.
 
+mod devices;
+
+pub(super) use devices::{is_device, text_of};
+
 use super::check::{self, Report};
 use super::consumed::{self, Reads};
 use super::diagnostic::{self, Diagnostic, Severity};
@@ -12,7 +16,8 @@ use super::shape::{self, ShapeFault};
 use super::source::Source;
 use super::trees;
 use super::yaml::{self, Mark, Node};
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::{Catalog, DeviceDocument, ImageDocument};
+use crate::model::device::DeviceName;
 use crate::model::name::ImageName;
 use crate::model::policy::document::PolicyDocument;
 use crate::model::policy::{Policy, Subject};
@@ -103,11 +108,12 @@ fn read_with(
     loader.named_files();
     loader.named_folders();
     loader.leftovers();
-    let mut found = loader.found;
+    let mut found = std::mem::take(&mut loader.found);
     diagnostic::sort(&mut found);
     diagnostic::bound(&mut found);
     diagnostic::sort(&mut found);
-    let catalog = Catalog { source: files.source.clone(), settings, images: loader.images, policies };
+    let Loader { images, devices, .. } = loader;
+    let catalog = Catalog { source: files.source.clone(), settings, images, devices, policies };
     (catalog, found)
 }
 
@@ -160,6 +166,7 @@ struct Loader<'a> {
     others: &'a BTreeMap<ImageName, Reads>,
     found: Vec<Diagnostic>,
     images: BTreeMap<ImageName, ImageDocument>,
+    devices: BTreeMap<DeviceName, DeviceDocument>,
     /// Files that something read.
     read: BTreeSet<&'a str>,
     /// The files that are included.
@@ -179,6 +186,7 @@ impl<'a> Loader<'a> {
             others,
             found: Vec::new(),
             images: BTreeMap::new(),
+            devices: BTreeMap::new(),
             read: BTreeSet::new(),
             library: Library::new(files),
             included: BTreeSet::new(),
@@ -379,6 +387,9 @@ impl<'a> Loader<'a> {
     }
 
     fn spec(&mut self, source: &Source<'a>, node: &Node, settings: &Settings) {
+        if is_device(node) {
+            return self.device(source, node);
+        }
         if !self.is_kind(source, node, Kind::OsImage) {
             self.names_unsure = true;
             return;
@@ -399,16 +410,20 @@ impl<'a> Loader<'a> {
         self.names_unsure |= !named;
         let name = image.metadata.name.clone();
         let place = format!("{}:{}", source.file, node.mark.line);
-        if let Some(first) = self.images.get(&name).filter(|_| named) {
-            let place = &first.place;
+        let other = self.place_of(name.as_str()).filter(|_| named);
+        if let Some((what, place)) = &other {
+            let message = match *what {
+                "an image" => format!("there are two images with the name {name}"),
+                what => format!("there is {what} with the name {name} already"),
+            };
             report.error(
                 "metadata.name",
-                format!("there are two images with the name {name}"),
+                message,
                 format!("The other one is at {place}; choose another name."),
             );
         }
         self.found.extend(report.finish());
-        if named && !self.images.contains_key(&name) {
+        if named && other.is_none() {
             let document = ImageDocument {
                 spec: image,
                 place,
@@ -449,7 +464,12 @@ impl<'a> Loader<'a> {
                 "policies do not belong here".to_owned(),
                 "Write them into policies/NAME.yaml.".to_owned(),
             ),
-            ("DeviceProfile" | "Runner" | "CardWriter", _) => (
+            ("DeviceProfile", _) => (
+                ErrorCode::Validation,
+                "device profiles do not belong here".to_owned(),
+                "Write them into specs/NAME.yaml.".to_owned(),
+            ),
+            ("Runner" | "CardWriter", _) => (
                 ErrorCode::Compat,
                 format!("documents of kind {text} are not there yet"),
                 format!("What there is now: {}.", known.join(", ")),
@@ -552,7 +572,9 @@ impl<'a> Loader<'a> {
             };
             let document = name.parse::<ImageName>().ok().and_then(|name| self.images.get_mut(&name));
             let Some(document) = document else {
-                unknown.insert(name);
+                if !self.device_overlay(name, path, inner, file) {
+                    unknown.insert(name);
+                }
                 continue;
             };
             match overlay::entry(path, inner, file) {
@@ -571,6 +593,7 @@ impl<'a> Loader<'a> {
 
     /// Takes the files that specs name into their documents.
     fn named_files(&mut self) {
+        self.device_files();
         for document in self.images.values_mut() {
             let spec = &document.spec.spec;
             let splash = spec.customization.bootloader.splash.as_ref();
@@ -645,7 +668,7 @@ impl<'a> Loader<'a> {
                 _ if self.names_unsure => continue,
                 _ => (
                     "nothing reads this file".to_owned(),
-                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`, `customization.dotfiles.folder`, `installer.slides`), or take it away.",
+                    "Name it in a spec (`postInstall.scripts`, `customization.bootloader.splash`, `customization.dotfiles.folder`, `installer.slides`, `firstBootScript`), or take it away.",
                 ),
             };
             self.found.push(Diagnostic::of_file(path, message, hint));
@@ -690,8 +713,8 @@ pub(super) fn is_policy(path: &str) -> bool {
         .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
 }
 
-/// `specs/NAME.yaml`, but no lock.
-pub(super) fn is_spec(path: &str) -> bool {
+/// Whether a path is that of a spec: `specs/NAME.yaml`, but no lock.
+pub fn is_spec(path: &str) -> bool {
     path.strip_prefix("specs/").is_some_and(|name| {
         !name.contains('/')
             && !name.starts_with('.')

@@ -32,6 +32,27 @@ pub fn entry(path: &str, inner: &str, file: &File) -> Result<OverlayEntry, Box<D
             "Choose another name; delete files in a post-install script.",
         );
     }
+    content(path, inner, file)
+}
+
+/// Mount points of a device with OpenWrt, and what leads to them.
+const OPENWRT_RUNTIME: [&str; 5] = ["dev", "proc", "sys", "tmp", "var"];
+
+/// One entry of a device's overlay, from the file at `path` in the catalog, `inner` on the device.
+pub fn openwrt_entry(path: &str, inner: &str, file: &File) -> Result<OverlayEntry, Box<Diagnostic>> {
+    let top = inner.split('/').next().unwrap_or_default();
+    if OPENWRT_RUNTIME.contains(&top) {
+        return Err(Box::new(Diagnostic::of_file(
+            path,
+            format!("nothing in /{top} is kept: the device makes it anew at every start"),
+            "Write it in a script at /etc/init.d, or in the first-boot script.",
+        )));
+    }
+    content(path, inner, file)
+}
+
+fn content(path: &str, inner: &str, file: &File) -> Result<OverlayEntry, Box<Diagnostic>> {
+    let refuse = |message: String, hint: &str| Err(Box::new(Diagnostic::of_file(path, message, hint)));
     let content = match file.kind {
         FileKind::Symlink => match target(&file.bytes) {
             Some(target) => OverlayContent::Symlink { target: target.to_owned() },

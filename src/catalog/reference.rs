@@ -15,11 +15,11 @@ A catalog is a git repository with these files:
 | File | What it holds |
 |---|---|
 | `bootwright.yaml` | settings; every field has a default |
-| `specs/NAME.yaml` | one image each, or several with `---` between them |
+| `specs/NAME.yaml` | one image or device profile ([OpenWrt](openwrt.md)) each, or several with `---` between them |
 | `specs/NAME.lock.yaml` | the exact packages of an image, written by `bootwright lock` |
 | `profiles/NAME.yaml` | parts of images, for `include: [profiles/NAME.yaml]` ([profiles](profiles.md)) |
-| `specs/overlays/NAME/` | files laid over the image's root filesystem |
-| other files below `specs/` | scripts and pictures that a spec names |
+| `specs/overlays/NAME/` | files laid over the root filesystem of the image or device |
+| other files below `specs/` | scripts, pictures and keys that a spec names |
 | `policies/NAME.yaml` | rules for specs, locks, image content and releases ([policies](policies.md)) |
 
 YAML is read as version 1.2: only `true` and `false` are truth values, `no` is a text.
@@ -45,6 +45,7 @@ the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`
             Kind::Settings => "Settings: kind `Settings`",
             Kind::Profile => "A part of an image: kind `Profile`",
             Kind::Policy => "A policy: kind `Policy`",
+            Kind::DeviceProfile => "Firmware of a device: kind `DeviceProfile`",
         };
         let _ = write!(text, "\n## {title}\n");
         let mut whole = schema(kind).clone();

@@ -20,6 +20,7 @@ pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> 
         text(Kind::Settings.schema_path(), schema_text(Kind::Settings)),
         text(Kind::Profile.schema_path(), schema_text(Kind::Profile)),
         text(Kind::Policy.schema_path(), schema_text(Kind::Policy)),
+        text(Kind::DeviceProfile.schema_path(), schema_text(Kind::DeviceProfile)),
         text("profiles/README.md", NOTE_PROFILES.to_owned()),
         text("policies/README.md", NOTE_POLICIES.to_owned()),
         text("runners/README.md", NOTE_RUNNERS.to_owned()),

@@ -6,10 +6,15 @@
 //! ([`super::written`]).
 
 use super::written;
+use crate::model::device::{
+    BoardName, BuilderProfile, DeviceName, DeviceProfile, FeedName, FeedUrl, OpenwrtPackage, ServiceName,
+    TagName,
+};
 use crate::model::name::{
     ChannelName, HostName, ImageName, KeyName, PackageName, ProfileName, RuleName, SuiteName, UnitName,
     UserName,
 };
+use crate::model::openwrt::{Release, Subtarget, Target};
 use crate::model::policy::document::PolicyDocument;
 use crate::model::profile::Profile;
 use crate::model::settings::Settings;
@@ -35,11 +40,14 @@ pub enum Kind {
     Profile,
     /// A policy.
     Policy,
+    /// Firmware of a device.
+    DeviceProfile,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [Self::OsImage, Self::Settings, Self::Profile, Self::Policy];
+    pub const ALL: [Kind; 5] =
+        [Self::OsImage, Self::Settings, Self::Profile, Self::Policy, Self::DeviceProfile];
 
     /// The value of the field `kind`.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +56,7 @@ impl Kind {
             Self::Settings => "Settings",
             Self::Profile => "Profile",
             Self::Policy => "Policy",
+            Self::DeviceProfile => "DeviceProfile",
         }
     }
 
@@ -58,6 +67,7 @@ impl Kind {
             Self::Settings => "specs/schema/settings.json",
             Self::Profile => "specs/schema/profile.json",
             Self::Policy => "specs/schema/policy.json",
+            Self::DeviceProfile => "specs/schema/device-profile.json",
         }
     }
 }
@@ -68,11 +78,13 @@ pub fn schema(kind: Kind) -> &'static Value {
     static SETTINGS: LazyLock<Value> = LazyLock::new(generate::<Settings>);
     static PROFILE: LazyLock<Value> = LazyLock::new(generate::<Profile>);
     static POLICY: LazyLock<Value> = LazyLock::new(generate::<PolicyDocument>);
+    static DEVICE_PROFILE: LazyLock<Value> = LazyLock::new(generate::<DeviceProfile>);
     match kind {
         Kind::OsImage => &OS_IMAGE,
         Kind::Settings => &SETTINGS,
         Kind::Profile => &PROFILE,
         Kind::Policy => &POLICY,
+        Kind::DeviceProfile => &DEVICE_PROFILE,
     }
 }
 
@@ -81,7 +93,7 @@ pub fn schema(kind: Kind) -> &'static Value {
 pub fn schema_text(kind: Kind) -> String {
     match kind {
         Kind::OsImage | Kind::Profile => format!("{:#}\n", written::open(schema(kind))),
-        Kind::Settings | Kind::Policy => format!("{:#}\n", schema(kind)),
+        Kind::Settings | Kind::Policy | Kind::DeviceProfile => format!("{:#}\n", schema(kind)),
     }
 }
 
@@ -167,7 +179,7 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 30] = checked![
+pub(super) static CHECKED: [Checked; 41] = checked![
     ImageName,
     ChannelName,
     KeyName,
@@ -197,11 +209,22 @@ pub(super) static CHECKED: [Checked; 30] = checked![
     ModelName,
     SysctlKey,
     SysctlValue,
-    Destination
+    Destination,
+    DeviceName,
+    TagName,
+    BuilderProfile,
+    OpenwrtPackage,
+    ServiceName,
+    BoardName,
+    FeedName,
+    FeedUrl,
+    Release,
+    Target,
+    Subtarget
 ];
 
 /// Definitions of texts that may stand without quotes where they look like a number.
-pub(super) const ALSO_NUMBERS: [&str; 1] = ["SysctlValue"];
+pub(super) const ALSO_NUMBERS: [&str; 2] = ["SysctlValue", "Subtarget"];
 
 /// The definition of sizes, which may be numbers or texts.
 pub(super) const SIZE: &str = "Size";

@@ -8,7 +8,7 @@ use super::consumed::Reads;
 use super::files::{FileKind, Files, OVERLAYS, SETTINGS, check_count, fold_case, utf8_path};
 use super::git::{self, Place, Walk, corrupt};
 use super::include::{self, Library};
-use super::load::is_spec;
+use super::load::{is_device, is_spec};
 use super::location::Location;
 use super::lockfile::lock_path;
 use super::source::Source;
@@ -243,7 +243,10 @@ impl Survey {
         let folders: Vec<&&str> = claimed.iter().filter(|path| path.ends_with('/')).collect();
         let is_claimed = |path: &str| claimed.contains(path) || folders.iter().any(|f| path.starts_with(**f));
         let rest = rest.filter(|path| !is_claimed(path) && !locks.contains(*path) && !is_spec(path));
-        let strange = |name: &&str| !name.parse::<ImageName>().is_ok_and(|name| images.contains_key(&name));
+        let strange = |name: &&str| {
+            !name.parse::<ImageName>().is_ok_and(|name| images.contains_key(&name))
+                && !claimed.contains(format!("{OVERLAYS}{name}/").as_str())
+        };
         let overlays = self.overlays.keys().map(String::as_str).filter(strange);
         let files = self.read(rest, overlays)?;
         Ok(load::check_rest(&files, images))
@@ -308,6 +311,17 @@ pub fn mentions(files: &Files, path: &str) -> Mentions {
         let spec = document.get("spec");
         let name = document.get("metadata").and_then(|m| m.get("name")).and_then(yaml::Node::text);
         found.names.extend(name.map(str::to_owned));
+        if is_device(own) {
+            // No image has these: without a claim they would be of nothing.
+            found.files.extend(name.map(|name| format!("{OVERLAYS}{name}/")));
+            let script = spec.and_then(|s| s.get("firstBootScript")).and_then(yaml::Node::text);
+            found.files.extend(script.map(str::to_owned));
+            if let Some(yaml::Value::List(feeds)) = spec.and_then(|s| s.get("repositories")).map(|f| &f.value)
+            {
+                found.files.extend(feeds.iter().filter_map(|feed| Some(feed.get("key")?.text()?.to_owned())));
+            }
+            continue;
+        }
         if let Some(yaml::Value::List(scripts)) =
             spec.and_then(|s| s.get("postInstall")).and_then(|p| p.get("scripts")).map(|s| &s.value)
         {

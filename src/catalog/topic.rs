@@ -392,6 +392,17 @@ const SAMPLES: &[(&str, &str)] = &[
     ("SysctlKey", "net.core.somaxconn"),
     ("SysctlValue", "4096"),
     ("Destination", "sftp://backup@nas.example.org/srv/backup"),
+    ("DeviceName", "office-router"),
+    ("TagName", "office"),
+    ("BuilderProfile", "netgear_r6220"),
+    ("OpenwrtPackage", "luci"),
+    ("ServiceName", "odhcpd"),
+    ("BoardName", "netgear,r6220"),
+    ("FeedName", "ours"),
+    ("FeedUrl", "https://packages.example.org/openwrt"),
+    ("Release", "24.10.5"),
+    ("Target", "ramips"),
+    ("Subtarget", "mt7621"),
 ];
 
 fn meanings(object: &Value) -> Vec<Meaning> {

@@ -125,7 +125,7 @@ pub enum Command {
     /// Look at, make, rotate and retire signing keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// OpenWrt's Image Builders
+    /// OpenWrt: device profiles, firmware, Image Builders
     #[command(subcommand)]
     Openwrt(OpenwrtCommand),
     /// Show what distributions call a package, where it comes from, or why it is not there
@@ -687,6 +687,18 @@ mod tests {
             "bootwright openwrt builder list",
             "bootwright openwrt builder verify",
             "bootwright openwrt builder prune --max-age 30d --max-size 20GiB --dry-run",
+            "bootwright openwrt profiles list --tag office --tag lab --release 24.10.5 --target x86/64",
+            "bootwright openwrt profiles search mt7621 luci --tag office",
+            "bootwright openwrt profiles show office-router",
+            "bootwright openwrt profiles new ap --release 25.12 --target ramips/mt7621 --profile netgear_r6220 --add luci --remove ppp",
+            "bootwright openwrt profiles new --release 25.12 --target ramips/mt7621 --offered",
+            "bootwright openwrt profiles new --release 25.12 --target ramips/mt7621 --offered netgear r6220",
+            "bootwright openwrt profiles clone ap ap2 --release 25.12.1",
+            "bootwright openwrt profiles deprecate ap --why old",
+            "bootwright openwrt profiles export ap --to ap.json",
+            "bootwright openwrt profiles import ap.json",
+            "bootwright openwrt build ap office-router --tag lab --jobs 2 --force --dry-run",
+            "bootwright openwrt build --all",
             "bootwright key list",
             "bootwright key new 2027 --from 2027-01-01 --until 2028-01-01T12:00:00Z",
             "bootwright key rotate 2027 --old 2026 --overlap 60",
@@ -745,6 +757,16 @@ mod tests {
             "bootwright openwrt builder ensure $(id) x86/64",
             "bootwright openwrt builder ensure 24.10.5 --x86/64",
             "bootwright openwrt builder prune --max-age 30",
+            "bootwright openwrt profiles search",
+            "bootwright openwrt profiles show Office",
+            "bootwright openwrt profiles new ap --release 25.12 --target ramips/mt7621",
+            "bootwright openwrt profiles new ap --release 25.12 --target x/y --profile $(id)",
+            "bootwright openwrt profiles new ap --release 25.12 --target x/y --profile z --add a=1",
+            "bootwright openwrt profiles new ap --release 25.12 --target x/y --offered",
+            "bootwright openwrt profiles export ap",
+            "bootwright openwrt build",
+            "bootwright openwrt build ../ap",
+            "bootwright openwrt build ap --jobs 0",
             "bootwright release verify gw --threshold 2",
             "bootwright release verify gw --key a.pub --threshold 0",
             "bootwright key new ../x",

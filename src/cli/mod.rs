@@ -10,6 +10,7 @@ pub mod error;
 mod flash_args;
 mod flashing;
 mod logs;
+mod openwrt;
 mod openwrt_args;
 mod progress;
 mod render;

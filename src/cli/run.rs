@@ -8,7 +8,7 @@ use super::args::{
 use super::completions;
 use super::error::{BuildError, Exit};
 use super::flashing;
-use super::openwrt_args::{BuilderCommand, OpenwrtCommand};
+use super::openwrt;
 use super::progress::Progress;
 use super::render;
 use super::terminal::Palette;
@@ -17,9 +17,6 @@ use crate::model::plan::Status;
 use crate::model::{Failure, Result};
 use crate::ops::caches::{CacheListRequest, CachePruneRequest, CacheVerifyRequest};
 use crate::ops::doctor::DoctorRequest;
-use crate::ops::openwrt::{
-    BuilderEnsureRequest, BuilderListRequest, BuilderPruneRequest, BuilderVerifyRequest,
-};
 use crate::ops::{
     self, BootRequest, CatalogRef, CheckRequest, ContainerfileRequest, Context, Engine, ExplainRequest,
     FetchRequest, InitRequest, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
@@ -90,7 +87,7 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Flash(args) => flashing::flash(args, &global, context, answers),
         Command::Cache(command) => cache(command, &global, context, answers),
         Command::Key(command) => key(command, &global, context, answers),
-        Command::Openwrt(OpenwrtCommand::Builder(command)) => builder(command, &global, context, answers),
+        Command::Openwrt(command) => openwrt::run(command, &global, context, answers),
         Command::Packages(args) => packages(args, answers),
         Command::Containerfile(args) => containerfile(args, &global, context, answers),
         Command::Doctor(args) => doctor(args, context, answers),
@@ -390,36 +387,6 @@ fn key(command: KeyCommand, global: &GlobalArgs, context: &Context, answers: &An
         }
     };
     answers.give(&change, render::keys::change)?;
-    Ok(Exit::Ok)
-}
-
-fn builder(
-    command: BuilderCommand,
-    global: &GlobalArgs,
-    context: &Context,
-    answers: &Answers,
-) -> Result<Exit> {
-    let catalog = catalog(global);
-    match command {
-        BuilderCommand::Ensure(args) => {
-            let request = BuilderEnsureRequest { catalog, release: args.release, platform: args.platform };
-            answers.give(&ops::builder_ensure(context, request)?, render::openwrt::ensure)?;
-        }
-        BuilderCommand::List => {
-            answers
-                .give(&ops::builder_list(context, BuilderListRequest { catalog })?, render::openwrt::list)?;
-        }
-        BuilderCommand::Verify => {
-            let report = ops::builder_verify(context, BuilderVerifyRequest { catalog })?;
-            answers.give(&report, render::openwrt::verify)?;
-            return Ok(if report.damaged.is_empty() { Exit::Ok } else { Exit::Verify });
-        }
-        BuilderCommand::Prune(args) => {
-            let (max_size, max_age, dry_run) = (args.max_size, args.max_age, args.dry_run);
-            let request = BuilderPruneRequest { catalog, max_size, max_age, dry_run };
-            answers.give(&ops::builder_prune(context, request)?, render::openwrt::prune)?;
-        }
-    }
     Ok(Exit::Ok)
 }
 

@@ -87,6 +87,10 @@ points! {
     BuilderUnpacked "builder.unpacked" "An Image Builder is unpacked, under a temporary name.";
     BuilderSealed "builder.sealed" "An Image Builder lies beside its seal and record, under a temporary name.";
     BuilderKept "builder.kept" "An Image Builder has its name.";
+    FirmwareFetched "firmware.fetched" "The packages of a firmware are fetched.";
+    FirmwareMade "firmware.made" "A firmware is made, under a temporary name.";
+    FirmwareSealed "firmware.sealed" "A firmware lies beside its seal and record, under a temporary name.";
+    FirmwareKept "firmware.kept" "A firmware has its name.";
 }
 
 /// What happens where a test wants the program to stop.

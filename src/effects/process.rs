@@ -53,6 +53,7 @@ pub struct Process {
     overlay: Option<OverlayMount>,
     emulation: Option<Emulation>,
     alone: bool,
+    one_stream: bool,
 }
 
 /// An overlay file system, mounted in a mount namespace that only the process has.
@@ -148,6 +149,7 @@ impl Process {
             overlay: None,
             emulation: None,
             alone: false,
+            one_stream: false,
         }
     }
 
@@ -223,6 +225,13 @@ impl Process {
         self
     }
 
+    /// Lets what it says on stderr come on stdout, in the order in which it says it.
+    #[must_use]
+    pub fn one_stream(mut self) -> Self {
+        self.one_stream = true;
+        self
+    }
+
     /// Gives it a mount namespace of its own with an overlay mounted there.
     pub(super) fn overlay(mut self, mount: OverlayMount) -> Self {
         self.overlay = Some(mount);
@@ -268,8 +277,12 @@ impl Process {
             command.process_group(0);
         }
         let (overlay, emulation, alone) = (self.overlay.clone(), self.emulation.clone(), self.alone);
-        let parent = nix::unistd::getpid();
+        let (parent, one_stream) = (nix::unistd::getpid(), self.one_stream);
         let prepare = move || -> std::io::Result<()> {
+            if one_stream {
+                // SAFETY: stdout is open in the child: it is a pipe or a file that we gave it.
+                nix::unistd::dup2_stderr(unsafe { std::os::fd::BorrowedFd::borrow_raw(1) })?;
+            }
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             if nix::unistd::getppid() != parent {
                 // The parent died before the signal was set.
@@ -583,6 +596,13 @@ mod tests {
         assert_eq!(output.errors(), "err\n");
         assert_eq!(output.status.code(), Some(3));
         assert!(output.failure().details.unwrap().contains("err"));
+    }
+
+    #[test]
+    fn one_stream_keeps_the_order() {
+        let script = "echo 1; echo 2 >&2; echo 3; echo 4 >&2";
+        let output = Process::new("sh").args(["-c", script]).one_stream().run(&Cancel::default()).unwrap();
+        assert_eq!((output.text().as_str(), output.errors().as_str()), ("1\n2\n3\n4\n", ""));
     }
 
     #[test]

@@ -18,6 +18,9 @@ const HOST_NAME: &str = "bootwright";
 /// What of the host's configuration a [tool](Sandbox::tool) with the network sees.
 const NETWORK: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs"];
 
+/// Which of several programs a name means (update-alternatives(1)): `awk`, for one.
+const ALTERNATIVES: &str = "/etc/alternatives";
+
 /// Where [`Sandbox::tool`] shows the root.
 pub const TOOL_ROOT: &str = "/run/root";
 
@@ -148,11 +151,16 @@ impl Sandbox {
         Ok(Process::new("bwrap").overlay(self.mount()?).emulating(self.emulation.clone()))
     }
 
-    /// Adds namespaces, what is bound, and the environment.
+    /// A program, with namespaces, what is bound, and the environment.
     fn inner(&self, outer: Process, program: &str) -> Process {
+        self.closed(outer).args(["--chdir", "/", "--"]).arg(program)
+    }
+
+    /// Adds namespaces, what is bound, and the environment.
+    fn closed(&self, outer: Process) -> Process {
         let mut process = outer
             .args(["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", HOST_NAME])
-            .args(["--die-with-parent", "--new-session", "--cap-add", "ALL", "--chdir", "/"]);
+            .args(["--die-with-parent", "--new-session", "--cap-add", "ALL"]);
         if !self.network {
             process = process.arg("--unshare-net");
         }
@@ -166,7 +174,7 @@ impl Sandbox {
         for (name, value) in &self.env {
             process = process.arg("--setenv").arg(name).arg(value);
         }
-        process.arg("--").arg(program)
+        process
     }
 
     /// A program of the host, with the root at [`TOOL_ROOT`], writable: package managers that
@@ -177,14 +185,9 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::process`].
     pub fn tool(&self, program: &str) -> Result<Process> {
-        let mut outer = self.bwrap()?.args(["--ro-bind", "/usr", "/usr"]);
-        for name in ["bin", "sbin", "lib", "lib64"] {
-            outer = outer.args(["--symlink".to_owned(), format!("usr/{name}"), format!("/{name}")]);
-        }
-        let outer = outer
-            .args(["--dir", "/etc", "--dir", "/var", "--dir", "/root"])
-            .args(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"])
-            .args(["--tmpfs", "/run", "--bind"])
+        let outer = self
+            .host_programs()?
+            .arg("--bind")
             .arg(&self.target)
             .arg(TOOL_ROOT)
             // For package scripts, which the program runs in the root.
@@ -194,10 +197,38 @@ impl Sandbox {
             .arg(format!("{TOOL_ROOT}/proc"))
             .args(["--perms", "1777", "--tmpfs", &format!("{TOOL_ROOT}/tmp")])
             .args(["--tmpfs", &format!("{TOOL_ROOT}/run")]);
+        Ok(self.inner(outer, program))
+    }
+
+    /// A program of the host that works in a folder: the layers are no root but what it works
+    /// on, and lie at `at`, writable, where it also starts. Of the host it sees what a
+    /// [tool](Sandbox::tool) sees, and which of several programs its names mean.
+    ///
+    /// # Errors
+    /// As [`Sandbox::process`].
+    pub fn workshop(&self, program: &str, at: &str) -> Result<Process> {
+        let outer = self
+            .host_programs()?
+            .args(["--ro-bind-try", ALTERNATIVES, ALTERNATIVES, "--bind"])
+            .arg(&self.target)
+            .arg(at);
+        let process = self.closed(outer).args(["--chdir", at, "--"]).arg(program);
+        Ok(process)
+    }
+
+    /// The host's programs and libraries, and empty folders for the rest.
+    fn host_programs(&self) -> Result<Process> {
+        let mut outer = self.bwrap()?.args(["--ro-bind", "/usr", "/usr"]);
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            outer = outer.args(["--symlink".to_owned(), format!("usr/{name}"), format!("/{name}")]);
+        }
+        let outer = outer
+            .args(["--dir", "/etc", "--dir", "/var", "--dir", "/root"])
+            .args(["--dev", "/dev", "--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp"])
+            .args(["--tmpfs", "/run"]);
         // Who uses the network needs names and certificates of this host, and nothing else.
         let network = NETWORK.iter().filter(|_| self.network);
-        let outer = network.fold(outer, |outer, path| outer.args(["--ro-bind-try", path, path]));
-        Ok(self.inner(outer, program))
+        Ok(network.fold(outer, |outer, path| outer.args(["--ro-bind-try", path, path])))
     }
 
     fn mount(&self) -> Result<OverlayMount> {

@@ -1,6 +1,7 @@
 //! A catalog as the rest of the program sees it: validated documents of one commit.
 
 use super::Result;
+use super::device::{DeviceName, DeviceProfile};
 use super::lock::Lock;
 use super::name::ImageName;
 use super::policy::Policy;
@@ -20,6 +21,8 @@ pub struct Catalog {
     pub settings: Settings,
     /// All images by name.
     pub images: BTreeMap<ImageName, ImageDocument>,
+    /// All device profiles by name.
+    pub devices: BTreeMap<DeviceName, DeviceDocument>,
     /// The policies, by file and place.
     pub policies: Vec<Policy>,
 }
@@ -62,6 +65,19 @@ pub struct ImageDocument {
     /// The folders and repositories that the spec takes files from (dotfiles, frameworks of the
     /// shell), by their [origin](super::spec::Origin)'s name, or why one cannot be had.
     pub trees: BTreeMap<String, Result<Vec<OverlayEntry>>>,
+}
+
+/// One device profile with all the files that it refers to.
+#[derive(Clone, Debug)]
+pub struct DeviceDocument {
+    /// The profile.
+    pub profile: DeviceProfile,
+    /// Where it stands: `specs/office-router.yaml:1`.
+    pub place: String,
+    /// `specs/overlays/NAME/`, sorted by path.
+    pub overlay: Vec<OverlayEntry>,
+    /// The files that the profile names (script, keys), by their path in the catalog.
+    pub files: BTreeMap<String, Arc<[u8]>>,
 }
 
 /// One entry of an overlay, or of a folder that files are taken from.

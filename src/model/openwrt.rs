@@ -91,6 +91,25 @@ pub enum Release {
     BranchSnapshot(String),
 }
 
+impl Release {
+    /// What a release looks like, as a regular expression (for JSON Schema).
+    pub const PATTERN: &'static str = "^([0-9]{1,4}\\.[0-9]{1,4}(\\.[0-9]{1,4}(-rc[0-9]{1,4})?)?|[Ss][Nn][Aa][Pp][Ss][Hh][Oo][Tt]|[0-9]{1,4}\\.[0-9]{1,4}-SNAPSHOT)$";
+}
+
+impl JsonSchema for Release {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Release".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A release of OpenWrt, the latest of a branch, or a snapshot.",
+            "pattern": Self::PATTERN,
+        })
+    }
+}
+
 /// What a branch snapshot's name ends with.
 const SNAPSHOT: &str = "-SNAPSHOT";
 
@@ -383,6 +402,16 @@ impl Sums {
         }
         Ok(Self(sums))
     }
+
+    /// The line of a file.
+    pub fn of(&self, name: &str) -> Option<&Sum> {
+        self.0.iter().find(|sum| sum.name == name)
+    }
+
+    /// All lines.
+    pub fn iter(&self) -> impl Iterator<Item = &Sum> {
+        self.0.iter()
+    }
 }
 
 /// Whether a name from a list may be asked for: a plain path that stays below its folder.
@@ -394,6 +423,31 @@ fn is_file_path(name: &str) -> bool {
                 && part != ".."
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~@,=-".contains(&b))
         })
+}
+
+/// The public key of a package repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedKey {
+    /// Of usign or signify: what opkg takes, under the name of its id.
+    Usign {
+        /// The id, 16 hexadecimal digits.
+        id: String,
+    },
+    /// In PEM: what apk takes.
+    Pem,
+}
+
+/// Tells what kind of public key a file is; nothing if it is none.
+pub fn feed_key(bytes: &[u8]) -> Option<FeedKey> {
+    use base64::Engine;
+    let text = std::str::from_utf8(bytes).ok()?;
+    if text.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
+        return text.trim_end().ends_with("-----END PUBLIC KEY-----").then_some(FeedKey::Pem);
+    }
+    let (comment, rest) = text.split_once('\n')?;
+    let fields = base64::engine::general_purpose::STANDARD.decode(rest.trim_end()).ok()?;
+    let fits = comment.starts_with("untrusted comment:") && fields.len() == 42 && fields.starts_with(b"Ed");
+    fits.then(|| FeedKey::Usign { id: hex::encode(&fields[2..10]) })
 }
 
 /// `.versions.json`, which lies beside `releases/`.

@@ -1,6 +1,7 @@
 //! Operations on a catalog's text: `init`, `new`, `check`, `lock`.
 
 use super::judging;
+use super::openwrt::profiles::ListedProfile;
 use super::workspace::{Workspace, clones, locate, runtime};
 use super::{
     CheckReport, CheckRequest, CheckedImage, Complaint, ConfiguredMirror, Context, InitReport, InitRequest,
@@ -183,6 +184,7 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     let files = catalog::read(&location, &clones(context))?;
     let (catalog, mut diagnostics) = catalog::check(&files);
     let (mut images, mut findings) = (Vec::new(), Vec::new());
+    let devices = catalog.iter().flat_map(|c| c.devices.values()).map(ListedProfile::of).collect();
     let packages = catalog.as_ref().map(|c| c.settings.packages.clone()).unwrap_or_default();
     for (name, document) in catalog.iter().flat_map(|c| &c.images) {
         let (asked, found) = resolve::check(&document.spec, &packages);
@@ -209,6 +211,7 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
     Ok(CheckReport {
         source: files.source.clone(),
         images,
+        devices,
         problems: problems.into_iter().map(complaint).collect(),
         warnings: warnings.into_iter().map(complaint).collect(),
         findings,

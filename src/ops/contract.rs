@@ -3,6 +3,7 @@
 //! Requests are parsed values; paths in them are relative to [`super::Context::cwd`].
 //! Reports serialise as JSON with camelCase fields; fields are only ever added.
 
+use super::openwrt::profiles::ListedProfile;
 use crate::model::catalog::CatalogSource;
 use crate::model::lock::{LockedIndex, PackageChange};
 use crate::model::name::SuiteName;
@@ -230,6 +231,8 @@ pub struct CheckReport {
     pub source: CatalogSource,
     /// The images that could be read, by name.
     pub images: Vec<CheckedImage>,
+    /// The device profiles that could be read, by name.
+    pub devices: Vec<ListedProfile>,
     /// Everything that is wrong, by file and place. The catalog is valid when empty.
     pub problems: Vec<Complaint>,
     /// What is not wrong but worth a look.

@@ -48,7 +48,12 @@ pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
 };
-pub use openwrt::{builder_ensure, builder_list, builder_prune, builder_verify};
+pub use openwrt::builders::{builder_ensure, builder_list, builder_prune, builder_verify};
+pub use openwrt::building::firmware_build;
+pub use openwrt::bundle::{profile_export, profile_import};
+pub use openwrt::profiles::{
+    profile_clone, profile_deprecate, profile_list, profile_new, profile_offered, profile_show,
+};
 pub use packages::{PackageCell, PackageRow, PackagesReport, PackagesRequest, UnknownPackage, packages};
 pub use prompting::{
     AskedModel, LanguageModel, NotUnderstood, PromptReader, PromptReport, PromptRequest, prompt,

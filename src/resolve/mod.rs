@@ -5,12 +5,14 @@
 //! its answer (the lock) and the spec together. [`packages`] says what a spec comes to on
 //! any of the distributions.
 
+mod device;
 mod lookup;
 mod packages;
 mod pins;
 mod recipe;
 mod request;
 
+pub use device::firmware;
 pub use packages::{Resolved, ResolvedCategory, ResolvedService, packages};
 pub use pins::{StalePin, stale_pins};
 pub use recipe::{dotfiles, resolve, shell_files};

@@ -1,7 +1,7 @@
 //! Which Debian package has a program that we start. A test holds it to what `doctor` looks for.
 
 /// Programs and their Debian packages.
-const PACKAGES: [(&str, &str); 32] = [
+const PACKAGES: [(&str, &str); 33] = [
     ("apt-get", "apt"),
     ("apt-cache", "apt"),
     ("gpgv", "gpgv"),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &str); 32] = [
     ("tar", "tar"),
     ("git", "git"),
     ("gpg", "gpg"),
+    ("make", "make"),
     ("python3", "python3"),
     ("pacman", "pacman-package-manager"),
     ("mke2fs", "e2fsprogs"),

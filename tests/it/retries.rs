@@ -451,7 +451,7 @@ fn the_cache_commands_answer() {
     catalog.run(&["reconcile"]);
     let (code, list, _) = catalog.run(&["cache", "list"]);
     assert_eq!(code, 0);
-    assert_eq!(list["kinds"].as_array().unwrap().len(), 12);
+    assert_eq!(list["kinds"].as_array().unwrap().len(), 14);
     assert_eq!(
         (list["kinds"][0]["kind"].as_str(), list["kinds"][0]["entries"].as_u64()),
         (Some("packages"), Some(catalog.packages() as u64))

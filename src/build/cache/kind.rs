@@ -30,6 +30,10 @@ pub enum Kind {
     Refused,
     /// OpenWrt's Image Builders.
     OpenwrtBuilders,
+    /// Packages that Image Builders fetched.
+    OpenwrtPackages,
+    /// Firmware of OpenWrt.
+    OpenwrtFirmware,
 }
 
 /// How an entry looks.
@@ -86,7 +90,7 @@ const SEALED: &str =
     "seal made when it was stored; size, dates and inodes before each use, all bytes when those differ";
 
 /// Every kind, in the order in which a build meets them.
-pub const TABLE: [Row; 12] = [
+pub const TABLE: [Row; 14] = [
     row(
         Kind::Packages,
         ("packages", "packages"),
@@ -119,6 +123,20 @@ pub const TABLE: [Row; 12] = [
     row(
         Kind::OpenwrtBuilders,
         ("openwrt-builders", "openwrt-builders"),
+        Shape::SealedTree,
+        Cost::High,
+        SEALED,
+    ),
+    row(
+        Kind::OpenwrtPackages,
+        ("openwrt-packages", "openwrt-packages"),
+        Shape::Folder,
+        Cost::High,
+        "opkg and apk check what they fetched against the signed index",
+    ),
+    row(
+        Kind::OpenwrtFirmware,
+        ("openwrt-firmware", "openwrt-firmware"),
         Shape::SealedTree,
         Cost::High,
         SEALED,

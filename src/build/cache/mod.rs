@@ -9,6 +9,8 @@
 //! boot-files/ID/root/          files for the ISO's boot loaders
 //! apt/KEY/                     package indexes
 //! openwrt-builders/HEX/root/   Image Builders by the SHA-256 of their archives
+//! openwrt-packages/HEX/        packages that an Image Builder fetched
+//! openwrt-firmware/HEX/root/   firmware by its recipe
 //! artifacts/, evidence/        of runs that are not published yet
 //! memory.json                  what rounds with nothing to do found out (`reconcile::memory`)
 //! work/                        folders of running builds, swept when their process is gone
@@ -113,6 +115,16 @@ impl Cache {
         self.folder(Kind::OpenwrtBuilders).join(archive.hex())
     }
 
+    /// The folder of the packages that an Image Builder fetched, by its archive's digest.
+    pub fn openwrt_packages(&self, archive: &Digest) -> PathBuf {
+        self.folder(Kind::OpenwrtPackages).join(archive.hex())
+    }
+
+    /// The folder of a firmware of OpenWrt, by its recipe.
+    pub fn firmware(&self, recipe: &Digest) -> PathBuf {
+        self.folder(Kind::OpenwrtFirmware).join(recipe.hex())
+    }
+
     /// The folder of apt's indexes for one kind of request.
     pub fn apt(&self, key: &Digest) -> PathBuf {
         self.folder(Kind::Indexes).join(key.short())
@@ -199,7 +211,7 @@ pub fn lock_of(entry: &Path) -> PathBuf {
 }
 
 /// Marks an entry as used now.
-pub(super) fn stamp(path: &Path) -> Result<()> {
+pub(in crate::build) fn stamp(path: &Path) -> Result<()> {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: now, last_modification: now };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)

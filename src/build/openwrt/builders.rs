@@ -129,13 +129,9 @@ impl Builders<'_> {
     /// If the cache cannot be read.
     pub fn cached(&self, id: &BuilderId, take_unsigned: bool) -> Result<Option<Builder>> {
         check_place(self.cache.root())?;
-        let mut kept = list(self.cache)?;
-        kept.sort_by_key(|kept| kept.record.as_ref().map(|record| record.unpacked));
-        for Kept { record, path, .. } in kept.into_iter().rev() {
-            let Some(record) = record.filter(|r| r.id == *id && (take_unsigned || !r.signed_by.is_empty()))
-            else {
-                continue;
-            };
+        let fits = |r: &BuilderRecord| r.id == *id && (take_unsigned || !r.signed_by.is_empty());
+        for record in records(self.cache)?.into_iter().rev().filter(fits) {
+            let path = self.cache.openwrt_builder(&record.sha256);
             let session = self.cache.session();
             if session.find_tree(&path)? == Found::Sound {
                 return Ok(Some(Builder { record, root: path.join("root"), made: false, held: session }));
@@ -275,6 +271,29 @@ pub fn list(cache: &Cache) -> Result<Vec<Kept>> {
         }))
     });
     kept.collect()
+}
+
+/// The records of all Image Builders of a cache, without looking at their files.
+///
+/// # Errors
+/// If the cache cannot be read.
+pub fn records(cache: &Cache) -> Result<Vec<BuilderRecord>> {
+    let folder = cache.folder(Kind::OpenwrtBuilders);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Failure::io(format!("reading {}", folder.display()), &e)),
+    };
+    let mut records = Vec::new();
+    for entry in entries {
+        let path = entry.during(|| format!("reading {}", folder.display()))?.path();
+        let sha256 = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
+        if let Some(sha256) = sha256 {
+            records.extend(read_record(&path)?.filter(|record| record.sha256 == sha256));
+        }
+    }
+    records.sort_by_key(|record| record.unpacked);
+    Ok(records)
 }
 
 fn read_record(folder: &Path) -> Result<Option<BuilderRecord>> {

@@ -4,16 +4,23 @@
 //! - [`signature`]: who vouches for it
 //! - [`archive`]: archive → folder
 //! - [`builders`]: the cache of unpacked builders
+//! - `make`: `make image` in a sandbox
+//! - [`firmware`]: the cache of what it made
+//! - `failure`: why it failed
 //!
 //! An Image Builder is what its archive's SHA-256 says: the same release and target can have
 //! another one tomorrow (snapshots do), and both then lie side by side.
 
 pub mod archive;
 pub mod builders;
+mod failure;
+pub mod firmware;
+mod make;
 pub mod server;
 pub mod signature;
 
 pub use archive::Limits;
 pub use builders::{Builder, Builders};
+pub use firmware::{Firmware, Firmwares};
 pub use server::{Listed, Server};
 pub use signature::Keys;

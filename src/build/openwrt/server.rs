@@ -9,6 +9,7 @@ use super::signature::{Keys, Signatures};
 use crate::effects::fetch::{self, Patience};
 use crate::effects::files::WorkFolder;
 use crate::effects::{Cancel, Task};
+use crate::model::firmware::ProfilesJson;
 use crate::model::openwrt::{BuilderId, Compression, Release, Sums, Targets, Versions};
 use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Result};
 use std::path::Path;
@@ -20,6 +21,8 @@ const LONGEST_LIST: u64 = 64 << 20;
 const LONGEST_SIGNATURE: u64 = 1 << 20;
 /// No `.versions.json` or `.targets.json` is longer, in bytes.
 const LONGEST_METADATA: u64 = 16 << 20;
+/// The devices of a target, beside its images.
+const PROFILES: &str = "profiles.json";
 /// A small file that takes so many times the patience for silence never comes.
 const WHOLE: u32 = 5;
 /// How often a wish to stop is looked at.
@@ -103,8 +106,35 @@ impl Server<'_> {
         Ok(listed)
     }
 
-    fn find_at(&self, base: &str, id: &BuilderId, work: &Path) -> Result<Listed> {
-        let folder = format!("{base}/{}", id.folder());
+    /// The devices of a release and target: `profiles.json`, as a list names it that is signed
+    /// by a key that is trusted.
+    ///
+    /// # Errors
+    /// As [`Server::find`].
+    pub fn profiles(&self, id: &BuilderId, work: &Path) -> Result<ProfilesJson> {
+        let found = self.first(&format!("the devices of {id}"), |base| {
+            let folder = format!("{base}/{}", id.folder());
+            let (sums, _) = self.list(&folder, work)?;
+            // Ties the list to release and target.
+            id.archive(&sums)?;
+            let sum = sums.of(PROFILES).ok_or_else(|| {
+                Failure::upstream(format!("sha256sums of {id} has no {PROFILES}"))
+                    .code(ErrorCode::PackageUnavailable)
+            })?;
+            let bytes = self.ask(&format!("{folder}/{PROFILES}"), LONGEST_METADATA)?;
+            if Digest::of(&bytes) != sum.sha256 {
+                return Err(Failure::untrusted(format!("{PROFILES} of {id} is not what sha256sums says")));
+            }
+            ProfilesJson::parse(&bytes)
+        });
+        match found {
+            Err(failure) if failure.code == ErrorCode::PackageUnavailable => Err(self.missing(id)),
+            other => other,
+        }
+    }
+
+    /// The list of a folder's files, and who signed it.
+    fn list(&self, folder: &str, work: &Path) -> Result<(Sums, Vec<String>)> {
         let list = self.ask(&format!("{folder}/sha256sums"), LONGEST_LIST)?;
         // Before it is signed for, a list is only looked at to say what is wrong with it.
         let text = String::from_utf8_lossy(&list);
@@ -122,6 +152,12 @@ impl Server<'_> {
             let home = WorkFolder::new(work, "gpg")?;
             self.keys.judge(&list, signatures, home.path(), self.cancel)?
         };
+        Ok((sums, signed_by))
+    }
+
+    fn find_at(&self, base: &str, id: &BuilderId, work: &Path) -> Result<Listed> {
+        let folder = format!("{base}/{}", id.folder());
+        let (sums, signed_by) = self.list(&folder, work)?;
         let archive = id.archive(&sums)?;
         let compression = Compression::of(&archive.name)
             .ok_or_else(|| Failure::bug(format!("{} is no archive", archive.name)))?;

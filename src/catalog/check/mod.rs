@@ -2,6 +2,7 @@
 //! another. Every check adds to one report; none stops another.
 
 mod accounts;
+mod device;
 mod kernel;
 mod outputs;
 mod policy;
@@ -21,6 +22,7 @@ use super::shape::ShapeFault;
 use super::source::{Origin, Source};
 use super::yaml::{Key, Mark, Node};
 use crate::model::ErrorCode;
+use crate::model::device::DeviceProfile;
 use crate::model::policy::Policy;
 use crate::model::policy::document::PolicyDocument;
 use crate::model::settings::Settings;
@@ -154,6 +156,11 @@ pub fn image(report: &mut Report<'_>, image: &OsImage, settings: &Settings, file
     outputs::check(report, image, files);
     schedule::check(report, image);
     rules::check(report, image);
+}
+
+/// Checks one device profile.
+pub fn device(report: &mut Report<'_>, profile: &DeviceProfile, files: &Files) {
+    device::check(report, profile, files);
 }
 
 /// Checks `bootwright.yaml`.

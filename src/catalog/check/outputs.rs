@@ -212,7 +212,12 @@ fn folders(report: &mut Report<'_>, image: &OsImage, files: &Files) {
 }
 
 /// The bytes of a file that a field names; complains if it is not there.
-fn named_file<'f>(report: &mut Report<'_>, field: &str, path: &str, files: &'f Files) -> Option<&'f [u8]> {
+pub(super) fn named_file<'f>(
+    report: &mut Report<'_>,
+    field: &str,
+    path: &str,
+    files: &'f Files,
+) -> Option<&'f [u8]> {
     let outside = path.starts_with('/') || path.split('/').any(|p| p == "..");
     if outside || !path.starts_with("specs/") || path.starts_with(OVERLAYS) {
         let why = if outside { "is outside of the catalog" } else { "is not in the folder for such files" };

@@ -3,7 +3,7 @@
 
 use super::super::diagnostic::{self, Diagnostic};
 use super::super::files::Files;
-use super::super::load::is_spec;
+use super::super::load::{is_device, is_spec};
 use super::super::scaffold::quoted;
 use super::super::schema::{Kind, schema};
 use super::super::shape;
@@ -116,7 +116,8 @@ pub fn resolved(files: &Files, name: &ImageName) -> Result<Resolved> {
         let (documents, _) = yaml::parse(text);
         let named =
             |node: &&Node| node.get("metadata").and_then(|m| m.get("name")?.text()) == Some(name.as_str());
-        let Some(node) = documents.iter().find(named) else { continue };
+        let is_image = |node: &&Node| named(node) && !is_device(node);
+        let Some(node) = documents.iter().find(is_image) else { continue };
         let source = Source::new(path, text, &documents);
         let whole = Library::new(files).compose(&source, node);
         return of(&whole, node.mark);

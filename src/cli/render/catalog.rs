@@ -65,6 +65,10 @@ pub fn check(report: &CheckReport, palette: Palette) -> String {
         out.push('\n');
         out.push_str(&images(&report.images));
     }
+    if !report.devices.is_empty() {
+        out.push('\n');
+        out.push_str(&super::profiles::table(&report.devices, Palette::default()));
+    }
     for (mark, complaints) in
         [(palette.poor("warning"), &report.warnings), (palette.bad("error"), &report.problems)]
     {
@@ -77,7 +81,14 @@ pub fn check(report: &CheckReport, palette: Palette) -> String {
         out.push_str(&format!("\n{}: {}\n", palette.faint("policy"), clean(&finding.to_string())));
     }
     let verdict = match report.problems.len() {
-        0 => palette.good(&format!("valid: {}", count(report.images.len(), "image"))),
+        0 if report.devices.is_empty() => {
+            palette.good(&format!("valid: {}", count(report.images.len(), "image")))
+        }
+        0 => palette.good(&format!(
+            "valid: {}, {}",
+            count(report.images.len(), "image"),
+            count(report.devices.len(), "device profile")
+        )),
         n => palette.bad(&format!("not valid: {}", count(n, "problem"))),
     };
     out.push_str(&format!("\n{verdict}\n"));
@@ -203,6 +214,7 @@ mod tests {
         let report = CheckReport {
             source: CatalogSource { location: "demo".to_owned(), commit: None },
             images: Vec::new(),
+            devices: Vec::new(),
             problems: vec![complaint()],
             warnings: Vec::new(),
             findings: Vec::new(),

@@ -3,7 +3,7 @@
 use super::{Table, bytes, count, moment};
 use crate::build::cache::prune::Why;
 use crate::cli::terminal::{Palette, clean};
-use crate::ops::openwrt::{
+use crate::ops::openwrt::builders::{
     BuilderEnsureReport, BuilderListReport, BuilderPruneReport, BuilderVerifyReport, ListedBuilder,
     PrunedBuilder,
 };

@@ -125,6 +125,7 @@ pub const SPECIAL: &[Special] = &[
         program("emerge", "--version", ELSEWHERE, "resolves and installs Gentoo's binary packages"),
     ),
     special(&[], program("gpg", "--version", "gpg", "checks who signed OpenWrt's Image Builders")),
+    special(&[], program("make", "--version", "make", "runs OpenWrt's Image Builders")),
     special(&[], program("buildah", "--version", "buildah", "builds Containerfiles")),
     special(&[], program("podman", "--version", "podman", "builds Containerfiles")),
 ];

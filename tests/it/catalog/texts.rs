@@ -78,7 +78,7 @@ fn shapes_that_are_refused() {
 #[test]
 fn documents_of_other_kinds() {
     let kinds = [
-        ("DeviceProfile", "not there yet", ErrorCode::Compat),
+        ("Runner", "not there yet", ErrorCode::Compat),
         ("Settings", "settings do not belong here", ErrorCode::Validation),
         ("OsImgae", "there is no kind", ErrorCode::Validation),
     ];

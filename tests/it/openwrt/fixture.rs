@@ -1,8 +1,9 @@
 //! A folder laid out as OpenWrt's server lays out its files, and catalogs that name it.
 //!
 //! Real in it: the layout and the names; tar, zstd, xz; SHA-256, OpenPGP and usign signatures;
-//! the Makefile, which `make` runs and which answers `info` in the words of the real one. What
-//! it would build with is not there.
+//! the Makefile, which `make` runs, with the real one's targets, variables and messages; package
+//! files and a squashfs for each image. What installs packages is a script in the words of opkg
+//! and apk, and images have no kernel.
 
 use crate::crash::command;
 use base64::Engine;
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bootwright::effects::{Cancel, Process};
 use bootwright::model::Digest;
 use ed25519_dalek::{Signer, SigningKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use std::sync::OnceLock;
 
 /// The Makefile of the small Image Builder.
 const MAKEFILE: &str = include_str!("builder.mk");
+
+/// How large an image may be, in bytes.
+const IMAGE_LIMIT: u64 = 1_000_000;
 
 /// Release, target with subtarget, and the end of the archive's name.
 pub const RELEASES: [(&str, &str, &str); 5] = [
@@ -148,8 +152,32 @@ impl World {
         for folder in ["staging_dir/host/bin", "packages", "scripts", "target/linux"] {
             fs::create_dir_all(tree.join(folder)).unwrap();
         }
-        let makefile = MAKEFILE.replace("@TARGET@", platform).replace("@RELEASE@", release);
-        fs::write(tree.join("Makefile"), makefile).unwrap();
+        let (devices, version) = match release {
+            "snapshot" => (devices(platform), String::new()),
+            release => (devices(platform), format!("{release}-")),
+        };
+        for (path, text, mode) in [
+            ("Makefile", MAKEFILE, 0o644),
+            ("scripts/package.sh", include_str!("package.sh"), 0o755),
+            ("scripts/image.sh", include_str!("image.sh"), 0o755),
+            ("scripts/update.sh", include_str!("update.sh"), 0o755),
+        ] {
+            // Up to 24.10 it is opkg that installs, later apk.
+            let family = if release == "snapshot" { "apk" } else { "opkg" };
+            let text = text
+                .replace("@TARGET@", platform)
+                .replace("@NAME@", &platform.replace('/', "-"))
+                .replace("@RELEASE@", release)
+                .replace("@VERSION@", &version)
+                .replace("@PROFILES@", &devices.join(" "))
+                .replace("@FAMILY@", family)
+                .replace("@LIMIT@", &IMAGE_LIMIT.to_string());
+            fs::write(tree.join(path), text).unwrap();
+            fs::set_permissions(tree.join(path), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        fs::write(tree.join("version.date"), "1750000000\n").unwrap();
+        fs::write(tree.join("repositories.conf"), "## Remote package repositories\n").unwrap();
+        copy(&packages().join("."), &tree.join("packages"));
         fs::write(tree.join("packages/Packages"), format!("{release} {platform}\n")).unwrap();
         fs::write(tree.join("scripts/getver.sh"), "#!/bin/sh\necho r28739-d9340319c6\n").unwrap();
         fs::set_permissions(tree.join("scripts/getver.sh"), PermissionsExt::from_mode(0o755)).unwrap();
@@ -167,6 +195,7 @@ impl World {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         pack(&work, &stem(release, platform), &to);
         fs::write(to.with_file_name("config.buildinfo"), "CONFIG_TARGET_x86=y\n").unwrap();
+        fs::write(to.with_file_name("profiles.json"), profiles_json(release, platform)).unwrap();
         fs::remove_dir_all(&work).unwrap();
         self.sign(release, platform);
     }
@@ -244,6 +273,64 @@ impl Said {
     pub fn words(&self) -> String {
         words(&self.0)
     }
+}
+
+/// The devices of a target.
+fn devices(platform: &str) -> Vec<&'static str> {
+    match platform {
+        "x86/64" => vec!["generic"],
+        _ => vec!["netgear_r6220", "netgear_r6260", "tplink_re650-v1"],
+    }
+}
+
+/// The packages of all Image Builders, made once.
+fn packages() -> &'static Path {
+    static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        super::packages::write(folder.path());
+        folder
+    });
+    made.path()
+}
+
+fn copy(from: &Path, to: &Path) {
+    Process::new("cp").args(["-a", "--"]).arg(from).arg(to).check(&Cancel::default()).unwrap();
+}
+
+/// What a release says of a target's devices, in the form of the real file.
+fn profiles_json(release: &str, platform: &str) -> String {
+    let device = |vendor: &str, model: &str, board: &str| {
+        json!({
+            "image_prefix": format!("openwrt-{release}-{}", platform.replace('/', "-")),
+            "images": [],
+            "device_packages": ["kmod-usb3"],
+            "supported_devices": [board],
+            "titles": [{"vendor": vendor, "model": model}],
+            "file_size_limits": {"image": IMAGE_LIMIT},
+        })
+    };
+    let profiles = match platform {
+        "x86/64" => json!({"generic": {"image_prefix": "p", "images": [], "device_packages": [],
+            "supported_devices": [], "titles": [{"title": "Generic x86/64"}]}}),
+        _ => json!({
+            "netgear_r6220": device("NETGEAR", "R6220", "netgear,r6220"),
+            "netgear_r6260": device("NETGEAR", "R6260", "netgear,r6260"),
+            "tplink_re650-v1": device("TP-Link", "RE650", "tplink,re650-v1"),
+        }),
+    };
+    let all = json!({
+        "metadata_version": 1,
+        "target": platform,
+        "version_number": release,
+        "version_code": "r28739-d9340319c6",
+        "source_date_epoch": 1_750_000_000,
+        "arch_packages": "x86_64",
+        "default_packages": ["base-files", "busybox", "dropbear"],
+        "linux_kernel": {"version": "6.6.93", "release": "1", "vermagic": "c3ed2dd4ca7bd8a9"},
+        "profiles": profiles,
+    });
+    all.to_string()
 }
 
 /// The archive's name without its end.

@@ -1,8 +1,11 @@
 //! OpenWrt's Image Builders, with the real program: found, checked, unpacked, kept, removed.
 
 mod archives;
+mod building;
 mod fixture;
 mod killed;
+mod packages;
+mod profiles;
 mod servers;
 mod trust;
 mod web;

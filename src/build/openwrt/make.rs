@@ -1,0 +1,287 @@
+//! `make image` in a sandbox, over an unpacked Image Builder that nobody writes into.
+//!
+//! The builder is the lower half of an overlay: what `make` changes goes with the work folder.
+//! Inside it always lies at [`BUILDER`], so that no path of this host gets into an image. The
+//! build has no network. Where the builder's packages come from servers, `make manifest` is run
+//! with the network before it: it downloads the same packages, which later builds find.
+
+use super::builders::Builder;
+use super::failure;
+use super::firmware::Firmwares;
+use crate::build::cache::lock_of;
+use crate::effects::files::{parent, read_if_exists};
+use crate::effects::process::{Output, find_tool};
+use crate::effects::{Point, Sandbox, point};
+use crate::model::catalog::{OverlayContent, OverlayEntry};
+use crate::model::failure::IoContext;
+use crate::model::firmware::{FirmwareOrder, FirmwareRecipe, NetworkUse};
+use crate::model::openwrt::{FeedKey, feed_key};
+use crate::model::{ErrorCode, Failure, Result};
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where the Image Builder lies as `make` sees it.
+const BUILDER: &str = "/builder";
+/// Where the files are that are laid over the root file system.
+const FILES: &str = "/files";
+/// Where images go. A folder of its own for each build: `make` merges what it finds.
+const OUT: &str = "/out";
+/// Where packages and indexes are kept, in the Image Builder.
+const DOWNLOADS: &str = "dl";
+/// Package repositories as apk reads them, and as opkg does.
+const APK: &str = "repositories";
+const OPKG: &str = "repositories.conf";
+/// The release's own time, in seconds since 1970.
+const EPOCH: &str = "version.date";
+/// No such file of an Image Builder is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
+/// A build that takes longer never ends.
+const PATIENCE: Duration = Duration::from_hours(4);
+
+/// What `make` left.
+pub struct Made {
+    /// The folder of its files.
+    pub out: PathBuf,
+    /// What it said.
+    pub log: String,
+    /// What of the network there was.
+    pub network: NetworkUse,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// Runs `make image`.
+///
+/// # Errors
+/// Why it failed, as its log says.
+pub fn image(
+    firmwares: &Firmwares<'_>,
+    order: &FirmwareOrder,
+    builder: &Builder,
+    name: &str,
+    work: &Path,
+) -> Result<Made> {
+    let fresh = |name: &str| -> Result<PathBuf> {
+        let path = work.join(name);
+        std::fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
+        Ok(path)
+    };
+    let (out, files, downloads) = (fresh("out")?, fresh("files")?, fresh("downloads")?);
+    for entry in &order.files {
+        lay(entry, &files)?;
+    }
+    let network = fetch(firmwares, order, builder, name, &fresh("fetch")?, &downloads)?;
+    let sandbox = sandbox(order, builder, &fresh("overlay")?)?
+        .bind(&files, FILES)
+        .bind_writable(&out, OUT)
+        .bind_writable(&downloads, format!("{BUILDER}/{DOWNLOADS}"));
+    let began = Instant::now();
+    let output = run(firmwares, &sandbox, &image_arguments(&order.recipe), name)?;
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let log = output.text();
+    if !output.status.success() {
+        let failure = failed(firmwares, order, &output, name, false);
+        // Nobody could look whether there is such a package.
+        if firmwares.offline && failure.code == ErrorCode::PackageUnavailable && has_servers(order, builder)?
+        {
+            let offline = Failure::offline(format!("{name}: a package is not in the cache"));
+            return Err(offline
+                .details(failure.details.unwrap_or_default())
+                .hint("Run the same once with network: what is fetched is kept."));
+        }
+        return Err(failure);
+    }
+    Ok(Made { out, log, network, elapsed_ms })
+}
+
+/// The arguments of `make`: each is one, whatever is in it, and nothing in it can be expanded.
+fn image_arguments(recipe: &FirmwareRecipe) -> Vec<String> {
+    let mut arguments = vec!["image".to_owned()];
+    arguments.extend(choice(recipe));
+    arguments.push(format!("BIN_DIR={OUT}"));
+    if !recipe.files.is_empty() {
+        arguments.push(format!("FILES={FILES}"));
+    }
+    if let Some(mib) = recipe.rootfs_mib {
+        arguments.push(format!("ROOTFS_PARTSIZE={mib}"));
+    }
+    if !recipe.disabled_services.is_empty() {
+        let services: Vec<&str> = recipe.disabled_services.iter().map(|service| service.as_str()).collect();
+        arguments.push(format!("DISABLED_SERVICES={}", services.join(" ")));
+    }
+    arguments
+}
+
+fn choice(recipe: &FirmwareRecipe) -> Vec<String> {
+    let mut arguments = vec![format!("PROFILE={}", recipe.profile)];
+    if !recipe.packages.is_empty() {
+        arguments.push(format!("PACKAGES={}", recipe.packages.join(" ")));
+    }
+    arguments
+}
+
+/// The Image Builder with the repositories of an order, and without network.
+fn sandbox(order: &FirmwareOrder, builder: &Builder, scratch: &Path) -> Result<Sandbox> {
+    let mut sandbox = Sandbox::new(std::slice::from_ref(&builder.root), scratch)?;
+    let recipe = &order.recipe;
+    if !recipe.feeds.is_empty() {
+        let is_apk = builder.root.join(APK).is_file();
+        let list = if is_apk { APK } else { OPKG };
+        let mut text = repositories(builder, list)?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let keys = sandbox.upper().join("keys");
+        std::fs::create_dir_all(&keys).during(|| format!("making {}", keys.display()))?;
+        for (feed, key) in recipe.feeds.iter().zip(&order.keys) {
+            let url = feed.url.as_str().trim_end_matches('/');
+            let file = match (feed_key(key), is_apk) {
+                (Some(FeedKey::Pem), true) => {
+                    text.push_str(&format!("{url}/packages.adb\n"));
+                    format!("{}.pem", feed.name)
+                }
+                (Some(FeedKey::Usign { id }), false) => {
+                    text.push_str(&format!("src/gz {} {url}\n", feed.name));
+                    id
+                }
+                (_, true) => return Err(wrong_key(recipe, &feed.name, "PEM")),
+                (_, false) => return Err(wrong_key(recipe, &feed.name, "usign")),
+            };
+            write(&keys.join(file), key)?;
+        }
+        write(&sandbox.upper().join(list), text.as_bytes())?;
+    }
+    if let Some(epoch) = epoch(builder)? {
+        sandbox = sandbox.env("SOURCE_DATE_EPOCH", epoch);
+    }
+    Ok(sandbox)
+}
+
+fn wrong_key(recipe: &FirmwareRecipe, feed: impl std::fmt::Display, wanted: &str) -> Failure {
+    Failure::spec(format!(
+        "the key of the repository {feed} is not of the kind that {} takes",
+        recipe.release
+    ))
+    .hint(format!("Give the repository's {wanted} key."))
+}
+
+/// A list of repositories as the Image Builder has it; empty where it has none.
+fn repositories(builder: &Builder, list: &str) -> Result<String> {
+    let bytes = read_if_exists(&builder.root.join(list), LONGEST)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The release's own time, where the Image Builder says it.
+fn epoch(builder: &Builder) -> Result<Option<String>> {
+    let bytes = read_if_exists(&builder.root.join(EPOCH), LONGEST)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    Ok(((1..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())).then_some(text))
+}
+
+/// Whether packages of an order come from servers.
+fn has_servers(order: &FirmwareOrder, builder: &Builder) -> Result<bool> {
+    let of_builder = |list| -> Result<bool> {
+        let text = repositories(builder, list)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        Ok(lines.into_iter().any(|line| line.contains("://") && !line.contains("file://")))
+    };
+    Ok(!order.recipe.feeds.is_empty() || of_builder(APK)? || of_builder(OPKG)?)
+}
+
+/// Has the packages of an order in `downloads`, a copy of what the cache keeps for the builder:
+/// package managers write where others read.
+fn fetch(
+    firmwares: &Firmwares<'_>,
+    order: &FirmwareOrder,
+    builder: &Builder,
+    name: &str,
+    scratch: &Path,
+    downloads: &Path,
+) -> Result<NetworkUse> {
+    if !has_servers(order, builder)? {
+        return Ok(NetworkUse::None);
+    }
+    let kept = firmwares.cache.openwrt_packages(&builder.record.sha256);
+    let _alone = firmwares.lock(&lock_of(&kept), name)?;
+    std::fs::create_dir_all(&kept).during(|| format!("making {}", kept.display()))?;
+    let mut network = NetworkUse::None;
+    if !firmwares.offline {
+        let sandbox = sandbox(order, builder, scratch)?
+            .with_network()
+            .bind_writable(&kept, format!("{BUILDER}/{DOWNLOADS}"));
+        let mut arguments = vec!["manifest".to_owned()];
+        arguments.extend(choice(&order.recipe));
+        let output = run(firmwares, &sandbox, &arguments, name)?;
+        if !output.status.success() {
+            return Err(failed(firmwares, order, &output, name, true));
+        }
+        network = NetworkUse::Fetch;
+        point(Point::FirmwareFetched)?;
+    }
+    crate::build::cache::stamp(&kept)?;
+    for entry in std::fs::read_dir(&kept).during(|| format!("reading {}", kept.display()))? {
+        let entry = entry.during(|| format!("reading {}", kept.display()))?;
+        if entry.file_type().during(|| format!("reading {}", kept.display()))?.is_file() {
+            let to = downloads.join(entry.file_name());
+            std::fs::copy(entry.path(), &to).during(|| format!("copying to {}", to.display()))?;
+        }
+    }
+    Ok(network)
+}
+
+fn run(firmwares: &Firmwares<'_>, sandbox: &Sandbox, arguments: &[String], name: &str) -> Result<Output> {
+    let make = find_tool("make")
+        .ok_or_else(|| Failure::host("make is not installed").hint("Run `bootwright doctor --install`."))?;
+    let process = sandbox.workshop(&make.to_string_lossy(), BUILDER)?;
+    process
+        .args(arguments)
+        .one_stream()
+        .timeout(PATIENCE)
+        .log_to(firmwares.events, name)
+        .run(firmwares.cancel)
+}
+
+/// Why `make` failed, with its log kept.
+fn failed(
+    firmwares: &Firmwares<'_>,
+    order: &FirmwareOrder,
+    output: &Output,
+    name: &str,
+    network: bool,
+) -> Failure {
+    let log = output.text();
+    let failure = failure::read(&log, name, network)
+        .unwrap_or_else(|| failure::unknown(&log, name, &output.status.to_string()));
+    match firmwares.keep_log(&order.recipe.digest(), &log) {
+        Ok(path) => {
+            let details = failure.details.clone().unwrap_or_default();
+            failure.details(format!("{details}\n(all of it: {})", path.display()))
+        }
+        // The disk may be what is wrong.
+        Err(_) => failure,
+    }
+}
+
+/// Lays one entry of an overlay into a folder. Modes do not depend on the catalog's own.
+fn lay(entry: &OverlayEntry, root: &Path) -> Result<()> {
+    let to = root.join(&entry.path);
+    let folder = parent(&to);
+    std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+    match &entry.content {
+        OverlayContent::File { bytes, executable } => {
+            write(&to, bytes)?;
+            let mode = if *executable { 0o755 } else { 0o644 };
+            std::fs::set_permissions(&to, Permissions::from_mode(mode))
+                .during(|| format!("writing {}", to.display()))
+        }
+        OverlayContent::Symlink { target } => {
+            symlink(target, &to).during(|| format!("making {}", to.display()))
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).during(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,66 @@
+//! What `openwrt build` says.
+
+use super::{bytes, count};
+use crate::cli::error;
+use crate::cli::terminal::{Palette, clean};
+use crate::model::firmware::{FirmwareRecord, NetworkUse};
+use crate::ops::openwrt::building::{DeviceFirmware, FirmwareBuildReport, FirmwareOutcome};
+
+pub fn build(report: &FirmwareBuildReport, palette: Palette) -> String {
+    let mut out = String::new();
+    for device in &report.firmware {
+        out.push_str(&one(device, palette));
+    }
+    for failed in &report.failed {
+        let name = palette.strong(failed.name.as_str());
+        out.push_str(&format!(
+            "{name}  {}\n{}",
+            palette.bad("failed"),
+            error::text(&failed.failure, palette)
+        ));
+    }
+    if report.firmware.len() + report.failed.len() > 1 {
+        let failed = match report.failed.len() {
+            0 => String::new(),
+            n => palette.bad(&format!(", {n} failed")),
+        };
+        out.push_str(&format!("{}{failed}\n", count(report.firmware.len(), "device")));
+    }
+    out
+}
+
+fn one(device: &DeviceFirmware, palette: Palette) -> String {
+    let outcome = match device.outcome {
+        FirmwareOutcome::Built => "built",
+        FirmwareOutcome::Reused => "is here",
+        FirmwareOutcome::WouldBuild => "would be built",
+        FirmwareOutcome::WouldFetchAndBuild => "would be built, once its Image Builder is fetched",
+    };
+    let mut out = format!("{}  {outcome}\n", palette.strong(device.name.as_str()));
+    if let Some(digest) = device.recipe {
+        out.push_str(&format!("  recipe   sha256:{}\n", digest.hex()));
+    }
+    out.push_str(&device.record.as_ref().map(record).unwrap_or_default());
+    if let Some(path) = &device.path {
+        out.push_str(&format!("  folder   {}\n", clean(&path.display().to_string())));
+    }
+    out
+}
+
+fn record(record: &FirmwareRecord) -> String {
+    let mut out = format!(
+        "  OpenWrt  {} {}, kernel {}, {}\n",
+        record.recipe.release,
+        clean(&record.revision),
+        clean(record.kernel.as_deref().unwrap_or("unknown")),
+        count(record.packages.len(), "package"),
+    );
+    if record.network == NetworkUse::Fetch {
+        out.push_str("  network  packages were fetched before; the build had none\n");
+    }
+    for image in &record.images {
+        let size = record.files.iter().find(|file| file.name == image.name).map(|file| bytes(file.bytes));
+        out.push_str(&format!("  image    {}  {}\n", clean(&image.name), size.unwrap_or_default()));
+    }
+    out
+}
