@@ -147,6 +147,27 @@ fn an_image_is_installed_by_pacman_and_is_the_same_twice() {
 }
 
 #[test]
+fn the_kernel_that_is_asked_for_is_installed() {
+    let (_dir, repository) = repository();
+    let kernels = ["linux-zen", "linux-hardened"];
+    let image = |name: &str| format!("usr/lib/modules/6.6-{name}/vmlinuz");
+    for name in kernels {
+        repository.package(name, About { depends: &["base"], ..About::default() }, |tree| {
+            put(tree, &image(name), name, 0o644);
+        });
+    }
+    repository.index();
+    for name in kernels {
+        let world = World::new(&format!("{SPEC}  kernel: {{version: {name}}}\n"), &repository.mirrors());
+        let release = world.released();
+        assert_eq!(world.layer_of(name), "kernel");
+        let others = world.locked().into_iter().filter(|(other, layer)| layer == "kernel" && other != name);
+        assert_eq!(others.collect::<Vec<_>>(), []);
+        assert_eq!(world.root_file(&release, &image(name)).unwrap(), name.as_bytes());
+    }
+}
+
+#[test]
 fn who_is_not_trusted_is_refused() {
     let (dir, repository) = repository();
     let world = World::new(SPEC, &repository.mirrors());
