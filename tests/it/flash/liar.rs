@@ -19,6 +19,8 @@ const EIO: i32 = 5;
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
+/// What a card keeps or drops as one, in bytes.
+const SECTOR: usize = 512;
 /// The largest request.
 const MOST: usize = 1 << 20;
 
@@ -27,7 +29,7 @@ const MOST: usize = 1 << 20;
 pub struct Lies {
     /// Writes here are dropped.
     pub drop: Option<Range<u64>>,
-    /// The first write to each place here is dropped, later ones are not.
+    /// The first write to each sector here is dropped, later ones are not.
     pub drop_once: Option<Range<u64>>,
     /// Writes are dropped once so much was written.
     pub drop_after: Option<u64>,
@@ -226,9 +228,7 @@ impl Server {
             self.lies.stall = None;
             std::thread::sleep(time);
         }
-        let once = hits(self.lies.drop_once.as_ref(), at, length) && self.seen.insert(at);
-        let dropped = self.lies.drop_after.is_some_and(|most| before >= most);
-        if once || dropped || hits(self.lies.drop.as_ref(), at, length) {
+        if self.lies.drop_after.is_some_and(|most| before >= most) {
             return said;
         }
         let mut bytes = bytes.to_vec();
@@ -239,11 +239,24 @@ impl Server {
             bytes.truncate(bytes.len() / 2);
         }
         for (place, part) in self.places(at, bytes.len()) {
-            if let Some(place) = place {
-                self.store.write_all_at(&bytes[part], place).unwrap();
+            let Some(place) = place else { continue };
+            for sector in part.clone().step_by(SECTOR) {
+                let end = (sector + SECTOR).min(part.end);
+                if !self.drops(at + sector as u64) {
+                    self.store
+                        .write_all_at(&bytes[sector..end], place + (sector - part.start) as u64)
+                        .unwrap();
+                }
             }
         }
         said
+    }
+
+    /// Whether a sector is not written. It is not asked by requests: where those begin and end
+    /// is up to the kernel, and differs from run to run.
+    fn drops(&mut self, at: u64) -> bool {
+        let within = |range: &Option<Range<u64>>| range.as_ref().is_some_and(|range| range.contains(&at));
+        within(&self.lies.drop) || within(&self.lies.drop_once) && self.seen.insert(at)
     }
 
     fn read_at(&mut self, at: u64, length: u64) -> Answer {
