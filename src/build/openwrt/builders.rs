@@ -87,7 +87,8 @@ impl Builders<'_> {
     pub fn ensure(&self, listed: &Listed, now: DateTime<Utc>) -> Result<Builder> {
         check_place(self.cache.root())?;
         let folder = self.cache.openwrt_builder(&listed.sha256);
-        let _making = self.lock(&lock_of(&folder), &listed.id)?;
+        let what = format!("the Image Builder of {}", listed.id);
+        let _making = wait_for(&lock_of(&folder), &what, self.events, self.cancel)?;
         let record = BuilderRecord {
             id: listed.id.clone(),
             archive: listed.archive.clone(),
@@ -233,23 +234,20 @@ impl Builders<'_> {
         task.finish("unpacked");
         Ok(())
     }
+}
 
-    /// Waits for the right to make an entry.
-    fn lock(&self, path: &Path, id: &BuilderId) -> Result<FileLock> {
-        let mut told = false;
-        loop {
-            self.cancel.check()?;
-            if let Some(lock) = FileLock::try_take(path)? {
-                return Ok(lock);
-            }
-            if !std::mem::replace(&mut told, true) {
-                self.events.log(
-                    "openwrt",
-                    format!("waiting for another process that makes the Image Builder of {id}"),
-                );
-            }
-            std::thread::sleep(POLL);
+/// Waits for the right to make an entry; whoever has to wait is told once.
+pub(super) fn wait_for(path: &Path, what: &str, events: &Emitter, cancel: &Cancel) -> Result<FileLock> {
+    let mut told = false;
+    loop {
+        cancel.check()?;
+        if let Some(lock) = FileLock::try_take(path)? {
+            return Ok(lock);
         }
+        if !std::mem::replace(&mut told, true) {
+            events.log("openwrt", format!("{what}: waiting for another process that makes the same"));
+        }
+        std::thread::sleep(POLL);
     }
 }
 

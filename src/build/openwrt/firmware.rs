@@ -4,10 +4,10 @@
 //! record) and `build.log`. Who makes one has its lock; it is made under a temporary name and
 //! renamed when it is whole. Two that ask for the same wait for one build.
 
-use super::builders::Builder;
+use super::builders::{Builder, wait_for};
 use super::make::{self, Made};
 use crate::build::cache::{Cache, Found, Kind, lock_of, seal};
-use crate::effects::files::{FileLock, WorkFolder, digest_file, parent, read_if_exists, write_atomic};
+use crate::effects::files::{WorkFolder, digest_file, parent, read_if_exists, write_atomic};
 use crate::effects::{Cancel, Point, Task, point};
 use crate::model::failure::IoContext;
 use crate::model::firmware::{
@@ -18,7 +18,6 @@ use crate::model::{Digest, Emitter, ErrorCode, Failure, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The record of an entry.
 const RECORD: &str = "firmware.json";
@@ -30,8 +29,6 @@ const LONGEST_RECORD: u64 = 64 << 20;
 const LONGEST_LIST: u64 = 16 << 20;
 /// No build makes more files.
 const MOST_FILES: usize = 10_000;
-/// How often a lock is tried and a wish to stop is looked at.
-const POLL: Duration = Duration::from_millis(50);
 
 /// The firmware of a cache.
 #[derive(Clone, Copy)]
@@ -97,7 +94,7 @@ impl Firmwares<'_> {
     ) -> Result<Firmware> {
         let digest = order.recipe.digest();
         let folder = self.cache.firmware(&digest);
-        let _making = self.lock(&lock_of(&folder), name)?;
+        let _making = wait_for(&lock_of(&folder), name, self.events, self.cancel)?;
         if !force && let Some(found) = self.find(&digest)? {
             return Ok(found);
         }
@@ -211,22 +208,6 @@ impl Firmwares<'_> {
         let path = folder.join(LOG);
         write_atomic(&path, log.as_bytes(), 0o644)?;
         Ok(path)
-    }
-
-    /// Waits for the right to build.
-    pub(super) fn lock(&self, path: &Path, name: &str) -> Result<FileLock> {
-        let mut told = false;
-        loop {
-            self.cancel.check()?;
-            if let Some(lock) = FileLock::try_take(path)? {
-                return Ok(lock);
-            }
-            if !std::mem::replace(&mut told, true) {
-                self.events
-                    .log("openwrt", format!("{name}: waiting for another process that builds the same"));
-            }
-            std::thread::sleep(POLL);
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! build has no network. Where the builder's packages come from servers, `make manifest` is run
 //! with the network before it: it downloads the same packages, which later builds find.
 
-use super::builders::Builder;
+use super::builders::{Builder, wait_for};
 use super::failure;
 use super::firmware::Firmwares;
 use crate::build::cache::lock_of;
@@ -204,7 +204,7 @@ fn fetch(
         return Ok(NetworkUse::None);
     }
     let kept = firmwares.cache.openwrt_packages(&builder.record.sha256);
-    let _alone = firmwares.lock(&lock_of(&kept), name)?;
+    let _alone = wait_for(&lock_of(&kept), name, firmwares.events, firmwares.cancel)?;
     std::fs::create_dir_all(&kept).during(|| format!("making {}", kept.display()))?;
     let mut network = NetworkUse::None;
     if !firmwares.offline {

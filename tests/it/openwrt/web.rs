@@ -1,6 +1,7 @@
 //! A web server that gives a folder's files, and fails where a test wants it to.
 
-use std::io::{BufRead, BufReader, Write};
+use crate::registry::front;
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -62,17 +63,7 @@ impl Web {
 
     fn answer(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
+        let Some(head) = front::head(&mut reader)? else { return Ok(()) };
         let mut words = head[0].split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let range = head.iter().find_map(|line| line.strip_prefix("range: bytes=")).unwrap_or_default();

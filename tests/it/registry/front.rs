@@ -50,17 +50,7 @@ impl Front {
 
     fn answer(&self, mut stream: TcpStream, behind: &str) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push(line.trim().to_owned());
-        }
+        let Some(head) = head(&mut reader)? else { return Ok(()) };
         let field = |name: &str| {
             head.iter().find_map(|line| {
                 let (key, value) = line.split_once(':')?;
@@ -151,4 +141,19 @@ fn reply(stream: &mut TcpStream, status: &str, fields: &str, body: &str) -> std:
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{fields}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// The first line of a request and its fields; nothing if whoever asked is gone.
+pub fn head(reader: &mut impl BufRead) -> std::io::Result<Option<Vec<String>>> {
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        match line.trim() {
+            "" => return Ok(Some(head)),
+            text => head.push(text.to_owned()),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! Debian's docker-registry keeps no list of referrers, so the index under the digest's tag is
 //! what it shows; `front` adds the list for the other way.
 
-mod front;
+pub mod front;
 
 use super::crash::command;
 use super::crash::world::{Said, World, bootwright, said};
