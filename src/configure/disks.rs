@@ -1,19 +1,28 @@
-//! Disk images: the programs that look after their filesystems, and what a system that has
-//! started from one has to show.
+//! Disks that are laid out as the spec says, in an image or by the installer: the programs that look
+//! after their filesystems, and what a system that has started from an image has to show.
 
 use super::{Needs, Plan, System};
 use crate::model::check::Expect;
 use crate::model::spec::text::PartitionExtent;
-use crate::model::spec::{OsSpec, Output, RootFilesystem, SwapKind};
+use crate::model::spec::{Family, OsSpec, Output, RootFilesystem, SwapKind};
 
 pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
-    let Some(filesystem) = spec.filesystem.as_ref().filter(|_| spec.outputs.contains(&Output::Disk)) else {
-        return;
-    };
+    let laid_out = spec.outputs.contains(&Output::Disk) || spec.installer.is_some();
+    let Some(filesystem) = spec.filesystem.as_ref().filter(|_| laid_out) else { return };
     match filesystem.root {
         RootFilesystem::Btrfs => needs.package("spec.filesystem.root", "utils", "btrfs-progs"),
         RootFilesystem::Xfs => needs.package("spec.filesystem.root", "extra", "xfsprogs"),
-        RootFilesystem::Ext4 | RootFilesystem::Zfs => {}
+        RootFilesystem::Zfs => {
+            needs.package("spec.filesystem.root", "utils", "zfs");
+            if spec.base.family() == Family::Debian {
+                needs.package("spec.filesystem.root", "extra", "zfs-initramfs");
+            }
+        }
+        RootFilesystem::Ext4 => {}
+    }
+    if filesystem.encryption.is_some() && spec.base.family() == Family::Debian {
+        // The installed system's initramfs opens its root by it.
+        needs.package("spec.filesystem.encryption", "extra", "cryptsetup-initramfs");
     }
 }
 

@@ -358,6 +358,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "installer: {pages: [welcome, users, summary]}",
         "installer: {pages: [welcome, partition, users, summary, finished]}",
     ),
+    (
+        "installer-luks2",
+        "display: {server: xorg, compositor: xfce}\ninstaller: {}\nfilesystem: {encryption: luks2}",
+        "display: {server: xorg, compositor: xfce}\ninstaller: {}\nfilesystem: {encryption: luks1}",
+    ),
     ("installer-on-gentoo", "base: gentoo\ninstaller: {}", "base: debian\ninstaller: {}"),
     (
         "plymouth-without-picture",

@@ -2,7 +2,9 @@
 
 use super::rows::{Hits, here, package, rules};
 use super::{Hit, Rule};
-use crate::model::spec::{Compositor, Display, DisplayServer, Family, Init, InstallerPage, OsImage, Output};
+use crate::model::spec::{
+    Compositor, Display, DisplayServer, Encryption, Family, Init, InstallerPage, OsImage, Output,
+};
 
 rules! {
     "compositor-server" Error Compat ["spec.display.server", "spec.display.compositor"]
@@ -151,6 +153,13 @@ rules! {
     => |i| i.spec.installer.iter().filter(|n| !n.pages.is_empty()).filter_map(|n| wrong_pages(&n.pages))
         .map(|why| Hit::at("spec.installer.pages").with("why", why)).collect(),
 
+    "installer-luks2" Error Compat
+    ["spec.filesystem.encryption", "spec.filesystem.partitions", "spec.installer", "spec.suite"]
+    says "the installer cannot encrypt the disk like that: {why}"
+    does "Write `encryption: luks1` with all of the disk encrypted, or take a newer suite and an unencrypted partition for /boot."
+    why "Calamares before 3.3 makes LUKS 1 of all partitions or of none, and GRUB opens no LUKS 2 with Argon2id."
+    => |i| beyond_the_installer(i).map(|why| Hit::at("spec.filesystem.encryption").with("why", why)).into_iter().collect(),
+
     "installer-on-gentoo" Warning Compat ["spec.installer", "spec.base"]
     says "Calamares is not packaged for {base}"
     does "Describe the installation by hand, or take another base."
@@ -212,6 +221,24 @@ fn tiling(image: &OsImage, lacks: impl Fn(&Display) -> bool, part: &str) -> Hits
         .map(|compositor| Hit::at(format!("spec.display.{part}")).with("compositor", compositor.as_str()))
         .into_iter()
         .collect()
+}
+
+/// Suites whose Calamares is older than 3.3.
+const OLD_INSTALLERS: [&str; 4] = ["bullseye", "bookworm", "focal", "jammy"];
+
+fn beyond_the_installer(image: &OsImage) -> Option<&'static str> {
+    let spec = &image.spec;
+    let filesystem = spec.filesystem.as_ref().filter(|_| spec.installer.is_some())?;
+    let efi = |mount: &str| matches!(mount, "/boot/efi" | "/efi");
+    let old = OLD_INSTALLERS.contains(&spec.suite.as_str());
+    match filesystem.encryption? {
+        Encryption::Luks2 if old => Some("this suite's Calamares makes LUKS 1 only"),
+        Encryption::Luks2 if filesystem.partitions.is_empty() => Some("nothing would open /boot"),
+        _ if old && filesystem.partitions.iter().any(|p| !p.encrypted && !efi(p.mount.as_str())) => {
+            Some("this suite's Calamares leaves no partition out")
+        }
+        _ => None,
+    }
 }
 
 fn wrong_pages(pages: &[InstallerPage]) -> Option<String> {

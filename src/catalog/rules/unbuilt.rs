@@ -42,6 +42,11 @@ struct Row {
 /// What to do about something that has no other way yet.
 const AWAY: &str = "Take it away for now; its meaning will not change.";
 
+/// Whether a disk is to be laid out like that, in an image or by the installer.
+fn laid_out(spec: &OsSpec, like: fn(&Filesystem) -> bool) -> bool {
+    disk(spec, like) || spec.installer.is_some() && spec.filesystem.as_ref().is_some_and(like)
+}
+
 /// Whether a disk image is asked for whose layout is like that.
 fn disk(spec: &OsSpec, like: fn(&Filesystem) -> bool) -> bool {
     spec.outputs.contains(&Output::Disk) && spec.filesystem.as_ref().is_some_and(like)
@@ -76,12 +81,10 @@ const ROWS: &[Row] = &[
         asked: |s| s.outputs.contains(&Output::Disk) && s.init_system() != Init::Systemd,
     },
     Row {
-        field: "spec.filesystem",
-        what: "installers that lay out a disk otherwise than with one ext4 root filesystem",
-        instead: "Write `root: ext4` alone for now, or take `installer` away.",
-        asked: |s| {
-            s.installer.is_some() && s.filesystem.as_ref().is_some_and(|f| *f != Filesystem::default())
-        },
+        field: "spec.filesystem.snapshots",
+        what: "installers of systems that make snapshots",
+        instead: "Take `installer` away, or `snapshots`: the live system would make them too, of its memory.",
+        asked: |s| s.installer.is_some() && s.filesystem.as_ref().is_some_and(|f| f.snapshots.is_some()),
     },
     Row {
         field: "spec.filesystem.root",
@@ -98,21 +101,21 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.filesystem.lvm",
-        what: "disk images with logical volumes",
+        what: "logical volumes",
         instead: "Write `partitions`, or `root: btrfs` for snapshots.",
-        asked: |s| disk(s, |f| f.lvm),
+        asked: |s| laid_out(s, |f| f.lvm),
     },
     Row {
         field: "spec.filesystem.raid",
         what: "images of several disks",
         instead: "Take it away: a disk image is one disk. A mirror is added on the machine.",
-        asked: |s| disk(s, |f| f.raid),
+        asked: |s| laid_out(s, |f| f.raid),
     },
     Row {
         field: "spec.filesystem.disks",
         what: "images of several disks",
         instead: "Take it away: a disk image is one disk.",
-        asked: |s| disk(s, |f| f.disks.is_some_and(|disks| disks > 1)),
+        asked: |s| laid_out(s, |f| f.disks.is_some_and(|disks| disks > 1)),
     },
     Row {
         field: "spec.filesystem.partitions",
@@ -128,7 +131,7 @@ const ROWS: &[Row] = &[
         what: "a partition that takes the rest and is not the last",
         instead: "Put it last: only the last one can grow with the disk.",
         asked: |s| {
-            disk(s, |f| {
+            laid_out(s, |f| {
                 let rest = f.partitions.iter().rev().skip(1);
                 rest.into_iter().any(|p| p.size.extent() == PartitionExtent::Rest)
             })
@@ -139,7 +142,7 @@ const ROWS: &[Row] = &[
         what: "two EFI partitions",
         instead: "Keep one of /boot/efi and /efi.",
         asked: |s| {
-            disk(s, |f| {
+            laid_out(s, |f| {
                 f.partitions.iter().filter(|p| matches!(p.mount.as_str(), "/boot/efi" | "/efi")).count() > 1
             })
         },
@@ -148,13 +151,13 @@ const ROWS: &[Row] = &[
         field: "spec.filesystem.swap.kind",
         what: "swap files",
         instead: "Write `kind: partition` or `kind: zram`.",
-        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.kind == SwapKind::File)),
+        asked: |s| laid_out(s, |f| f.swap.as_ref().is_some_and(|swap| swap.kind == SwapKind::File)),
     },
     Row {
         field: "spec.filesystem.swap.hibernation",
         what: "sleeping by writing memory to the disk",
         instead: AWAY,
-        asked: |s| disk(s, |f| f.swap.as_ref().is_some_and(|swap| swap.hibernation)),
+        asked: |s| laid_out(s, |f| f.swap.as_ref().is_some_and(|swap| swap.hibernation)),
     },
     Row {
         field: "spec.securityFeatures.mac",

@@ -31,16 +31,29 @@ pub(super) fn service(session: &Session<'_>) -> String {
 }
 
 /// What LightDM, GDM and SDDM call the session (`/usr/share/xsessions`, `wayland-sessions`).
-fn name(compositor: Compositor) -> &'static str {
-    match compositor {
+fn name(session: &Session<'_>) -> &'static str {
+    match session.compositor {
         Compositor::Hyprland => "hyprland",
         Compositor::Sway => "sway",
         Compositor::I3 => "i3",
         Compositor::Gnome => "gnome",
-        Compositor::Kde => "plasma",
+        Compositor::Kde => plasma(session),
         Compositor::Xfce => "xfce",
         Compositor::Dwm => "dwm",
         Compositor::Bspwm => "bspwm",
+    }
+}
+
+/// Suites with Plasma 5, which has the plain name for its session on X; since 6 the one on Wayland
+/// has it.
+const PLASMA_5: [&str; 5] = ["bullseye", "bookworm", "focal", "jammy", "noble"];
+
+fn plasma(session: &Session<'_>) -> &'static str {
+    let old = PLASMA_5.contains(&session.system.suite);
+    match super::server(session.display, session.compositor) {
+        DisplayServer::Wayland if old => "plasmawayland",
+        DisplayServer::Xorg if !old => "plasmax11",
+        _ => "plasma",
     }
 }
 
@@ -50,7 +63,7 @@ pub(super) const SESSION: &str = "/usr/local/bin/bootwright-session";
 pub(super) fn plan(session: &Session<'_>, plan: &mut Plan) {
     let (system, user) = (session.system, session.system.logs_in());
     plan.start(&service(session));
-    let named = name(session.compositor);
+    let named = name(session);
     let manager = match row(session.compositor) {
         "greetd" => {
             plan.file("etc/greetd/config.toml", 0o644, greetd(system.base, None));

@@ -23,6 +23,14 @@ pub(super) fn needs(spec: &OsSpec, needs: &mut Needs) {
         needs.package("spec.display.server", "utils", "xorg");
     }
     needs.package(COMPOSITOR, "utils", compositor.as_str());
+    if compositor == Compositor::Kde {
+        // What its session consists of is packaged by server.
+        let session = match server(display, compositor) {
+            DisplayServer::Wayland => "plasma-wayland",
+            DisplayServer::Xorg => "plasma-xorg",
+        };
+        needs.package(COMPOSITOR, "utils", session);
+    }
     needs.package(COMPOSITOR, "utils", "session-basics");
     needs.package(COMPOSITOR, "utils", login::row(compositor));
     for (field, name) in parts::named(display) {

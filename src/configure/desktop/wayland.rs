@@ -135,6 +135,11 @@ pub(super) fn gnome(session: &Session<'_>, plan: &mut Plan) {
     let mut text = format!("[org/gnome/desktop/interface]\ncolor-scheme='{scheme}'\n");
     if let Some(theme) = &session.display.theme {
         text.push_str(&format!("gtk-theme='{}'\n", super::palette::widgets(Some(theme.as_str()))));
+        text.push_str(&format!(
+            "\n[org/gnome/desktop/background]\npicture-options='none'\ncolor-shading-type='solid'\n\
+             primary-color='#{}'\n",
+            session.palette.background
+        ));
     }
     if let Some(keyboard) = &session.system.configuration.keyboard {
         let variant = keyboard.variant.as_ref().map_or_else(String::new, |v| format!("+{v}"));

@@ -6,6 +6,7 @@
 //! The module that the live medium alone has stays behind, and with it the installer itself,
 //! its rights and the login without a password.
 
+mod layout;
 mod modules;
 
 use super::{Needs, Plan, Program, System, desktop};

@@ -1,9 +1,9 @@
 //! Calamares' own files: which modules run in which order, and the settings of each
 //! (`/etc/calamares`, YAML; the format stands in the comments of Calamares' sources).
 
-use super::{BRANDING, LOGO, pages, product, slide};
+use super::{BRANDING, LOGO, layout, pages, product, slide};
 use crate::configure::{System, shell};
-use crate::model::spec::{Installer, InstallerPage, RootFilesystem, SwapKind};
+use crate::model::spec::{Installer, InstallerPage};
 use serde_json::{Value, json};
 
 /// All files with their paths. JSON is YAML, and quotes everything.
@@ -23,8 +23,8 @@ pub(super) fn all(
         ("welcome", welcome(installer)),
         ("locale", locale(system)),
         ("keyboard", json!({"writeEtcDefaultKeyboard": system.is_debian()})),
-        ("partition", partition(system)),
-        ("mount", mount(system)),
+        ("partition", layout::partition(system)),
+        ("mount", layout::mount(system)),
         (
             "unpackfs",
             json!({"unpack": [{"source": "/run/bootwright-source", "sourcefs": "overlay", "destination": ""}]}),
@@ -40,7 +40,7 @@ pub(super) fn all(
         ("removeuser", json!({"username": live_user.unwrap_or_default()})),
         ("finished", json!({"restartNowMode": "user-checked", "restartNowCommand": "systemctl reboot"})),
     ];
-    for (name, value) in modules {
+    for (name, value) in modules.into_iter().chain(layout::pool(system).map(|pool| ("zfs", pool))) {
         files.push((format!("etc/calamares/modules/{name}.conf"), text(&value)));
     }
     files
@@ -55,7 +55,11 @@ fn settings(system: &System<'_>, installer: &Installer, live_user: Option<&str>)
     let pages = pages(installer);
     let shown: Vec<&str> =
         pages.iter().filter(|page| **page != InstallerPage::Finished).map(|page| page.as_str()).collect();
-    let mut exec = vec!["partition", "mount", "unpackfs", "machineid", "fstab"];
+    let mut exec = vec!["partition"];
+    if layout::pool(system).is_some() {
+        exec.push("zfs");
+    }
+    exec.extend(["mount", "unpackfs", "machineid", "fstab"]);
     // Their jobs write what their pages asked for, and need them.
     exec.extend(pages.iter().filter_map(|page| match page {
         InstallerPage::Locale => Some("locale"),
@@ -69,8 +73,12 @@ fn settings(system: &System<'_>, installer: &Installer, live_user: Option<&str>)
         exec.push("removeuser");
     }
     exec.extend(["users", "displaymanager", "networkcfg", "hwclock"]);
-    if encrypted(system) {
+    if layout::encryption(system).is_some() {
         exec.push("luksbootkeyfile");
+        if system.is_debian() {
+            // Puts that key into the initramfs, which then asks for no second passphrase.
+            exec.push("initramfscfg");
+        }
     }
     exec.extend(["packages", "grubcfg", "bootloader", "initramfs", "umount"]);
     let mut sequence = vec![json!({"show": shown}), json!({"exec": exec})];
@@ -142,72 +150,6 @@ fn locale(system: &System<'_>) -> Value {
     let zone = system.configuration.timezone.as_str();
     let (region, zone) = zone.split_once('/').unwrap_or(("Etc", "UTC"));
     json!({"region": region, "zone": zone, "adjustLiveTimezone": false})
-}
-
-fn encrypted(system: &System<'_>) -> bool {
-    system.configuration.filesystem.as_ref().is_some_and(|f| f.encryption.is_some())
-}
-
-/// The name that Calamares has for a file system; it knows nothing of ZFS's by this way.
-fn file_system(root: RootFilesystem) -> &'static str {
-    match root {
-        RootFilesystem::Btrfs => "btrfs",
-        RootFilesystem::Xfs => "xfs",
-        RootFilesystem::Zfs => "zfs",
-        RootFilesystem::Ext4 => "ext4",
-    }
-}
-
-fn partition(system: &System<'_>) -> Value {
-    let filesystem = system.configuration.filesystem.as_ref();
-    let root = filesystem.map_or("ext4", |f| file_system(f.root));
-    let swap = match filesystem.and_then(|f| f.swap.as_ref()) {
-        Some(swap) if swap.kind == SwapKind::Partition && swap.hibernation => "suspend",
-        Some(swap) if swap.kind == SwapKind::Partition => "small",
-        Some(swap) if swap.kind == SwapKind::File => "file",
-        _ => "none",
-    };
-    json!({
-        "efiSystemPartition": "/boot/efi",
-        "efiSystemPartitionSize": "300M",
-        "userSwapChoices": ["none", "small", "suspend", "file"],
-        "initialSwapChoice": swap,
-        "drawNestedPartitions": false,
-        "alwaysShowPartitionLabels": true,
-        "initialPartitioningChoice": "none",
-        "defaultFileSystemType": root,
-        "availableFileSystemTypes": [root],
-        "enableLuksAutomatedPartitioning": encrypted(system),
-        "requiredStorage": 6.0,
-    })
-}
-
-fn mount(system: &System<'_>) -> Value {
-    let compress = system.configuration.filesystem.as_ref().is_some_and(|f| f.compression);
-    let options = if compress {
-        json!(["defaults", "noatime", "compress=zstd"])
-    } else {
-        json!(["defaults", "noatime"])
-    };
-    json!({
-        "extraMounts": [
-            {"device": "proc", "fs": "proc", "mountPoint": "/proc"},
-            {"device": "sys", "fs": "sysfs", "mountPoint": "/sys"},
-            {"device": "/dev", "mountPoint": "/dev", "options": ["bind"]},
-            {"device": "tmpfs", "fs": "tmpfs", "mountPoint": "/run"},
-            {"device": "/run/udev", "mountPoint": "/run/udev", "options": ["bind"]},
-            {"device": "efivarfs", "fs": "efivarfs", "mountPoint": "/sys/firmware/efi/efivars", "efi": true},
-        ],
-        "btrfsSubvolumes": [
-            {"mountPoint": "/", "subvolume": "/@"},
-            {"mountPoint": "/home", "subvolume": "/@home"},
-        ],
-        "mountOptions": [
-            {"filesystem": "default", "options": ["defaults", "noatime"]},
-            {"filesystem": "btrfs", "options": options},
-            {"filesystem": "efi", "options": ["defaults", "umask=0077"]},
-        ],
-    })
 }
 
 fn users(system: &System<'_>) -> Value {

@@ -33,19 +33,76 @@ fn pages_and_work_follow_the_spec() {
     assert_eq!(packages["operations"][0]["remove"], json!(["live-boot"]));
 }
 
-#[test]
-fn disks_follow_the_spec() {
+fn laid_out(base: Base, filesystem: Value) -> (Value, crate::configure::Plan) {
     let mut fields = spec(json!({}));
-    fields["filesystem"] = json!({"root": "btrfs", "encryption": "luks2", "compression": true,
-        "swap": {"kind": "file", "size": "1GiB"}});
-    let plan = planned(Base::DEBIAN, None, &fields, &[]);
-    let partition = parsed(&plan, "etc/calamares/modules/partition.conf");
+    fields["filesystem"] = filesystem;
+    let plan = planned(base, None, &fields, &[]);
+    (parsed(&plan, "etc/calamares/modules/partition.conf"), plan)
+}
+
+fn done(plan: &crate::configure::Plan) -> Value {
+    parsed(plan, "etc/calamares/settings.conf")["sequence"][1]["exec"].clone()
+}
+
+#[test]
+fn a_whole_disk_follows_the_spec() {
+    let (partition, plan) = laid_out(
+        Base::DEBIAN,
+        json!({"root": "btrfs", "encryption": "luks1", "compression": true,
+            "swap": {"kind": "partition", "size": "1GiB"}}),
+    );
     assert_eq!(partition["defaultFileSystemType"], "btrfs");
     assert_eq!(partition["enableLuksAutomatedPartitioning"], true);
-    assert_eq!(partition["initialSwapChoice"], "file");
+    assert_eq!(
+        (&partition["luksGeneration"], &partition["preCheckEncryption"]),
+        (&json!("luks1"), &json!(true))
+    );
+    assert_eq!(partition["userSwapChoices"], json!(["none"]));
+    let layout = json!([
+        {"name": "root", "filesystem": "btrfs", "mountPoint": "/", "size": "100%"},
+        {"name": "swap", "filesystem": "linuxswap", "size": "1048576K"},
+    ]);
+    assert_eq!(partition["partitionLayout"], layout);
     assert!(plan.live.text("etc/calamares/modules/mount.conf").unwrap().contains("compress=zstd"));
-    let exec = parsed(&plan, "etc/calamares/settings.conf")["sequence"][1]["exec"].clone();
-    assert!(exec.as_array().unwrap().contains(&json!("luksbootkeyfile")));
+    let done = done(&plan);
+    assert!(done.as_array().unwrap().windows(2).any(|two| *two == ["luksbootkeyfile", "initramfscfg"]));
+}
+
+#[test]
+fn partitions_follow_the_spec() {
+    let (partition, _) = laid_out(
+        Base::DEBIAN,
+        json!({"root": "xfs", "encryption": "luks2", "partitions": [
+            {"mount": "/efi", "size": "512MiB"}, {"mount": "/boot", "size": "1GiB"},
+            {"mount": "/", "size": "30%", "encrypted": true},
+            {"mount": "/srv/data", "size": "rest", "encrypted": true}]}),
+    );
+    assert_eq!(partition["efiSystemPartition"], "/efi");
+    assert_eq!(partition["efiSystemPartitionSize"], "524288K");
+    let entry = |name: &str, mount: &str, size: &str, open: bool| json!({"name": name, "filesystem": "xfs", "mountPoint": mount, "size": size, "noEncrypt": open});
+    let layout = json!([
+        entry("boot", "/boot", "1048576K", true),
+        entry("root", "/", "30%", false),
+        entry("srv-data", "/srv/data", "100%", false),
+    ]);
+    assert_eq!(partition["partitionLayout"], layout);
+    assert_eq!(partition["luksGeneration"], "luks2");
+}
+
+#[test]
+fn zfs_gets_a_pool_before_anything_is_mounted() {
+    let (partition, plan) = laid_out(Base::UBUNTU, json!({"root": "zfs", "compression": true}));
+    assert_eq!(partition["defaultFileSystemType"], "zfs");
+    assert!(partition.get("partitionLayout").is_none());
+    let pool = parsed(&plan, "etc/calamares/modules/zfs.conf");
+    assert_eq!(
+        pool["datasets"][1],
+        json!({"dsName": "ROOT/system", "mountpoint": "/", "canMount": "noauto"})
+    );
+    assert!(pool["datasetOptions"].as_str().unwrap().contains("compression=zstd"));
+    assert_eq!(done(&plan).as_array().unwrap()[..3], ["partition", "zfs", "mount"]);
+    let (_, plan) = laid_out(Base::UBUNTU, json!({"root": "ext4"}));
+    assert!(plan.live.text("etc/calamares/modules/zfs.conf").is_none());
 }
 
 /// Nobody but the live user gets root's rights without a password, and only for one program.

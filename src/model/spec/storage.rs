@@ -80,6 +80,16 @@ pub enum Encryption {
     Luks2,
 }
 
+impl Encryption {
+    /// The name as it stands in a spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Luks1 => "luks1",
+            Self::Luks2 => "luks2",
+        }
+    }
+}
+
 /// Ways to join disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

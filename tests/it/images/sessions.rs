@@ -22,7 +22,7 @@ struct Session {
 const ON_X: &str = "bar: polybar, launcher: rofi, notifications: dunst, terminal: xterm";
 const ON_WAYLAND: &str = "bar: waybar, launcher: wofi, notifications: mako, terminal: foot";
 
-/// Debian has no Hyprland; GNOME and KDE Plasma want a login of their own.
+/// Those that draw a background and a bar and nothing else, and Xfce. Debian has no Hyprland.
 const SESSIONS: [Session; 5] = [
     on_x("i3", &["i3", "polybar", "dunst"]),
     on_x("bspwm", &["bspwm", "sxhkd", "polybar", "dunst"]),
@@ -88,6 +88,39 @@ if [ -e /tmp/Xvfb_screen0 ]; then cp /tmp/Xvfb_screen0 /mnt/screen.xwd; exit; fi
 WAYLAND_DISPLAY=$(basename "$(ls -d /tmp/run/wayland-? | head -n 1)") grim /mnt/screen.png
 "#;
 
+const KDE: Session = Session {
+    parts: "terminal: konsole",
+    painted: false,
+    ..on_x("kde", &["plasmashell", "kwin_x11", "kded5"])
+};
+const GNOME: Session = Session {
+    server: "wayland",
+    parts: "terminal: gnome-terminal",
+    eyes: "adwaita-icon-theme",
+    ..on_x("gnome", &[])
+};
+
+/// As `SCRIPT`, for GNOME, which is its own eyes: a monitor that is not there, and what the bus has
+/// to say. It wants a bus of the system too; nothing is on this one.
+const GNOME_SCRIPT: &str = r#"
+export XDG_RUNTIME_DIR=/tmp/run XDG_SESSION_TYPE=wayland XDG_CURRENT_DESKTOP=GNOME
+mkdir -m 0700 /tmp/run; mkdir -m 1777 /tmp/.X11-unix; cd
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/tmp/run/system
+dbus-daemon --session --fork --nopidfile --address="$DBUS_SYSTEM_BUS_ADDRESS"
+cat >/tmp/session <<'SESSION'
+ask() { gdbus call --session --dest "$1" --object-path "$2" --method "$3" "$4" $5 $6; }
+gnome-shell --headless --unsafe-mode --virtual-monitor 1024x768 >/mnt/shell 2>&1 &
+until ask org.gnome.Shell /org/gnome/Shell org.gnome.Shell.Eval 'Main.layoutManager._startingUp' 2>/dev/null | grep -q false
+do sleep 1; done
+# From the overview that it starts with to the desktop.
+ask org.gnome.Shell /org/gnome/Shell org.gnome.Shell.Eval 'Main.overview.hide()' >/mnt/words
+sleep 10
+for key in color-scheme gtk-theme; do gsettings get org.gnome.desktop.interface $key; done >>/mnt/words
+ask org.gnome.Shell.Screenshot /org/gnome/Shell/Screenshot org.gnome.Shell.Screenshot.Screenshot false false /mnt/screen.png
+SESSION
+dbus-run-session -- sh /tmp/session
+"#;
+
 impl Session {
     fn spec(&self) -> String {
         let Self { compositor, server, parts, eyes, .. } = self;
@@ -107,7 +140,11 @@ impl Session {
 
     /// Starts it in its root: what is on its screen then.
     fn picture(&self, root: &Path) -> Picture {
-        shown(root, self.compositor, self.runs, ["", ""]).0
+        self.shown(root).0
+    }
+
+    fn shown(&self, root: &Path) -> (Picture, String) {
+        shown(root, self.compositor, self.runs, ["", ""])
     }
 }
 
@@ -150,7 +187,12 @@ pub(super) fn shown(root: &Path, name: &str, runs: &[&str], [keys, later]: [&str
         bwrap.args(["--setenv", name, value]);
     }
     bwrap.args(["timeout", "300", "setpriv", "--reuid=live", "--regid=live", "--init-groups"]);
-    bwrap.args(["sh", "-c", SCRIPT, "sh", name]).args(runs);
+    let (script, name) = match name {
+        "gnome" => (GNOME_SCRIPT, name),
+        "kde" => (SCRIPT, "plasma"),
+        _ => (SCRIPT, name),
+    };
+    bwrap.args(["sh", "-c", script, "sh", name]).args(runs);
     let began = Instant::now();
     let status = bwrap.status().unwrap();
     let words = std::fs::read_to_string(out.join("words")).unwrap_or_default();
@@ -192,4 +234,26 @@ fn five_compositors_draw_what_was_asked_for() {
         }
         std::fs::remove_dir_all(root.parent().unwrap()).unwrap();
     }
+}
+
+#[test]
+#[ignore = "builds and boots a whole image: make test-images"]
+fn whole_desktops_come_up_as_they_were_asked_for() {
+    let _one = machine();
+    let root = GNOME.root();
+    let (picture, words) = GNOME.shown(&root);
+    println!("gnome: {}", picture.words());
+    assert!(words.contains("'prefer-dark'") && words.contains("'Adwaita'"), "{words}");
+    // Nord's background, below the bar.
+    let nord = picture.colours().get(&[0x2e, 0x34, 0x40]).map_or(0, |n| n * 100 / picture.pixels.len());
+    assert!(nord >= 80, "{}: {words}", picture.words());
+    std::fs::remove_dir_all(root.parent().unwrap()).unwrap();
+
+    let root = KDE.root();
+    let (picture, words) = KDE.shown(&root);
+    println!("kde: {}", picture.words());
+    assert!(picture.colours().len() > 500, "{}: {words}", picture.words());
+    let colours = std::fs::read_to_string(root.join("home/live/.config/kdeglobals")).unwrap_or_default();
+    assert!(colours.contains("BreezeDark"), "{colours}");
+    std::fs::remove_dir_all(root.parent().unwrap()).unwrap();
 }
