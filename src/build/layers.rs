@@ -253,6 +253,8 @@ impl LayerBuilder<'_> {
             };
         match &layer.step {
             LayerStep::Bootstrap { packages } => with_files(packages, &|it| manager.bootstrap(it)),
+            // Earlier layers brought them all.
+            LayerStep::Packages { packages } if packages.is_empty() => Ok(()),
             LayerStep::Packages { packages } => with_files(packages, &|it| manager.install(it)),
             LayerStep::Configuration(configuration) => {
                 configuration::apply(configuration, &self.resolved.recipe, sandbox, self.events, self.cancel)

@@ -79,6 +79,8 @@ struct State {
     free: Vec<Buffer>,
     made: usize,
     most: usize,
+    /// How many of the lanes, the first ones, lead to cards.
+    cards: usize,
     lanes: Vec<Option<VecDeque<Arc<Chunk>>>>,
     end: Option<bool>,
 }
@@ -90,10 +92,10 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A ring with so many lanes.
-    pub fn new(lanes: usize) -> Self {
-        let lanes = (0..lanes).map(|_| Some(VecDeque::new())).collect();
-        let state = State { most: BUFFERS, lanes, ..State::default() };
+    /// A ring with lanes for so many cards, and then for so many others.
+    pub fn new(cards: usize, others: usize) -> Self {
+        let lanes = (0..cards + others).map(|_| Some(VecDeque::new())).collect();
+        let state = State { most: BUFFERS, cards, lanes, ..State::default() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -185,9 +187,8 @@ impl Feed {
         let mut state = self.lock();
         loop {
             cancel.check()?;
-            // The last lane is the inventory's: without a card there is nobody to unpack for.
-            let cards = state.lanes.len().saturating_sub(1);
-            if state.lanes[..cards].iter().all(Option::is_none) {
+            // Without a card there is nobody to unpack for.
+            if state.lanes[..state.cards].iter().all(Option::is_none) {
                 return Err(Failure::host("no card is left to write to"));
             }
             if let Some(buffer) = state.free.pop() {
@@ -250,7 +251,7 @@ mod tests {
         let path = dir.path().join("image");
         std::fs::write(&path, vec![7; 30 * CHUNK]).unwrap();
         let source = super::super::Source::open(&path).unwrap();
-        let feed = Arc::new(Feed::new(3));
+        let feed = Arc::new(Feed::new(2, 1));
         let pour = {
             let (feed, stream) = (Arc::clone(&feed), source.stream().unwrap());
             std::thread::spawn(move || feed.pour(stream, 30 * CHUNK as u64, None, &Cancel::default()))
@@ -283,7 +284,7 @@ mod tests {
         std::fs::write(&path, vec![7; 1000]).unwrap();
         let source = super::super::Source::open(&path).unwrap();
         for (size, digest) in [(999, None), (1001, None), (1000, Some(Digest::of("other")))] {
-            let feed = Feed::new(2);
+            let feed = Feed::new(1, 1);
             let failure = feed.pour(source.stream().unwrap(), size, digest, &Cancel::default()).unwrap_err();
             assert!(failure.message.contains("changed while"), "{failure}");
             assert!(matches!(feed.next(0), Next::Broken));

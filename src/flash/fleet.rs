@@ -5,7 +5,7 @@
 
 use super::card::{Card, Trouble};
 use super::feed::{Feed, Next};
-use super::inventory::{Inventory, Taking};
+use super::inventory::{Blocks, Inventory, Take, Whole};
 use super::judge::rewrite;
 use super::readback::{Read, read_back};
 use super::write::{Clearing, Ended, unboot, write as write_card};
@@ -115,8 +115,10 @@ impl Fleet<'_> {
         if live.is_empty() {
             return Ok(None);
         }
-        let feed = Arc::new(Feed::new(live.len() + 1));
-        let taking = take_inventory(Arc::clone(&feed), live.len());
+        // Two more lanes: the digest of all and the digests of blocks, each in a thread.
+        let feed = Arc::new(Feed::new(live.len(), 2));
+        let whole = take::<Whole>(Arc::clone(&feed), live.len());
+        let blocks = take::<Blocks>(Arc::clone(&feed), live.len() + 1);
         let pouring = pour(Arc::clone(&feed), source, measured, self.cancel)?;
         let (events, lanes, size) = (self.events.clone(), Arc::clone(&feed), measured.image_size);
         let ended = self.on_live(
@@ -134,7 +136,8 @@ impl Fleet<'_> {
             &|lane| feed.close(lane),
         );
         let poured = pouring.join().unwrap_or_else(|_| Err(Failure::bug("the unpacking thread ended early")));
-        let inventory = taking.join().unwrap_or_default();
+        let inventory = whole.join().unwrap_or_default().zip(blocks.join().unwrap_or_default());
+        let inventory = inventory.map(|(whole, blocks)| Inventory::new(whole, blocks));
         let failure =
             poured.err().filter(|_| ended.iter().any(|(_, ended)| matches!(ended, Ok((Ended::Broken, _)))));
         self.note(ended, |member, (ended, elapsed)| {
@@ -200,9 +203,7 @@ impl Fleet<'_> {
             member.report.bad_blocks = bad.len() as u64;
             member.report.first_bad = bad.first().map(|index| index * super::BLOCK as u64);
         }
-        let feed = Arc::new(Feed::new(wrong.len() + 1));
-        // Nobody takes an inventory this time.
-        feed.close(wrong.len());
+        let feed = Arc::new(Feed::new(wrong.len(), 0));
         let pouring = pour(Arc::clone(&feed), source, measured, self.cancel)?;
         let (events, lanes, blocks) = (self.events.clone(), Arc::clone(&feed), Arc::clone(inventory));
         let seconds = self.on(
@@ -356,16 +357,16 @@ fn pour(feed: Arc<Feed>, source: &Source, measured: &Measured, cancel: &Cancel) 
 }
 
 /// Takes the image in beside the writing. Nothing if it does not come to its end.
-fn take_inventory(feed: Arc<Feed>, lane: usize) -> std::thread::JoinHandle<Option<Inventory>> {
+fn take<T: Take>(feed: Arc<Feed>, lane: usize) -> std::thread::JoinHandle<Option<T>> {
     std::thread::spawn(move || {
-        let mut taking = Taking::default();
+        let mut taking = T::default();
         loop {
             match feed.next(lane) {
                 Next::Chunk(chunk) => {
                     taking.add(chunk.bytes());
                     feed.done(chunk);
                 }
-                Next::End => return Some(taking.finish()),
+                Next::End => return Some(taking),
                 Next::Broken => return None,
             }
         }

@@ -7,10 +7,9 @@ use crate::effects::block::Buffer;
 use crate::effects::{Cancel, Task};
 use crate::model::Digest;
 use crate::model::flash::Fault;
-use sha2::{Digest as _, Sha256};
 use std::sync::mpsc;
 
-/// Buffers between reading and hashing.
+/// Buffers between reading and comparing.
 const BUFFERS: usize = 3;
 /// So many blocks in a row that cannot be read, and nobody reads on.
 const HOPELESS: usize = 16;
@@ -20,7 +19,7 @@ const HOPELESS: usize = 16;
 pub struct Read {
     /// Bytes that are what they must be.
     pub right: u64,
-    /// SHA-256 of all that was read, if all could be.
+    /// SHA-256 of what was read, if that is the whole image and all of it is right.
     pub sha256: Option<Digest>,
 }
 
@@ -37,90 +36,99 @@ pub fn read_back(
     card.ask(Doing::Reading, 0, |device| device.forget_cached())?;
     card.bad().clear();
     std::thread::scope(|scope| {
-        let (full, filled) = mpsc::sync_channel::<(Buffer, usize)>(BUFFERS);
+        let (full, filled) = mpsc::sync_channel::<Piece>(BUFFERS);
         let (empty, emptied) = mpsc::channel::<Buffer>();
         for _ in 0..BUFFERS {
             let _ = empty.send(Buffer::new(CHUNK));
         }
-        // Hashing goes beside reading.
-        let hasher = scope.spawn(move || {
-            let mut hash = Sha256::new();
-            for (buffer, length) in filled {
-                hash.update(&buffer[..length]);
-                let _ = empty.send(buffer);
+        // Comparing goes beside reading, so that the card is never waited for by itself.
+        let comparing = scope.spawn(move || {
+            let mut right = 0;
+            for piece in filled {
+                right += compare(card, inventory, &piece);
+                let _ = empty.send(piece.buffer);
             }
-            Digest::from_bytes(hash.finalize().into())
+            right
         });
-        let mut reader = Reader { card, inventory, right: 0, unread: 0, lost: false };
-        let mut at = 0;
+        let (mut at, mut unread) = (0, 0);
         while at < length {
             if cancel.is_requested() {
                 return Ok(None);
             }
             let Ok(mut buffer) = emptied.recv() else { break };
             let now = usize::try_from(length - at).unwrap_or(CHUNK).min(CHUNK);
-            reader.read(&mut buffer, at, now)?;
+            let readable = read(card, &mut buffer, at, now, &mut unread)?;
             task.advance(now as u64);
-            let _ = full.send((buffer, now));
+            let _ = full.send(Piece { at, length: now, buffer, readable });
             at += now as u64;
         }
         drop(full);
-        let sha256 = hasher.join().ok().filter(|_| !reader.lost);
-        if card.bad().is_empty() && length == inventory.size && sha256 != Some(inventory.sha256) {
-            // Two checksums of one block agree and its bytes do not: nobody knows where.
-            return Err(Trouble::new(Fault::FlipsBits));
-        }
-        Ok(Some(Read { right: reader.right, sha256 }))
+        let right = comparing.join().unwrap_or_default();
+        let whole = right == length && length == inventory.size;
+        Ok(Some(Read { right, sha256: whole.then_some(inventory.sha256) }))
     })
 }
 
-struct Reader<'a> {
-    card: &'a Card,
-    inventory: &'a Inventory,
-    right: u64,
-    /// Blocks in a row that could not be read.
-    unread: usize,
-    /// Whether any could not.
-    lost: bool,
+/// What was read at once.
+struct Piece {
+    at: u64,
+    length: usize,
+    buffer: Buffer,
+    /// Which of its blocks could be read.
+    readable: Vec<bool>,
 }
 
-impl Reader<'_> {
-    fn read(&mut self, buffer: &mut Buffer, at: u64, length: usize) -> Result<(), Trouble> {
-        let padded = length.next_multiple_of(self.card.device.block_size());
-        let whole = self.card.ask(Doing::Reading, at, |device| device.read_at(&mut buffer[..padded], at));
-        for start in (0..length).step_by(BLOCK) {
-            let end = (start + BLOCK).min(length);
-            let offset = at + start as u64;
-            let readable = match &whole {
-                Ok(()) => true,
-                Err(trouble) if trouble.fault != Fault::ReadError => return Err(trouble.clone()),
-                // One bad block in the stretch: which one?
-                Err(_) => self.read_block(
-                    &mut buffer[start..end.next_multiple_of(self.card.device.block_size())],
-                    offset,
-                )?,
-            };
-            let index = offset / BLOCK as u64;
-            if readable && self.inventory.has(index, &buffer[start..end]) {
-                self.right += (end - start) as u64;
-            } else {
-                self.card.bad().insert(index);
-            }
+/// How many bytes are right; the blocks that are not are kept in `card.bad`.
+fn compare(card: &Card, inventory: &Inventory, piece: &Piece) -> u64 {
+    let mut right = 0;
+    for (start, readable) in (0..piece.length).step_by(BLOCK).zip(&piece.readable) {
+        let end = (start + BLOCK).min(piece.length);
+        let index = (piece.at + start as u64) / BLOCK as u64;
+        if *readable && inventory.has(index, &piece.buffer[start..end]) {
+            right += (end - start) as u64;
+        } else {
+            card.bad().insert(index);
         }
-        Ok(())
     }
+    right
+}
 
-    fn read_block(&mut self, block: &mut [u8], at: u64) -> Result<bool, Trouble> {
-        match self.card.ask(Doing::Reading, at, |device| device.read_at(block, at)) {
-            Ok(()) => {
-                self.unread = 0;
-                Ok(true)
-            }
-            Err(trouble) if trouble.fault == Fault::ReadError && self.unread < HOPELESS => {
-                (self.unread, self.lost) = (self.unread + 1, true);
-                Ok(false)
-            }
-            Err(trouble) => Err(trouble),
+/// Reads a piece; says which of its blocks could be read. `unread` counts those in a row that
+/// could not.
+fn read(
+    card: &Card,
+    buffer: &mut Buffer,
+    at: u64,
+    length: usize,
+    unread: &mut usize,
+) -> Result<Vec<bool>, Trouble> {
+    let block_size = card.device.block_size();
+    let padded = length.next_multiple_of(block_size);
+    let whole = card.ask(Doing::Reading, at, |device| device.read_at(&mut buffer[..padded], at));
+    let starts = (0..length).step_by(BLOCK);
+    match whole {
+        Ok(()) => Ok(starts.map(|_| true).collect()),
+        Err(trouble) if trouble.fault != Fault::ReadError => Err(trouble),
+        // One bad block in the stretch: which one?
+        Err(_) => starts
+            .map(|start| {
+                let end = (start + BLOCK).min(length).next_multiple_of(block_size);
+                read_block(card, &mut buffer[start..end], at + start as u64, unread)
+            })
+            .collect(),
+    }
+}
+
+fn read_block(card: &Card, block: &mut [u8], at: u64, unread: &mut usize) -> Result<bool, Trouble> {
+    match card.ask(Doing::Reading, at, |device| device.read_at(block, at)) {
+        Ok(()) => {
+            *unread = 0;
+            Ok(true)
         }
+        Err(trouble) if trouble.fault == Fault::ReadError && *unread < HOPELESS => {
+            *unread += 1;
+            Ok(false)
+        }
+        Err(trouble) => Err(trouble),
     }
 }

@@ -161,9 +161,13 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "spec.securityFeatures.mac",
-        what: "SELinux in a live system",
-        instead: "Take `iso` out of `outputs`, or write `mac: [apparmor]`.",
-        asked: |s| s.security_features.mac.contains(&Mac::Selinux) && s.outputs.contains(&Output::Iso),
+        what: "SELinux in images that start a machine",
+        instead: "Take `iso` and `disk` out of `outputs`, or write `mac: [apparmor]`: their files would have to \
+                  carry labels from the build, as nothing may give them any when SELinux is enforced.",
+        asked: |s| {
+            let starts = s.outputs.contains(&Output::Iso) || s.outputs.contains(&Output::Disk);
+            s.security_features.mac.contains(&Mac::Selinux) && starts
+        },
     },
     Row {
         field: "spec.customization.bootloader.kind",

@@ -154,10 +154,11 @@ pub(super) fn gnome(session: &Session<'_>, plan: &mut Plan) {
     autostart(session, plan);
 }
 
-/// Plasma's own defaults.
+/// Plasma's own defaults. A look takes colours, icons and the panel with it; the name of a colour
+/// scheme alone would change nothing that is drawn.
 pub(super) fn kde(session: &Session<'_>, plan: &mut Plan) {
-    let scheme = if session.palette.dark { "BreezeDark" } else { "BreezeLight" };
-    plan.file("etc/xdg/kdeglobals", 0o644, format!("[General]\nColorScheme={scheme}\n"));
+    let look = if session.palette.dark { "org.kde.breezedark.desktop" } else { "org.kde.breeze.desktop" };
+    plan.file("etc/xdg/kdeglobals", 0o644, format!("[KDE]\nLookAndFeelPackage={look}\n"));
     if let Some(keyboard) = &session.system.configuration.keyboard {
         let variant = keyboard.variant.as_ref().map_or("", |v| v.as_str());
         let text = format!("[Layout]\nUse=true\nLayoutList={}\nVariantList={variant}\n", keyboard.layout);

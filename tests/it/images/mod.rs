@@ -9,7 +9,9 @@ mod dracut;
 mod edge_disk;
 mod hardened;
 mod inits;
+mod installer;
 mod parts;
+mod selinux;
 mod sessions;
 
 use serde_json::Value;

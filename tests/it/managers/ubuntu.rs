@@ -3,8 +3,9 @@
 use super::{World, same_bytes};
 use crate::crash::tiny;
 
+// kmod is in every system: the layer of what is asked for beside has nothing to install.
 const SPEC: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: tiny}\nspec:\n  base: ubuntu\n  \
-    suite: noble\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [hello]}\n";
+    suite: noble\n  channel: edge\n  outputs: [oci, rootfs]\n  packages: {utils: [hello], extra: [kmod]}\n";
 
 fn mirrors(tiny: &tiny::Tiny) -> String {
     format!(
