@@ -1,8 +1,18 @@
 //! What an image consists of: the digest of each block, and the digest of all.
 
 use super::BLOCK;
+use super::feed::is_zero;
 use crate::model::Digest;
 use sha2::{Digest as _, Sha256};
+use std::sync::LazyLock;
+
+/// The digest of a whole block of zeros: much of an image is nothing else, and to see that is
+/// several times as fast as to hash it.
+static ZEROS: LazyLock<blake3::Hash> = LazyLock::new(|| blake3::hash(&[0; BLOCK]));
+
+fn digest(block: &[u8]) -> blake3::Hash {
+    if block.len() == BLOCK && is_zero(block) { *ZEROS } else { blake3::hash(block) }
+}
 
 /// What every block of an image must be.
 ///
@@ -28,12 +38,12 @@ impl Inventory {
     /// Whether block `index` is these bytes.
     pub fn has(&self, index: u64, block: &[u8]) -> bool {
         let wanted = usize::try_from(index).ok().and_then(|index| self.blocks.get(index));
-        wanted == Some(&blake3::hash(block))
+        wanted == Some(&digest(block))
     }
 
     /// Where else in the image these bytes stand, if they stand there once only.
     pub fn only_place_of(&self, block: &[u8]) -> Option<u64> {
-        let wanted = blake3::hash(block);
+        let wanted = digest(block);
         let mut places = self.blocks.iter().zip(0u64..).filter(|(hash, _)| **hash == wanted);
         let first = places.next()?;
         places.next().is_none().then_some(first.1)
@@ -66,6 +76,30 @@ impl Take for Whole {
 
 impl Take for Blocks {
     fn add(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes.chunks(BLOCK).map(blake3::hash));
+        self.0.extend(bytes.chunks(BLOCK).map(digest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_has_its_own_digest() {
+        let mut image = vec![0; 3 * BLOCK + 100];
+        image[BLOCK] = 1;
+        let (mut whole, mut blocks) = (Whole::default(), Blocks::default());
+        whole.add(&image);
+        blocks.add(&image);
+        let inventory = Inventory::new(whole, blocks);
+        assert_eq!((inventory.size, inventory.sha256), (image.len() as u64, Digest::of(&image)));
+        for (index, block) in (0u64..).zip(image.chunks(BLOCK)) {
+            assert!(inventory.has(index, block), "{index}");
+            assert_eq!(digest(block), blake3::hash(block));
+        }
+        // Zeros of another length are another block; nothing lies behind the last one.
+        assert!(!inventory.has(3, &image[..BLOCK]) && !inventory.has(4, &[]));
+        assert_eq!(inventory.only_place_of(&image[BLOCK..2 * BLOCK]), Some(1));
+        assert_eq!(inventory.only_place_of(&image[..BLOCK]), None);
     }
 }
