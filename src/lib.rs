@@ -21,6 +21,8 @@
 //! - [`flash`]: images on cards: probed, written, read back and compared
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
 //! - [`ops`]: one function per thing a user can ask for
+//! - [`agent`]: the card writer: takes jobs, writes cards, signs receipts
+//! - [`serve`]: what card writers ask the controller over HTTPS: parse, call an operation, render
 //! - [`cli`]: arguments, progress, tables, exit codes
 //!
 //! # What is never done
@@ -30,6 +32,7 @@
 //! - A room uses only rooms above it in the list (`tests/it/architecture.rs` holds it to that).
 //! - Nothing but `cli` prints; nothing but `effects` spawns a process or opens a connection.
 
+pub mod agent;
 pub mod build;
 pub mod catalog;
 pub mod cli;
@@ -43,6 +46,7 @@ pub mod planner;
 pub mod reconcile;
 pub mod release;
 pub mod resolve;
+pub mod serve;
 pub mod state;
 pub mod tables;
 pub mod verify;

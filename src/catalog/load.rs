@@ -1,6 +1,7 @@
 //! Files → catalog, or everything that is wrong with them.
 
 mod devices;
+mod runners;
 
 pub(super) use devices::{is_device, text_of};
 
@@ -103,6 +104,7 @@ fn read_with(
         loader.unread_profiles();
     }
     let policies = loader.policies(only.is_none());
+    let runners = loader.runners(only.is_none());
     loader.locks();
     loader.overlays();
     loader.named_files();
@@ -113,7 +115,9 @@ fn read_with(
     diagnostic::bound(&mut found);
     diagnostic::sort(&mut found);
     let Loader { images, devices, .. } = loader;
-    let catalog = Catalog { source: files.source.clone(), settings, images, devices, policies };
+    let source = files.source.clone();
+    let (writers, orders) = (runners.writers, runners.orders);
+    let catalog = Catalog { source, settings, images, devices, policies, writers, orders };
     (catalog, found)
 }
 
@@ -469,7 +473,12 @@ impl<'a> Loader<'a> {
                 "device profiles do not belong here".to_owned(),
                 "Write them into specs/NAME.yaml.".to_owned(),
             ),
-            ("Runner" | "CardWriter", _) => (
+            ("CardWriter" | "FlashOrder", _) => (
+                ErrorCode::Validation,
+                "card writers and flash orders do not belong here".to_owned(),
+                "Write them into runners/NAME.yaml.".to_owned(),
+            ),
+            ("Runner", _) => (
                 ErrorCode::Compat,
                 format!("documents of kind {text} are not there yet"),
                 format!("What there is now: {}.", known.join(", ")),
@@ -632,7 +641,7 @@ impl<'a> Loader<'a> {
             let name = path.rsplit('/').next().unwrap_or(path);
             let folder = path.split('/').next().unwrap_or_default();
             // Notes for people, and what editors and git leave behind.
-            let counts = matches!(folder, "policies" | "profiles");
+            let counts = matches!(folder, "policies" | "profiles" | "runners");
             let hidden_document = counts && (name.ends_with(".yaml") || name.ends_with(".yml"));
             let hidden = name.starts_with('.') && !hidden_document;
             let aside = name == "README.md" || hidden || name.ends_with('~');
@@ -645,7 +654,7 @@ impl<'a> Loader<'a> {
                         .to_owned(),
                     "Take it away.",
                 ),
-                "policies" | "profiles" if name.ends_with(".yml") => {
+                "policies" | "profiles" | "runners" if name.ends_with(".yml") => {
                     ("nothing reads this file".to_owned(), "Rename it to .yaml.")
                 }
                 "policies" => (
@@ -657,8 +666,8 @@ impl<'a> Loader<'a> {
                     "Profiles stand in profiles/NAME.yaml, not in a folder below it; take anything else away.",
                 ),
                 "runners" => (
-                    "runners are not there yet: nothing reads this file".to_owned(),
-                    "Take it away; builds run on this host.",
+                    "nothing reads this file".to_owned(),
+                    "Card writers and flash orders stand in runners/NAME.yaml, not in a folder below it; take anything else away.",
                 ),
                 _ if name.ends_with(".yml") => ("nothing reads this file".to_owned(), "Rename it to .yaml."),
                 _ if name.ends_with(".yaml") => (
@@ -703,13 +712,21 @@ fn at_home(mark: Mark) -> Mark {
 
 /// `profiles/NAME.yaml`.
 pub(super) fn is_profile(path: &str) -> bool {
-    path.strip_prefix("profiles/")
-        .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
+    is_document_of("profiles/", path)
 }
 
 /// `policies/NAME.yaml`.
 pub(super) fn is_policy(path: &str) -> bool {
-    path.strip_prefix("policies/")
+    is_document_of("policies/", path)
+}
+
+/// `runners/NAME.yaml`.
+pub(super) fn is_runner(path: &str) -> bool {
+    is_document_of("runners/", path)
+}
+
+fn is_document_of(folder: &str, path: &str) -> bool {
+    path.strip_prefix(folder)
         .is_some_and(|name| !name.contains('/') && !name.starts_with('.') && name.ends_with(".yaml"))
 }
 

@@ -21,6 +21,7 @@ A catalog is a git repository with these files:
 | `specs/overlays/NAME/` | files laid over the root filesystem of the image or device |
 | other files below `specs/` | scripts, pictures and keys that a spec names |
 | `policies/NAME.yaml` | rules for specs, locks, image content and releases ([policies](policies.md)) |
+| `runners/NAME.yaml` | card writers, and what shall be on the cards in them ([card writers](card-writers.md)) |
 
 YAML is read as version 1.2: only `true` and `false` are truth values, `no` is a text.
 Unknown fields, doubled keys, tags and empty values are errors; `null` may stand where it
@@ -32,7 +33,7 @@ An image and a profile may also have `include: [PATH, …]`: what they do not sa
 from there, and then nothing in `spec` is required of the file alone ([profiles](profiles.md)).
 
 Field names and values are those of the whole plan. What cannot be built yet is refused with
-the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`, and
+the code `COMPAT_ERROR` and the words \"not yet built\": documents of kind `Runner`, and
 
 ",
     );
@@ -46,6 +47,8 @@ the code `COMPAT_ERROR` and the words \"not yet built\": documents in `runners/`
             Kind::Profile => "A part of an image: kind `Profile`",
             Kind::Policy => "A policy: kind `Policy`",
             Kind::DeviceProfile => "Firmware of a device: kind `DeviceProfile`",
+            Kind::CardWriter => "A host with card readers: kind `CardWriter`",
+            Kind::FlashOrder => "What shall be on cards: kind `FlashOrder`",
         };
         let _ = write!(text, "\n## {title}\n");
         let mut whole = schema(kind).clone();

@@ -21,6 +21,8 @@ pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> 
         text(Kind::Profile.schema_path(), schema_text(Kind::Profile)),
         text(Kind::Policy.schema_path(), schema_text(Kind::Policy)),
         text(Kind::DeviceProfile.schema_path(), schema_text(Kind::DeviceProfile)),
+        text(Kind::CardWriter.schema_path(), schema_text(Kind::CardWriter)),
+        text(Kind::FlashOrder.schema_path(), schema_text(Kind::FlashOrder)),
         text("profiles/README.md", NOTE_PROFILES.to_owned()),
         text("policies/README.md", NOTE_POLICIES.to_owned()),
         text("runners/README.md", NOTE_RUNNERS.to_owned()),
@@ -30,7 +32,7 @@ pub fn init_files(mirrors: &[Mirror], key_path: &str) -> Vec<(String, Vec<u8>)> 
 
 const NOTE_PROFILES: &str = "# Profiles\n\nParts of images stand here, one document of kind `Profile` in each `NAME.yaml`; a spec takes\none in with `include: [profiles/NAME.yaml]`. One that no image includes is an error.\n";
 const NOTE_POLICIES: &str = "# Policies\n\nRules for specs, locks, image content and releases stand here, one document of kind\n`Policy` in each `NAME.yaml`. They can only make things stricter, and one that cannot be\nread makes `check`, `plan` and `reconcile` refuse.\n";
-const NOTE_RUNNERS: &str = "# Runners\n\nHosts that may take work will stand here. Nothing reads them yet, so `bootwright\ncheck` refuses any other file in this folder. Builds run on the host that reconciles.\n";
+const NOTE_RUNNERS: &str = "# Runners\n\nHosts with card readers stand here, documents of kind `CardWriter`, and what shall be on the\ncards in them, documents of kind `FlashOrder`; one or several in each `NAME.yaml`. Builds run\non the host that reconciles: documents of kind `Runner` are not there yet.\n";
 
 fn first_spec() -> String {
     // Both names are constants of this file.

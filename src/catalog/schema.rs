@@ -12,7 +12,7 @@ use crate::model::device::{
 };
 use crate::model::name::{
     ChannelName, HostName, ImageName, KeyName, PackageName, ProfileName, RuleName, SuiteName, UnitName,
-    UserName,
+    UserName, Version,
 };
 use crate::model::openwrt::{Release, Subtarget, Target};
 use crate::model::policy::document::PolicyDocument;
@@ -25,6 +25,7 @@ use crate::model::spec::text::{
     Timing, Title,
 };
 use crate::model::spec::{OsImage, Size};
+use crate::model::writer::{CardWriter, FlashOrder, OrderName, PortPath, SlotName, WriterKey, WriterName};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -42,12 +43,23 @@ pub enum Kind {
     Policy,
     /// Firmware of a device.
     DeviceProfile,
+    /// A host with card readers.
+    CardWriter,
+    /// What shall be on cards.
+    FlashOrder,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 5] =
-        [Self::OsImage, Self::Settings, Self::Profile, Self::Policy, Self::DeviceProfile];
+    pub const ALL: [Kind; 7] = [
+        Self::OsImage,
+        Self::Settings,
+        Self::Profile,
+        Self::Policy,
+        Self::DeviceProfile,
+        Self::CardWriter,
+        Self::FlashOrder,
+    ];
 
     /// The value of the field `kind`.
     pub fn as_str(self) -> &'static str {
@@ -57,6 +69,8 @@ impl Kind {
             Self::Profile => "Profile",
             Self::Policy => "Policy",
             Self::DeviceProfile => "DeviceProfile",
+            Self::CardWriter => "CardWriter",
+            Self::FlashOrder => "FlashOrder",
         }
     }
 
@@ -68,6 +82,8 @@ impl Kind {
             Self::Profile => "specs/schema/profile.json",
             Self::Policy => "specs/schema/policy.json",
             Self::DeviceProfile => "specs/schema/device-profile.json",
+            Self::CardWriter => "specs/schema/card-writer.json",
+            Self::FlashOrder => "specs/schema/flash-order.json",
         }
     }
 }
@@ -79,12 +95,16 @@ pub fn schema(kind: Kind) -> &'static Value {
     static PROFILE: LazyLock<Value> = LazyLock::new(generate::<Profile>);
     static POLICY: LazyLock<Value> = LazyLock::new(generate::<PolicyDocument>);
     static DEVICE_PROFILE: LazyLock<Value> = LazyLock::new(generate::<DeviceProfile>);
+    static CARD_WRITER: LazyLock<Value> = LazyLock::new(generate::<CardWriter>);
+    static FLASH_ORDER: LazyLock<Value> = LazyLock::new(generate::<FlashOrder>);
     match kind {
         Kind::OsImage => &OS_IMAGE,
         Kind::Settings => &SETTINGS,
         Kind::Profile => &PROFILE,
         Kind::Policy => &POLICY,
         Kind::DeviceProfile => &DEVICE_PROFILE,
+        Kind::CardWriter => &CARD_WRITER,
+        Kind::FlashOrder => &FLASH_ORDER,
     }
 }
 
@@ -93,7 +113,7 @@ pub fn schema(kind: Kind) -> &'static Value {
 pub fn schema_text(kind: Kind) -> String {
     match kind {
         Kind::OsImage | Kind::Profile => format!("{:#}\n", written::open(schema(kind))),
-        Kind::Settings | Kind::Policy | Kind::DeviceProfile => format!("{:#}\n", schema(kind)),
+        _ => format!("{:#}\n", schema(kind)),
     }
 }
 
@@ -179,7 +199,7 @@ macro_rules! checked {
 }
 
 /// All definitions with a parser of their own.
-pub(super) static CHECKED: [Checked; 41] = checked![
+pub(super) static CHECKED: [Checked; 47] = checked![
     ImageName,
     ChannelName,
     KeyName,
@@ -220,7 +240,13 @@ pub(super) static CHECKED: [Checked; 41] = checked![
     FeedUrl,
     Release,
     Target,
-    Subtarget
+    Subtarget,
+    WriterName,
+    SlotName,
+    OrderName,
+    PortPath,
+    WriterKey,
+    Version
 ];
 
 /// Definitions of texts that may stand without quotes where they look like a number.

@@ -109,14 +109,15 @@ impl Survey {
         self.entries.keys().map(String::as_str).filter(move |path| !of_images(path))
     }
 
-    /// The catalog without its images: settings, and policies as far as they are in order
+    /// The catalog without its images: settings, and policies and runners as far as they are in order
     /// ([`Survey::check_rest`] says whether they are).
     ///
     /// # Errors
     /// Class *spec* if the settings are not in order.
     pub fn without_images(&self) -> Result<Catalog> {
         load(&self.read([SETTINGS], [])?).map_err(|found| diagnostic::failure(&found))?;
-        let paths = self.shared().filter(|path| *path == SETTINGS || load::is_policy(path));
+        let wanted = |path: &str| path == SETTINGS || load::is_policy(path) || load::is_runner(path);
+        let paths = self.shared().filter(|path| wanted(path));
         let (catalog, found) = load::check_some(&self.read(paths, [])?, &BTreeSet::new());
         catalog.ok_or_else(|| diagnostic::failure(&found))
     }

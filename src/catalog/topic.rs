@@ -403,6 +403,12 @@ const SAMPLES: &[(&str, &str)] = &[
     ("Release", "24.10.5"),
     ("Target", "ramips"),
     ("Subtarget", "mt7621"),
+    ("WriterName", "bench-1"),
+    ("SlotName", "a"),
+    ("OrderName", "lab-cards"),
+    ("PortPath", "/dev/disk/by-path/pci-0000:00:14.0-usb-0:1.1:1.0-scsi-0:0:0:0"),
+    ("WriterKey", "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+    ("Version", "20261120-0123abcd"),
 ];
 
 fn meanings(object: &Value) -> Vec<Meaning> {

@@ -2,6 +2,7 @@
 
 use super::flash_args::FlashArgs;
 use super::openwrt_args::OpenwrtCommand;
+use super::writer_args::{ServeArgs, WriterCommand};
 use crate::build::cache::kind::{Kind, TABLE};
 use crate::model::age::Age;
 use crate::model::name::{KeyName, ProfileName, SuiteName};
@@ -119,6 +120,11 @@ pub enum Command {
     Release(ReleaseCommand),
     /// Write an image to SD cards or other devices, and prove that it is there
     Flash(FlashArgs),
+    /// Hosts with card readers: enrol them, run their agent, list their jobs
+    #[command(subcommand)]
+    Writer(WriterCommand),
+    /// Answer card writers over HTTPS
+    Serve(ServeArgs),
     /// Look into the cache, check it, make it smaller
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -2,22 +2,66 @@
 
 use super::args::GlobalArgs;
 use super::error::Exit;
-use super::flash_args::FlashArgs;
+use super::flash_args::{FlashArgs, FlashCommand, FlashFilterArgs, FlashWriteArgs};
 use super::render;
 use super::run::{Answers, catalog};
 use super::terminal::clean;
 use crate::effects::Cancel;
 use crate::model::flash::Device;
 use crate::model::{Failure, Result};
-use crate::ops::{self, Context, FlashReport, FlashRequest};
-use std::io::{BufRead, IsTerminal};
+use crate::ops::{
+    self, CatalogRef, CheckVerdict, Context, FlashCheckRequest, FlashHistoryRequest, FlashReport,
+    FlashRequest,
+};
+use crate::state::FlashFilter;
+use std::fs::File;
+use std::io::{BufRead, IsTerminal, Read};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// How often a wish to stop is looked for while nobody types.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// No build id is longer, in bytes.
+const LONGEST_REPORT: u64 = 4096;
+
 pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &Answers) -> Result<Exit> {
+    let catalog = catalog(global);
+    match args.command {
+        None => write(args.write, catalog, context, answers),
+        Some(FlashCommand::History(args)) => {
+            let request = FlashHistoryRequest { catalog, filter: filter(args.filter), most: args.most };
+            answers.give(&ops::flash_history(context, &request)?, render::flash::history)?;
+            Ok(Exit::Ok)
+        }
+        Some(FlashCommand::Check(args)) => {
+            let reported = reported(&args.reported, context)?;
+            let request = FlashCheckRequest { catalog, reported, filter: filter(args.filter) };
+            let report = ops::flash_check(context, &request)?;
+            answers.give(&report, render::flash::check)?;
+            Ok(if report.verdict == CheckVerdict::Same { Exit::Ok } else { Exit::Verify })
+        }
+    }
+}
+
+fn filter(args: FlashFilterArgs) -> FlashFilter {
+    FlashFilter { card: args.card, slot: args.slot, image: args.image.map(|image| image.to_string()) }
+}
+
+/// What a device says of itself.
+fn reported(path: &Path, context: &Context) -> Result<String> {
+    let mut text = Vec::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().lock().take(LONGEST_REPORT).read_to_end(&mut text),
+        false => File::open(context.cwd.join(path))
+            .and_then(|file| file.take(LONGEST_REPORT).read_to_end(&mut text)),
+    };
+    read.map_err(|e| Failure::io(format!("reading {}", path.display()), &e))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn write(args: FlashWriteArgs, catalog: CatalogRef, context: &Context, answers: &Answers) -> Result<Exit> {
     let asks = !args.yes && !args.dry_run;
     if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Err(Failure::spec(
@@ -26,9 +70,9 @@ pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &
         .hint("Look with --dry-run what would be done, then say --yes."));
     }
     let request = FlashRequest {
-        catalog: catalog(global),
+        catalog,
         store: args.store.store,
-        target: args.target,
+        target: args.target.ok_or_else(|| Failure::bug("flash was called with nothing to write"))?,
         sha256: args.sha256,
         architecture: args.architecture,
         keys: args.keys.keys,
@@ -37,7 +81,9 @@ pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &
         verify: args.verify,
         wipe: args.wipe,
         patience: Duration::from_secs(args.stall_after),
+        force: args.force,
         dry_run: args.dry_run,
+        reader: None,
     };
     let prepared = ops::flash_prepare(context, &request)?;
     if args.dry_run {
@@ -118,6 +164,7 @@ mod tests {
             vendor: None,
             model: None,
             serial: None,
+            card: None,
             removable: true,
             filesystem: None,
             partitions: Vec::new(),

@@ -17,6 +17,8 @@ mod render;
 mod run;
 mod signals;
 mod terminal;
+mod writer_args;
+mod writers;
 
 use crate::effects::{Cancel, Clock};
 use crate::model::failure::IoContext;
@@ -96,9 +98,10 @@ impl Session {
         self.environment.points.arm()?;
         let cwd = std::env::current_dir().during(|| "looking up the current folder")?;
         let cancel = Cancel::default();
-        let outlives_terminal = matches!(cli.command, Command::Reconcile(_));
+        let outlives_terminal =
+            matches!(cli.command, Command::Reconcile(_) | Command::Serve(_) | Command::Writer(_));
         let stopping = match cli.command {
-            Command::Flash(_) => signals::STOPPING_FLASH,
+            Command::Flash(_) | Command::Writer(_) => signals::STOPPING_FLASH,
             _ => signals::STOPPING,
         };
         signals::listen(cancel.clone(), self.progress.clone(), outlives_terminal, stopping)?;

@@ -12,6 +12,7 @@ use super::openwrt;
 use super::progress::Progress;
 use super::render;
 use super::terminal::Palette;
+use super::writers;
 use crate::catalog::scaffold::Parts;
 use crate::model::plan::Status;
 use crate::model::{Failure, Result};
@@ -85,6 +86,8 @@ pub fn run(cli: Cli, context: &Context, answers: &Answers) -> Result<Exit> {
         Command::Rebuild(args) => rebuild(args, &global, context, answers),
         Command::Release(command) => release(command, &global, context, answers),
         Command::Flash(args) => flashing::flash(args, &global, context, answers),
+        Command::Writer(command) => writers::run(command, &global, context, answers),
+        Command::Serve(args) => writers::serve(args, &global, context, answers),
         Command::Cache(command) => cache(command, &global, context, answers),
         Command::Key(command) => key(command, &global, context, answers),
         Command::Openwrt(command) => openwrt::run(command, &global, context, answers),
@@ -198,7 +201,8 @@ fn plan(args: PlanArgs, global: &GlobalArgs, context: &Context, answers: &Answer
         },
     )?;
     let refused = report.planned.report.iter().any(|r| matches!(r.status, Status::Refused { .. }));
-    let pending = args.exit_code && !report.planned.plan.is_empty();
+    let nothing = report.planned.plan.is_empty() && report.planned.cards.steps.is_empty();
+    let pending = args.exit_code && !nothing;
     Ok(match (refused, pending) {
         (true, _) => Exit::Spec,
         (false, true) => Exit::Pending,
@@ -433,7 +437,7 @@ mod tests {
         let plan = Plan { source, made: chrono::DateTime::UNIX_EPOCH, store: Vec::new(), steps: Vec::new() };
         let failed = failures.into_iter();
         ReconcileReport {
-            planned: Planned { plan, report: Vec::new(), findings: Vec::new() },
+            planned: Planned { plan, report: Vec::new(), findings: Vec::new(), cards: Default::default() },
             published: Vec::new(),
             repaired: Vec::new(),
             failed: failed.map(|failure| FailedImage { image: "gw".parse().unwrap(), failure }).collect(),

@@ -91,6 +91,17 @@ points! {
     FirmwareMade "firmware.made" "A firmware is made, under a temporary name.";
     FirmwareSealed "firmware.sealed" "A firmware lies beside its seal and record, under a temporary name.";
     FirmwareKept "firmware.kept" "A firmware has its name.";
+    CardJobIssued "card.issued" "Flash jobs are in the state database.";
+    CardJobClaimed "card.claimed" "A flash job is given to a card writer, which has not heard of it yet.";
+    CardBeatNoted "card.beat" "It is noted that a card writer is still at its job.";
+    CardReceiptKept "card.receipt" "A receipt is a file of the controller, and its job has not ended.";
+    CardJobEnded "card.ended" "A flash job ended, and the card writer has not heard of it.";
+    WriterTook "writer.took" "The card writer has a job in its journal.";
+    WriterReady "writer.ready" "The release is checked and the card is claimed.";
+    WriterBegan "writer.began" "The journal says that the card is written, and nothing is yet.";
+    WriterWrote "writer.wrote" "The card is written and read back, and the journal does not say so.";
+    WriterSigned "writer.signed" "The receipt is in the journal, and nobody has it.";
+    WriterTold "writer.told" "The controller has the receipt, and the journal does not say so.";
 }
 
 /// What happens where a test wants the program to stop.

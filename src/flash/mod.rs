@@ -9,6 +9,7 @@
 //! One decode feeds all cards. A card that fails or answers too late drops out; the others
 //! go on.
 
+mod already;
 mod card;
 mod feed;
 mod fleet;
@@ -19,6 +20,7 @@ mod readback;
 mod source;
 mod write;
 
+pub use already::already;
 pub use fleet::{Job, write};
 pub use source::{Measured, Packing, Source};
 

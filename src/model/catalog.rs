@@ -7,6 +7,7 @@ use super::name::ImageName;
 use super::policy::Policy;
 use super::settings::Settings;
 use super::spec::OsImage;
+use super::writer::{CardWriter, FlashOrder, OrderName, WriterName};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,6 +26,10 @@ pub struct Catalog {
     pub devices: BTreeMap<DeviceName, DeviceDocument>,
     /// The policies, by file and place.
     pub policies: Vec<Policy>,
+    /// The card writers, by name.
+    pub writers: BTreeMap<WriterName, CardWriter>,
+    /// The flash orders, by name.
+    pub orders: BTreeMap<OrderName, FlashOrder>,
 }
 
 /// Where a catalog was read from.

@@ -34,6 +34,11 @@ pub struct Device {
     /// Its serial number.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub serial: Option<String>,
+    /// What tells this medium from all others, where the kernel says it: `cid:…` of an SD card in a
+    /// reader of its own, `serial:…` of a USB device, `file:…` below a loop device. A USB reader
+    /// gives its own number for every card that is in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub card: Option<String>,
     /// Whether the kernel takes it for removable. No evidence: it is `false` for many readers.
     pub removable: bool,
     /// The file system that the whole device holds.

@@ -3,6 +3,7 @@
 //!
 //! Whoever carries a plan out has no choices left to make.
 
+use super::card_plan::CardPlan;
 use super::catalog::CatalogSource;
 use super::digest::Digest;
 use super::failure::FailureClass;
@@ -24,6 +25,9 @@ pub struct Planned {
     pub report: Vec<ImageReport>,
     /// What policies have against images and releases, by image.
     pub findings: Vec<Finding>,
+    /// What is done for the cards that are ordered.
+    #[serde(skip_serializing_if = "CardPlan::is_empty")]
+    pub cards: CardPlan,
 }
 
 /// The steps, in the order in which they are taken.

@@ -112,6 +112,15 @@ pub enum BootTarget {
     File(PathBuf),
 }
 
+impl std::fmt::Display for BootTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Release(release) => write!(f, "{release}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
 impl FromStr for BootTarget {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -4,17 +4,19 @@
 //! and reads the source, and touches nothing; [`flash_write`] writes. The cards stay claimed
 //! from one to the other, so what was shown is what is written to.
 
+use super::records::Recorder;
 use super::releases::{Keys, open, version};
 use super::{BootTarget, CatalogRef, Context, ReleaseRef};
 use crate::effects::block::{Access, ClaimedDevice};
 use crate::effects::place::Local;
 use crate::effects::{Place, Task};
 use crate::flash::{self, Job, Measured, Source};
+use crate::model::device::BoardName;
 use crate::model::event::Unit;
 use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
-use crate::model::release::FileRole;
+use crate::model::release::{FileRole, Manifest};
 use crate::model::spec::{Architecture, Size};
-use crate::model::{ArtifactKind, Digest, ErrorCode, Failure, FailureClass, Result};
+use crate::model::{ArtifactKind, Digest, ErrorCode, Failure, FailureClass, ImageName, Result, Version};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -45,8 +47,12 @@ pub struct FlashRequest {
     pub wipe: bool,
     /// How long one request to a card may take.
     pub patience: Duration,
+    /// Write also to cards that were found to be unhealthy.
+    pub force: bool,
     /// Only look: the cards are opened for reading.
     pub dry_run: bool,
+    /// What the reader is called in records; the device when absent.
+    pub reader: Option<String>,
 }
 
 /// What would be done.
@@ -55,12 +61,32 @@ pub struct FlashRequest {
 pub struct FlashPlan {
     /// What is written.
     pub source: FlashSource,
+    /// The release, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<FlashedRelease>,
     /// The cards; all they hold is lost.
     pub devices: Vec<Device>,
     /// How much is read back.
     pub verify: VerifyScope,
     /// Whether the end of the devices is cleared too.
     pub wipe: bool,
+}
+
+/// The release that is written, by its signed manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlashedRelease {
+    /// The image.
+    pub image: ImageName,
+    /// The release.
+    pub version: Version,
+    /// What it is for.
+    pub architecture: Architecture,
+    /// The board that it is for, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<BoardName>,
+    /// Its recipe, which the booted image says of itself.
+    pub recipe: Digest,
 }
 
 /// What was done.
@@ -91,13 +117,13 @@ impl FlashReport {
 }
 
 /// Claimed cards and a source that was read: all that is needed to write.
-#[derive(Debug)]
 pub struct Prepared {
     plan: FlashPlan,
     source: Source,
     measured: Measured,
     devices: Vec<ClaimedDevice>,
     patience: Duration,
+    recorder: Recorder,
     /// A file that was fetched for this; removed when dropped.
     _fetched: Option<Local>,
 }
@@ -107,6 +133,19 @@ impl Prepared {
     pub fn plan(&self) -> &FlashPlan {
         &self.plan
     }
+
+    /// The SHA-256 of the image, read back from the first card, if all of it is there already.
+    ///
+    /// # Errors
+    /// If source or card cannot be read.
+    pub fn already(&self, context: &Context) -> Result<Option<Digest>> {
+        let Some(device) = self.devices.first() else { return Ok(None) };
+        let label = format!("look at {}", device.device().name);
+        let task = Task::with_total(&context.events, label, Some(self.measured.image_size), Unit::Bytes);
+        let found = flash::already(&self.source, &self.measured, device, &task, &context.cancel)?;
+        task.finish(if found.is_some() { "the image is there" } else { "it is to be written" });
+        Ok(found)
+    }
 }
 
 /// Claims the cards and reads the source. Nothing is written.
@@ -115,6 +154,27 @@ impl Prepared {
 /// Class *spec* if a device is none, or in use; *limit* if the image does not fit;
 /// *untrusted* if signature or digest is not right; *verify* if the file is damaged.
 pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepared> {
+    let mut recorder = Recorder::new(context, &request.catalog, request.reader.clone(), !request.dry_run);
+    if let BootTarget::Release(release) = &request.target {
+        recorder.wants(&release.image);
+    }
+    match prepare(context, request, &mut recorder) {
+        Ok((plan, source, measured, devices, _fetched)) => {
+            let patience = request.patience;
+            Ok(Prepared { plan, source, measured, devices, patience, recorder, _fetched })
+        }
+        Err(failure) => {
+            if !request.dry_run {
+                recorder.refused(context, &request.target.to_string(), &request.devices, &failure);
+            }
+            Err(failure)
+        }
+    }
+}
+
+type Ready = (FlashPlan, Source, Measured, Vec<ClaimedDevice>, Option<Local>);
+
+fn prepare(context: &Context, request: &FlashRequest, recorder: &mut Recorder) -> Result<Ready> {
     if let (BootTarget::File(path), Some(wanted)) = (&request.target, request.architecture) {
         return Err(Failure::spec(format!(
             "{} says of no architecture that it is for it, and {} is asked for",
@@ -125,7 +185,11 @@ pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepar
     }
     let access = if request.dry_run { Access::Read } else { Access::Write };
     let devices = claim(&request.devices, access)?;
-    let Found { name, path, expected, fetched } = find(context, request)?;
+    for device in devices.iter().filter(|_| !request.force) {
+        recorder.refuse_unhealthy(device.device())?;
+    }
+    let Found { name, path, expected, release, fetched } = find(context, request)?;
+    recorder.of(&name, release.as_deref(), request.verify);
     let mut source = Source::open(&path)?;
     let room = devices.iter().map(|device| device.device().size).min().unwrap_or(0);
     let task = Task::with_total(&context.events, format!("check {name}"), None, Unit::Bytes);
@@ -144,11 +208,19 @@ pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepar
             image_size: measured.image_size,
             file: path,
         },
+        release: release.map(|manifest| FlashedRelease {
+            image: manifest.image,
+            version: manifest.version,
+            architecture: manifest.architecture,
+            // Releases of images for boards of their own are not there yet.
+            board: None,
+            recipe: manifest.recipe,
+        }),
         devices: devices.iter().map(|device| device.device().clone()).collect(),
         verify: request.verify,
         wipe: request.wipe,
     };
-    Ok(Prepared { plan, source, measured, devices, patience: request.patience, _fetched: fetched })
+    Ok((plan, source, measured, devices, fetched))
 }
 
 /// Writes to the claimed cards and reads back what was written. What went wrong with a card is
@@ -158,6 +230,8 @@ pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepar
 /// If the source cannot be read any more.
 pub fn flash_write(context: &Context, prepared: Prepared) -> Result<FlashReport> {
     let started = Instant::now();
+    let mut recorder = prepared.recorder;
+    recorder.begin(context, prepared.devices.iter().map(ClaimedDevice::device));
     let job = Job {
         source: &prepared.source,
         measured: &prepared.measured,
@@ -167,6 +241,7 @@ pub fn flash_write(context: &Context, prepared: Prepared) -> Result<FlashReport>
         patience: prepared.patience,
     };
     let written = flash::write(job, &context.events, &context.cancel)?;
+    recorder.end(context, written.image_sha256, &written.cards);
     let mut source = prepared.plan.source;
     if source.packing == "raw" {
         source.file_sha256 = source.file_sha256.or(written.image_sha256);
@@ -228,6 +303,7 @@ struct Found {
     name: String,
     path: PathBuf,
     expected: Option<Digest>,
+    release: Option<Box<Manifest>>,
     fetched: Option<Local>,
 }
 
@@ -242,7 +318,7 @@ fn find(context: &Context, request: &FlashRequest) -> Result<Found> {
                 ));
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Found { name, path, expected: request.sha256, fetched: None })
+            Ok(Found { name, path, expected: request.sha256, release: None, fetched: None })
         }
     }
 }
@@ -253,6 +329,7 @@ fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef)
     // Index and manifest are believed by their signatures, the file by the manifest's digest.
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
+    opened.store.must_be_signed(&release.image, &version, &opened.keys)?;
     if let Some(wanted) = request.architecture.filter(|wanted| *wanted != manifest.architecture) {
         let is = manifest.architecture.as_str();
         return Err(Failure::spec(format!(
@@ -279,6 +356,7 @@ fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef)
         name: format!("{}/{version} {}", release.image, image.name),
         path: file.path().to_owned(),
         expected: Some(image.sha256),
+        release: Some(Box::new(manifest)),
         fetched: Some(file),
     })
 }

@@ -21,10 +21,12 @@ mod prompting;
 mod pruning;
 mod rebuilding;
 mod reconciling;
+mod records;
 mod releases;
 mod topics;
 mod trust;
 mod workspace;
+pub mod writers;
 
 pub use booting::boot;
 pub use caches::{cache_list, cache_prune, cache_verify};
@@ -43,7 +45,9 @@ pub use contract::{
 };
 pub use doctor::doctor;
 pub use explaining::{ExplainReport, ExplainRequest, explain};
-pub use flashing::{FlashPlan, FlashReport, FlashRequest, Prepared, flash_prepare, flash_write};
+pub use flashing::{
+    FlashPlan, FlashReport, FlashRequest, FlashedRelease, Prepared, flash_prepare, flash_write,
+};
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,
     ListedKey, key_list, key_new, key_retire, key_rotate,
@@ -61,5 +65,9 @@ pub use prompting::{
 pub use pruning::release_prune;
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
+pub use records::{
+    CheckVerdict, FlashCheck, FlashCheckRequest, FlashHistory, FlashHistoryRequest, flash_check,
+    flash_history, refuse_unhealthy,
+};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};
 pub use topics::topic;

@@ -1,11 +1,13 @@
 //! `plan`, `reconcile`, `watch`.
 
 use super::workspace::{Workspace, locate_commit, runtime};
+use super::writers::{Bench, Ordered, issue, plan_cards};
 use super::{
     Context, FailedImage, Identity, PlanReport, PlanRequest, PublishedImage, ReconcileReport,
     ReconcileRequest, RepairedRelease, WatchRequest,
 };
 use crate::effects::{Task, fetch};
+use crate::model::card_plan::CardPlan;
 use crate::model::plan::{Action, Step};
 use crate::model::settings::Keyless;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
@@ -28,7 +30,8 @@ pub fn plan(context: &Context, request: PlanRequest) -> Result<PlanReport> {
     let workspace = Workspace::open_to_plan(context, &request.catalog, false, request.deep)?;
     let runtime = runtime()?;
     let world = workspace.world(context, &runtime, &request.only, &request.force, false, request.deep)?;
-    let decided = world.plan()?;
+    let mut decided = world.plan()?;
+    decided.planned.cards = cards(&workspace, &world)?.plan;
     // What a policy refuses is part of the plan; what cannot be resolved has none.
     if let Some((_, failure)) = decided.failed.iter().find(|(_, f)| f.code != ErrorCode::Policy) {
         return Err(failure.clone());
@@ -50,23 +53,25 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     let writes = !request.dry_run;
     let world = workspace.world(context, &runtime, &request.only, &request.force, writes, request.deep)?;
     if request.dry_run {
-        let decided = world.plan()?;
+        let mut decided = world.plan()?;
+        decided.planned.cards = cards(&workspace, &world)?.plan;
         return Ok(report(&world, decided, Outcome::default(), started));
     }
-    let first = world.plan()?;
+    let mut first = world.plan()?;
     world.settle(&first.planned)?;
     if world.store.needs_mending() {
         mend(context, &workspace, &world, &runtime);
     }
     if first.planned.plan.is_empty() {
         world.announce(&first.planned, false)?;
+        first.planned.cards = issue_cards(&workspace, &world)?;
         let outcome = Outcome { failed: first.failed.clone(), ..Outcome::default() };
         return Ok(report(&world, first, outcome, started));
     }
     // Before hours of building: can it be signed at all?
     let publishing = publishing(context, &workspace, &runtime)?;
     world.store.check_writable()?;
-    let decided = match world.lock_and_plan() {
+    let mut decided = match world.lock_and_plan() {
         Ok(decided) => decided,
         Err(f) if f.class == FailureClass::Cancelled => {
             let outcome = Outcome { remaining: first.planned.plan.steps.clone(), ..Outcome::default() };
@@ -80,8 +85,30 @@ pub fn reconcile(context: &Context, request: ReconcileRequest) -> Result<Reconci
     if !world.cancel.is_requested() {
         // What is still stale or damaged after all this stands on the pages.
         world.announce(&world.plan()?.planned, false)?;
+        decided.planned.cards = issue_cards(&workspace, &world)?;
     }
     Ok(report(&world, decided, outcome, started))
+}
+
+/// What is to be done for the cards that are ordered.
+fn cards(workspace: &Workspace, world: &World<'_>) -> Result<Ordered> {
+    let bench = Bench {
+        catalog: &workspace.catalog,
+        base: workspace.base(),
+        store: &world.store,
+        keys: &world.keys,
+        state: world.state.as_ref(),
+    };
+    world.runtime.block_on(plan_cards(&bench))
+}
+
+/// Issues the jobs for the cards that are ordered; gives what was done.
+fn issue_cards(workspace: &Workspace, world: &World<'_>) -> Result<CardPlan> {
+    let ordered = cards(workspace, world)?;
+    if let Some(state) = &world.state {
+        world.runtime.block_on(issue(state, &ordered, world.clock.now()))?;
+    }
+    Ok(ordered.plan)
 }
 
 /// Ends what a killed writer of the store began. That it cannot be done keeps nothing else

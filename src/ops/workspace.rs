@@ -22,7 +22,7 @@ const CLONES: &str = ".bootwright/catalogs";
 /// Where releases for a bucket are made, below the cache.
 const BUCKET_WORK: &str = "bucket";
 /// The state database, below the cache.
-const STATE: &str = "state.db";
+pub(super) const STATE: &str = "state.db";
 
 /// A catalog and where its settings point.
 pub(super) struct Workspace {
@@ -131,6 +131,16 @@ impl Workspace {
         self.path(&self.settings().cache.path)
     }
 
+    /// The folder that the catalog is run on.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The state database.
+    pub fn state_path(&self) -> PathBuf {
+        self.cache_folder().join(STATE)
+    }
+
     /// The store that the settings name.
     ///
     /// # Errors
@@ -201,7 +211,7 @@ impl Workspace {
 
     /// Forgets what the state database, if there is one, knows of releases that are gone.
     pub fn forget(&self, runtime: &tokio::runtime::Runtime, releases: &[(ImageName, Version)]) -> Result<()> {
-        let path = self.cache_folder().join(STATE);
+        let path = self.state_path();
         if releases.is_empty() || !path.exists() {
             return Ok(());
         }

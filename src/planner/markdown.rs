@@ -40,6 +40,13 @@ pub fn markdown(planned: &Planned) -> String {
         out.push('\n');
         append(&mut out, planned.plan.steps.iter().map(details), "steps' details");
     }
+    if !planned.cards.steps.is_empty() {
+        out.push_str("\nCards:\n\n");
+        let items = planned.cards.steps.iter();
+        let items =
+            items.map(|s| format!("- {}: {}\n", code(&s.job.to_string()), code(&s.reason.to_string())));
+        append(&mut out, items, "cards");
+    }
     let idle: Vec<&ImageReport> = planned.report.iter().filter(is_idle).collect();
     if !idle.is_empty() {
         let _ = write!(out, "\n<details><summary>{} up to date</summary>\n\n", idle.len());
@@ -183,7 +190,7 @@ mod tests {
         let commit = Commit { id: "0".repeat(40), date: DateTime::UNIX_EPOCH, subject: subject.to_owned() };
         let source = CatalogSource { location: "catalog".to_owned(), commit: Some(commit) };
         let plan = Plan { source, made: DateTime::UNIX_EPOCH, store: Vec::new(), steps };
-        Planned { plan, report, findings: Vec::new() }
+        Planned { plan, report, findings: Vec::new(), cards: Default::default() }
     }
 
     #[test]

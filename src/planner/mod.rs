@@ -4,6 +4,7 @@
 //! is done for another. [`lint`] checks finished plans by other means; [`text`] and
 //! [`markdown`] show them to people, and serde to programs.
 
+pub mod cards;
 mod changes;
 mod decide;
 mod freshness;
@@ -28,6 +29,7 @@ pub use settled::{Remembered, settled};
 pub use text::text;
 pub use words::summary;
 
+use crate::model::card_plan::CardPlan;
 use crate::model::observed::StoreFinding;
 use crate::model::plan::{Plan, Planned};
 
@@ -45,7 +47,7 @@ pub fn plan(inputs: &Inputs) -> Planned {
     let findings = inputs.ruling.findings.values().flatten().cloned().collect();
     let store = inputs.observed.store.iter().filter(|f| !is_awaited(f, inputs)).cloned().collect();
     let plan = Plan { source: inputs.source.clone(), made: inputs.now, store, steps };
-    let planned = Planned { plan, report, findings };
+    let planned = Planned { plan, report, findings, cards: CardPlan::default() };
     debug_assert_eq!(lint(&planned, inputs), Vec::<String>::new());
     planned
 }

@@ -1,6 +1,7 @@
 //! A plan for the terminal, without colours.
 
 use super::words;
+use crate::model::card_plan::CardPlan;
 use crate::model::plan::{Action, ImageReport, Planned, Step};
 use std::fmt::Write;
 
@@ -35,8 +36,20 @@ pub fn text(planned: &Planned) -> String {
             line(&mut out, "  note    ", &note);
         }
     }
+    cards(&mut out, &planned.cards);
     line(&mut out, "", &words::summary(planned));
     out
+}
+
+/// What is done for the cards that are ordered.
+fn cards(out: &mut String, plan: &CardPlan) {
+    for step in &plan.steps {
+        line(out, "", &step.job.to_string());
+        line(out, "  because ", &step.reason.to_string());
+    }
+    for card in &plan.others {
+        line(out, "", &format!("card in {} by {}: {}", card.slot, card.order, card.stands));
+    }
 }
 
 fn one_step(out: &mut String, report: &ImageReport, step: &Step) {

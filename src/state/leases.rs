@@ -208,7 +208,7 @@ fn is_held(row: &Model, now: DateTime<Utc>) -> bool {
 }
 
 /// A new id (UUID version 7) that carries `now` and is otherwise random.
-pub(super) fn new_id(now: DateTime<Utc>) -> Uuid {
+pub fn new_id(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.timestamp_subsec_nanos()))
 }

@@ -4,17 +4,20 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Index, IntoIden, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-use super::tables::{attempt, builder, check, event, lease, look, made_lock, run};
+use super::tables::{
+    attempt, builder, check, event, flash, flash_job, lease, look, made_lock, run, writer_key, writer_nonce,
+    writer_token,
+};
 
 /// The number of steps, which is the version of a database.
-pub(super) const COUNT: i32 = 4;
+pub(super) const COUNT: i32 = 5;
 
 pub(super) struct Migrator;
 
 #[sea_orm_migration::async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Looks), Box::new(Attempts), Box::new(Builders)]
+        vec![Box::new(First), Box::new(Looks), Box::new(Attempts), Box::new(Builders), Box::new(Flashes)]
     }
 }
 
@@ -106,6 +109,72 @@ impl MigrationTrait for Builders {
         table.col(number(Column::Size)).col(number(Column::LastUse));
         manager.create_table(table).await
     }
+}
+
+/// What was written to cards, flash jobs, card writers.
+struct Flashes;
+
+impl MigrationName for Flashes {
+    fn name(&self) -> &'static str {
+        "0005-flashes"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for Flashes {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use flash::{Column, Entity};
+        let mut table = Table::create();
+        table.table(Entity).col(ColumnDef::new(Column::Id).uuid().not_null().primary_key());
+        table.col(number(Column::Started)).col(text(Column::Slot)).col(text(Column::Record));
+        for name in [Column::Card, Column::Image] {
+            table.col(maybe(text(name)));
+        }
+        manager.create_table(table).await?;
+        let by_card = Index::create().name("flashes-by-card").table(Entity).col(Column::Card).to_owned();
+        manager.create_index(by_card).await?;
+        flash_jobs(manager).await?;
+        writers(manager).await
+    }
+}
+
+async fn flash_jobs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    use flash_job::{Column, Entity};
+    let mut table = Table::create();
+    table.table(Entity).col(text(Column::Id).primary_key());
+    for name in [Column::Writer, Column::Slot, Column::State, Column::Job] {
+        table.col(text(name));
+    }
+    for name in [Column::Attempt, Column::Created, Column::Updated] {
+        table.col(number(name));
+    }
+    for name in [Column::Instance, Column::Said, Column::Receipt] {
+        table.col(maybe(text(name)));
+    }
+    table.col(maybe(number(Column::Lease)));
+    manager.create_table(table).await
+}
+
+async fn writers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let mut tokens = Table::create();
+    tokens
+        .table(writer_token::Entity)
+        .col(text(writer_token::Column::Token).primary_key())
+        .col(text(writer_token::Column::Writer))
+        .col(number(writer_token::Column::Expires));
+    manager.create_table(tokens).await?;
+    let mut keys = Table::create();
+    keys.table(writer_key::Entity)
+        .col(text(writer_key::Column::Writer).primary_key())
+        .col(text(writer_key::Column::Key))
+        .col(number(writer_key::Column::Enrolled));
+    manager.create_table(keys).await?;
+    let mut nonces = Table::create();
+    nonces
+        .table(writer_nonce::Entity)
+        .col(text(writer_nonce::Column::Nonce).primary_key())
+        .col(number(writer_nonce::Column::Expires));
+    manager.create_table(nonces).await
 }
 
 fn text(name: impl IntoIden) -> ColumnDef {

@@ -13,6 +13,8 @@
 mod builders;
 mod checks;
 mod errors;
+mod flashes;
+mod jobs;
 mod leases;
 mod looks;
 mod migrations;
@@ -20,9 +22,12 @@ mod open;
 mod prune;
 mod runs;
 mod tables;
+mod writers;
 
 pub use builders::{BuilderRow, BuilderState};
-pub use leases::{Acquired, Holder, Lease, image_lease};
+pub use flashes::FlashFilter;
+pub use jobs::{Beat, Claimant, JobRow, Receiving};
+pub use leases::{Acquired, Holder, Lease, image_lease, new_id};
 pub use looks::Look;
 pub use prune::{LONGEST_MEMORY, RUNS_KEPT};
 pub use runs::EVENTS_KEPT;

@@ -194,3 +194,115 @@ pub(super) mod builder {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// One card that was written, or was to be.
+pub(super) mod flash {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "flashes")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub started: i64,
+        pub slot: String,
+        pub card: Option<String>,
+        pub image: Option<String>,
+        /// All of it.
+        pub record: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// One flash job.
+pub(super) mod flash_job {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "flash_jobs")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub writer: String,
+        pub slot: String,
+        /// The state's name.
+        pub state: String,
+        /// What is asked for.
+        pub job: String,
+        pub attempt: i64,
+        /// Which installation of the card writer claimed it last.
+        pub instance: Option<String>,
+        /// When the claim ends.
+        pub lease: Option<i64>,
+        pub said: Option<String>,
+        pub receipt: Option<String>,
+        pub created: i64,
+        pub updated: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A token that is good for one enrolment.
+pub(super) mod writer_token {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "writer_tokens")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        /// Its digest.
+        pub token: String,
+        pub writer: String,
+        pub expires: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The key that a card writer enrolled with.
+pub(super) mod writer_key {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "writer_keys")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub writer: String,
+        pub key: String,
+        pub enrolled: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A request of a card writer that was answered.
+pub(super) mod writer_nonce {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "writer_nonces")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub nonce: String,
+        pub expires: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -11,12 +11,10 @@ use crate::effects::{Cancel, Task};
 use crate::model::check;
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, EvidenceFile, Verdict};
-use crate::model::failure::IoContext;
 use crate::model::probe::{Nonce, Reader};
 use crate::model::spec::{BootMode, Verify};
 use crate::model::{Digest, Failure, FailureClass, Result};
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -104,11 +102,7 @@ impl Boot<'_> {
 
 /// A nonce from the kernel's random numbers.
 fn nonce() -> Result<Nonce> {
-    let mut random = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut random))
-        .during(|| "reading random numbers")?;
-    Ok(Nonce::new(random))
+    Ok(Nonce::new(crate::effects::random::bytes()?))
 }
 
 /// What came of it, in a few words.

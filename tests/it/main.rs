@@ -44,4 +44,5 @@ mod state;
 mod support;
 mod tools;
 mod verify;
+mod writers;
 mod wrong_specs;

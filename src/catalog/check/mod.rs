@@ -6,6 +6,7 @@ mod device;
 mod kernel;
 mod outputs;
 mod policy;
+mod runners;
 mod schedule;
 mod security;
 mod settings;
@@ -14,6 +15,7 @@ mod system;
 pub(super) mod text;
 
 pub use policy::Images;
+pub use runners::{Ordered, card_writer, flash_order};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;

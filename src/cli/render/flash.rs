@@ -1,10 +1,11 @@
 //! What `flash` says.
 
-use super::{bytes, count};
+use super::{Table, bytes, count, moment};
 use crate::cli::error::one_line;
 use crate::cli::terminal::{Palette, clean, duration};
 use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
-use crate::ops::{FlashPlan, FlashReport};
+use crate::model::record::{FlashRecord, FlashResult, Health};
+use crate::ops::{CheckVerdict, FlashCheck, FlashHistory, FlashPlan, FlashReport};
 
 /// What would be done, as `--dry-run` shows it and as it is shown before the question.
 pub fn plan(plan: &FlashPlan, palette: Palette) -> String {
@@ -138,6 +139,73 @@ fn of_card(card: &CardReport, palette: Palette) -> String {
                 count(usize::try_from(card.repaired_blocks).unwrap_or(usize::MAX), "block")
             ))
         ));
+    }
+    out
+}
+
+/// What was written to which card.
+pub fn history(history: &FlashHistory, palette: Palette) -> String {
+    if history.writes.is_empty() {
+        return "No card was written, as far as is remembered here.\n".to_owned();
+    }
+    let mut table = Table::new(["when", "what", "slot", "card", "result", "took", "why"]);
+    for record in &history.writes {
+        table.row([
+            moment(record.started),
+            record.source.clone(),
+            record.slot.clone(),
+            record.card.clone().unwrap_or_else(|| "-".to_owned()),
+            record.result.as_str().to_owned(),
+            record.elapsed_ms().map_or_else(|| "-".to_owned(), duration),
+            record.message.clone().unwrap_or_default(),
+        ]);
+    }
+    let mut out = table.text(|row, column, cell| match history.writes.get(row.wrapping_sub(1)) {
+        Some(record) if column == 4 => match record.result {
+            FlashResult::Good => palette.good(&cell),
+            FlashResult::Failed => palette.bad(&cell),
+            FlashResult::Begun | FlashResult::Refused => palette.poor(&cell),
+        },
+        _ => cell,
+    });
+    for (what, healths) in [("card", &history.cards), ("reader", &history.slots)] {
+        if !healths.is_empty() {
+            out.push_str(&format!("\n{}", of_health(what, healths)));
+        }
+    }
+    out
+}
+
+fn of_health(what: &str, healths: &[Health]) -> String {
+    let mut table = Table::new([what, "writes", "good", "failed", "unhealthy", "last fault"]);
+    for health in healths {
+        table.row([
+            health.name.clone(),
+            health.writes.to_string(),
+            health.good.to_string(),
+            health.failed.to_string(),
+            health.unhealthy.to_string(),
+            health.last_fault.map_or("", |fault| fault.words()).to_owned(),
+        ]);
+    }
+    table.plain()
+}
+
+/// What a booted device is.
+pub fn check(check: &FlashCheck, palette: Palette) -> String {
+    let of = |record: &FlashRecord| {
+        format!("{}, written {} in {}", clean(&record.source), moment(record.started), clean(&record.slot))
+    };
+    let said = match check.verdict {
+        CheckVerdict::Same => palette.good("the device runs what was written"),
+        CheckVerdict::Other => palette.bad("the device runs another release"),
+        CheckVerdict::Unknown => palette.bad("the device runs what nobody wrote, as far as is known here"),
+    };
+    let mut out = format!("{said}\n  says      {}\n", check.reported);
+    for (what, record) in [("expected", &check.expected), ("found   ", &check.found)] {
+        if let Some(record) = record {
+            out.push_str(&format!("  {what}  {}\n", of(record)));
+        }
     }
     out
 }

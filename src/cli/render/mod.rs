@@ -14,6 +14,7 @@ pub mod profiles;
 pub mod prompt;
 pub mod release;
 pub mod topic;
+pub mod writers;
 
 use super::terminal::clean;
 use crate::model::spec::Size;

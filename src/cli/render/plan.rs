@@ -129,7 +129,7 @@ mod tests {
     fn planned(steps: Vec<Step>, report: Vec<ImageReport>) -> Planned {
         let source = CatalogSource { location: "demo".to_owned(), commit: None };
         let plan = Plan { source, made: DateTime::UNIX_EPOCH, store: Vec::new(), steps };
-        Planned { plan, report, findings: Vec::new() }
+        Planned { plan, report, findings: Vec::new(), cards: Default::default() }
     }
 
     fn build() -> Step {

@@ -52,6 +52,7 @@ fn device(path: &Path, number: String, folder: &Path) -> Result<Device> {
     };
     let size = needed("size")?.saturating_mul(SECTOR);
     let block_size = u32::try_from(needed("queue/logical_block_size")?).unwrap_or(u32::MAX);
+    let serial = first_text(folder, &["device/serial", "serial"]).or_else(|| serial_above(folder));
     Ok(Device {
         path: path.to_owned(),
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -61,11 +62,19 @@ fn device(path: &Path, number: String, folder: &Path) -> Result<Device> {
         block_size,
         vendor: first_text(folder, &["device/vendor", "device/manfid"]),
         model: first_text(folder, &["device/model", "device/name"]),
-        serial: first_text(folder, &["device/serial", "serial"]).or_else(|| serial_above(folder)),
+        card: card(folder, serial.as_deref()),
+        serial,
         removable: number_in(&folder.join("removable")) == Some(1),
         filesystem: None,
         partitions: partitions(folder),
     })
+}
+
+/// What tells a medium from all others.
+fn card(folder: &Path, serial: Option<&str>) -> Option<String> {
+    let cid = || text(&folder.join("device/cid")).map(|cid| format!("cid:{cid}"));
+    let file = || text(&folder.join("loop/backing_file")).map(|file| format!("file:{file}"));
+    cid().or_else(|| serial.map(|serial| format!("serial:{serial}"))).or_else(file)
 }
 
 fn partitions(folder: &Path) -> Vec<Partition> {

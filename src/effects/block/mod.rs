@@ -9,8 +9,10 @@ mod buffer;
 mod claim;
 mod device;
 mod filesystem;
+mod port;
 mod used;
 
 pub use buffer::Buffer;
 pub use claim::{Access, ClaimedDevice};
 pub use device::look;
+pub use port::at_port;

@@ -286,6 +286,33 @@ impl Store {
         check::release(&self.folder(image, version), Some(&expected), trust, check::Depth::Digests)
     }
 
+    /// Refuses a release that lacks the signatures that it must carry itself, whatever the index
+    /// says of it.
+    ///
+    /// # Errors
+    /// *Untrusted* if they are missing, wrong, too few or by retired keys.
+    pub fn must_be_signed(&self, image: &ImageName, version: &Version, trust: &Trust) -> Result<()> {
+        let index = self.index(trust)?;
+        let listed = index::find(&index, image, version)?;
+        let expected = check::Expected { image, version, manifest: Some(listed.manifest) };
+        let folder = self.folder(image, version);
+        let checked = check::release(&folder, Some(&expected), trust, check::Depth::Sizes)?;
+        let of_signatures = |defect: &&Defect| {
+            matches!(
+                defect,
+                Defect::Unsigned { .. }
+                    | Defect::BadSignature { .. }
+                    | Defect::RetiredKey { .. }
+                    | Defect::TooFewKeys { .. }
+            )
+        };
+        match checked.defects.iter().find(of_signatures) {
+            None => Ok(()),
+            Some(defect) => Err(Failure::untrusted(format!("{folder}: {defect}"))
+                .hint("Its publisher has to sign it again: `bootwright reconcile` does.")),
+        }
+    }
+
     /// What [`Store::examine`] finds wrong.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod git;
 pub(crate) mod recipes;
 pub(crate) mod remotes;
+mod runners;
 mod tables;
 mod texts;
 mod values;

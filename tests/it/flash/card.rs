@@ -167,7 +167,10 @@ pub fn bootwright() -> Command {
     for name in ["NO_COLOR", "BOOTWRIGHT_CATALOG", "BOOTWRIGHT_LOG", "BOOTWRIGHT_KEY_PASSPHRASE"] {
         command.env_remove(name);
     }
-    command.stdin(Stdio::null());
+    // What it remembers of cards lies where it is run, which shall not be this repository.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flash");
+    fs::create_dir_all(&folder).unwrap();
+    command.current_dir(folder).stdin(Stdio::null());
     command
 }
 

@@ -3,9 +3,10 @@
 //!
 //! Needs root and loop devices; without them the tests skip loudly, and in CI they fail.
 
-mod card;
+pub(crate) mod card;
 mod liar;
 mod liars;
+mod records;
 mod refused;
 mod releases;
 mod written;

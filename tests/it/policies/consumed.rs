@@ -22,7 +22,7 @@ const UNREAD: [(&str, &str, &str); 20] = [
     ("specs/schema/lab.yaml", SPEC, "nothing reads this file"),
     ("policies/house.yml", "x", "nothing reads this file"),
     ("policies/house.rego", "x", "nothing reads this file"),
-    ("runners/one.yaml", "x", "nothing reads this file"),
+    ("runners/one.json", "x", "nothing reads this file"),
     (
         "bootwright.yaml",
         "mirrors: [{base: debian, urls: [http://m/], suites: [trixie], components: [main], keyring: k}]\n",

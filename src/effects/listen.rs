@@ -1,0 +1,105 @@
+//! Listening for requests, over TLS.
+
+use super::cancel::Cancel;
+use crate::model::failure::IoContext;
+use crate::model::{ErrorCode, Failure, Result};
+use axum::Router;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a wish to stop is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long requests that are being answered are waited for.
+const LAST: Duration = Duration::from_secs(2);
+/// How long a connection may take to agree on its keys.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a request may take to say what it asks for.
+const HEADER: Duration = Duration::from_secs(10);
+
+/// A port that is listened on, and the certificate that is shown there.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Arc<ServerConfig>,
+    /// The address, with the port that was free if none was named.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Listens on an address, with a certificate chain and its private key in PEM.
+    ///
+    /// # Errors
+    /// Class *spec* for files that are none, *host* if the address is taken or others may read the
+    /// private key.
+    pub fn bind(address: SocketAddr, certificate: &Path, key: &Path) -> Result<Self> {
+        let tls = Arc::new(config(certificate, key)?);
+        let listening = || format!("listening on {address}");
+        let tcp = TcpListener::bind(address).during(listening)?;
+        tcp.set_nonblocking(true).during(listening)?;
+        let address = tcp.local_addr().during(listening)?;
+        Ok(Self { tcp, tls, address })
+    }
+
+    /// Answers until somebody asks to stop.
+    ///
+    /// # Errors
+    /// If nothing can be accepted any more.
+    pub async fn serve(self, router: Router, cancel: &Cancel) -> Result<()> {
+        let handle = axum_server::Handle::new();
+        let (watched, cancel) = (handle.clone(), cancel.clone());
+        let watch = tokio::spawn(async move {
+            while !cancel.is_requested() {
+                tokio::time::sleep(LOOK).await;
+            }
+            watched.graceful_shutdown(Some(LAST));
+        });
+        let address = self.address;
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(self.tls)).handshake_timeout(HANDSHAKE);
+        let server = axum_server::from_tcp(self.tcp).during(|| format!("listening on {address}"))?;
+        let mut server = server.acceptor(acceptor).handle(handle);
+        // Who says nothing shall not keep a connection.
+        let timer = hyper_util::rt::TokioTimer::new();
+        server.http_builder().http1().timer(timer).header_read_timeout(HEADER);
+        let served = server.serve(router.into_make_service()).await;
+        watch.abort();
+        served.during(|| format!("answering on {address}"))
+    }
+}
+
+fn config(certificate: &Path, key: &Path) -> Result<ServerConfig> {
+    let bad = |path: &Path, why: &dyn std::fmt::Display| {
+        Failure::spec(format!("{}: {why}", path.display())).hint(
+            "Give a certificate chain and its private key, both in PEM; docs/card-writers.md makes them.",
+        )
+    };
+    let open = std::fs::metadata(key).during(|| format!("looking at {}", key.display()))?;
+    if open.permissions().mode() & 0o077 != 0 {
+        return Err(Failure::host(format!("{}: others may read this private key", key.display()))
+            .code(ErrorCode::Permission)
+            .hint(format!("Run `chmod 600 {}`.", key.display())));
+    }
+    let read = |path: &Path| std::fs::read(path).during(|| format!("reading {}", path.display()));
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(certificate)?)
+        .collect::<Result<_, _>>()
+        .map_err(|e| bad(certificate, &e))?;
+    if chain.is_empty() {
+        return Err(bad(certificate, &"it holds no certificate"));
+    }
+    let key_text = zeroize::Zeroizing::new(read(key)?);
+    let private = PrivateKeyDer::from_pem_slice(&key_text).map_err(|e| bad(key, &e))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Failure::bug(format!("no version of TLS is left: {e}")))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|e| bad(certificate, &e))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,104 @@
+//! From an order to a card, and back to a receipt.
+
+use super::super::flash::card::{Card, run};
+use super::bench::{Bench, until};
+use bootwright::model::receipt::ReceiptResult;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+#[test]
+fn a_release_that_is_ordered_comes_on_the_card_once() {
+    let Some(mut bench) = Bench::new("") else { return };
+    let plan = |bench: &Bench| {
+        let args = ["--catalog", bench.shop.dir.path().to_str().unwrap(), "plan"];
+        run(env!("CARGO_BIN_EXE_bootwright"), &args)
+    };
+    let said = plan(&bench);
+    assert!(said.contains("flash a of bench-1 ← demo/"), "{said}");
+    assert!(said.contains("nothing was written for this order yet"), "{said}");
+    let _serving = bench.serve(&[]);
+    assert_eq!(bench.states(), ["pending"]);
+    bench.enrolled();
+    let mode = fs::metadata(bench.folder.join("writer.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(bench.once(), (0, 1));
+    assert!(bench.holds("one"));
+    assert_eq!(bench.states(), ["done"]);
+    let receipts = bench.receipts();
+    let receipt = &receipts[0].receipt;
+    assert_eq!((receipts.len(), receipt.result), (1, ReceiptResult::Good));
+    assert!(receipt.sha256.is_some() && receipt.sha256 == receipt.read_back, "{receipt:?}");
+    assert!(receipt.card.as_ref().unwrap().starts_with("file:"), "{receipt:?}");
+    assert!(plan(&bench).contains("done: demo/"), "{}", plan(&bench));
+    let (_, history) = bench.controller(&["flash", "history", "--slot", "bench-1/a"]);
+    assert_eq!(history["writes"][0]["result"], "good", "{history}");
+    // Nothing is written a second time.
+    let written = bench.written();
+    assert_eq!(bench.once(), (0, 0));
+    assert_eq!(bench.written(), written);
+    // A newer release on the channel goes on the same card.
+    bench.shop.publish("two", 0);
+    assert!(plan(&bench).contains("was written before"), "{}", plan(&bench));
+    drop(_serving);
+    let _serving = bench.serve(&[]);
+    assert_eq!(bench.once(), (0, 1));
+    assert!(bench.holds("two"));
+    assert_eq!((bench.states(), bench.receipts().len()), (vec!["done".to_owned(), "done".to_owned()], 2));
+}
+
+#[test]
+fn without_its_database_the_controller_has_no_card_written_again() {
+    let Some(mut bench) = Bench::new("") else { return };
+    let serving = bench.serve(&[]);
+    bench.enrolled();
+    assert_eq!(bench.once(), (0, 1));
+    drop(serving);
+    let key = bench.receipts()[0].key.clone();
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = fs::remove_file(bench.shop.dir.path().join(".bootwright").join(name));
+        let _ = fs::remove_file(bench.shop.dir.path().join(".bootwright/cache").join(name));
+    }
+    // The key that enrolled was in there; the catalog's own stays.
+    let path = bench.shop.dir.path().join("runners/lab.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("spec:\n  slots:", &format!("spec:\n  publicKey: {key}\n  slots:"), 1))
+        .unwrap();
+    let written = bench.written();
+    let serving = bench.serve(&[]);
+    assert_eq!(bench.states(), ["done"], "the receipt tells");
+    drop(serving);
+    // Also without receipts: the agent has its own.
+    fs::remove_dir_all(bench.path("receipts")).unwrap();
+    for folder in [".bootwright", ".bootwright/cache"] {
+        for name in ["state.db", "state.db-wal", "state.db-shm"] {
+            let _ = fs::remove_file(bench.shop.dir.path().join(folder).join(name));
+        }
+    }
+    let _serving = bench.serve(&[]);
+    assert_eq!(bench.states(), ["pending"]);
+    assert_eq!(bench.once(), (0, 1));
+    assert_eq!((bench.states(), bench.receipts().len()), (vec!["done".to_owned()], 1));
+    assert_eq!(bench.written(), written);
+}
+
+#[test]
+fn every_new_card_is_written_and_none_twice() {
+    let Some(mut bench) = Bench::new("  repeat: every-card\n") else { return };
+    let _serving = bench.serve(&[]);
+    bench.enrolled();
+    let _agent = bench.spawn(&[], &[]);
+    until("the first receipt", || bench.receipts().len() == 1);
+    until("the next job", || bench.states() == ["done", "claimed"]);
+    until("the wait for another card", || {
+        bench.jobs()[1]["said"].as_str().is_some_and(|said| said.contains("another card"))
+    });
+    let written = bench.written();
+    let Some(second) = Card::used(2 << 20) else { return };
+    fs::remove_file(bench.port()).unwrap();
+    symlink(second.path(), bench.port()).unwrap();
+    until("the second receipt", || bench.receipts().len() == 2);
+    let receipts = bench.receipts();
+    assert_ne!(receipts[0].receipt.card, receipts[1].receipt.card);
+    assert!(receipts.iter().all(|receipt| receipt.receipt.result == ReceiptResult::Good));
+    assert_eq!(bench.written(), written, "the first card was left alone");
+}
