@@ -1,7 +1,7 @@
 //! The arguments of `writer` and `serve`.
 
 use super::args::KeysArg;
-use crate::model::writer::WriterName;
+use crate::model::writer::{SlotName, WriterName};
 use clap::{Args, Subcommand, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub enum WriterCommand {
     Token(TokenArgs),
     /// On the controller: list the flash jobs
     Jobs,
+    /// On the controller: issue a job again that a card writer refused
+    Retry(RetryArgs),
     /// On the card writer: make its key, pin the keys of releases, enrol with the controller
     Enroll(EnrollArgs),
     /// On the card writer: take jobs, write cards, sign receipts
@@ -45,6 +47,17 @@ pub struct TokenArgs {
     /// How many hours the token is good
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(i64).range(1..=168))]
     pub hours: i64,
+}
+
+/// Arguments of `writer retry`.
+#[derive(Clone, Debug, Args)]
+pub struct RetryArgs {
+    /// The card writer
+    #[arg(value_name = "NAME")]
+    pub writer: WriterName,
+    /// Its slot
+    #[arg(value_name = "SLOT")]
+    pub slot: SlotName,
 }
 
 /// Arguments of `writer enroll`.

@@ -8,7 +8,9 @@ use super::writer_args::{EnrollArgs, RunArgs, ServeArgs, TokenArgs, WriterComman
 use crate::agent;
 use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
-use crate::ops::writers::{ControllerRequest, JobListRequest, TokenRequest, writer_jobs, writer_token};
+use crate::ops::writers::{
+    ControllerRequest, JobListRequest, RetryRequest, TokenRequest, writer_jobs, writer_retry, writer_token,
+};
 use crate::ops::{Context, Secret};
 use crate::serve::{self, ServeRequest};
 use serde::Serialize;
@@ -62,6 +64,10 @@ pub fn run(
         WriterCommand::Jobs => {
             let request = JobListRequest { catalog: catalog(global) };
             answers.give(&writer_jobs(context, &request)?, render::writers::jobs)?;
+        }
+        WriterCommand::Retry(args) => {
+            let request = RetryRequest { catalog: catalog(global), writer: args.writer, slot: args.slot };
+            answers.give(&writer_retry(context, &request)?, render::writers::jobs)?;
         }
         WriterCommand::Enroll(args) => enroll(args, context, answers)?,
         WriterCommand::Run(args) => agent_run(args, context, answers)?,

@@ -77,6 +77,12 @@ impl Workspace {
         Self::read(context, &location, base)
     }
 
+    /// As [`Workspace::open`], at the commit that `HEAD` names where a catalog has commits.
+    pub fn open_commit(context: &Context, catalog: &CatalogRef) -> Result<Self> {
+        let (location, base) = locate_commit(context, catalog)?;
+        Self::read(context, &location, base)
+    }
+
     /// Reads and checks as much of a catalog as there is to plan; with `commit`, at a commit
     /// where it has commits. The images that are as they were are in `remembered`.
     /// None is with `deep`, which looks at every byte.

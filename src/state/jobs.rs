@@ -168,13 +168,20 @@ impl State {
         let Beat { attempt, state, said, lease } = beat;
         let transaction = self.begin().await?;
         let row = Entity::find_by_id(id.to_string()).one(&transaction).await;
-        let Some(row) = row.map_err(|e| self.failed("reading", &e))? else { return Ok(false) };
+        // What was lost with the database goes on; its receipt brings it back.
+        let Some(row) = row.map_err(|e| self.failed("reading", &e))? else { return Ok(true) };
         let row = self.job_row(&row)?;
-        if row.job.writer != *writer || row.attempt != attempt {
+        if row.job.writer != *writer || row.attempt > attempt {
             return Ok(false);
         }
-        let Ok(state) = row.state.to(state) else { return Ok(false) };
+        // Issued again after a loss, while the card writer is still at it.
+        let from = match row.state {
+            JobState::Pending if row.attempt < attempt => row.state.to(JobState::Claimed),
+            other => Ok(other),
+        };
+        let Ok(state) = from.and_then(|from| from.to(state)) else { return Ok(false) };
         self.move_job(&transaction, &id, state, now, |change| {
+            change.attempt = Set(attempt.into());
             change.lease = Set(Some(millis(lease)));
             change.said = Set(said);
         })

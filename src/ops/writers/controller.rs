@@ -118,7 +118,7 @@ impl Controller {
     /// # Errors
     /// If one of them cannot be read.
     pub async fn open(context: &Context, request: ControllerRequest) -> Result<Self> {
-        let workspace = tokio::task::block_in_place(|| Workspace::open(context, &request.catalog))?;
+        let workspace = tokio::task::block_in_place(|| Workspace::open_commit(context, &request.catalog))?;
         let state = State::open(&workspace.state_path()).await?;
         let read = Mutex::new(None);
         let controller = Self { context: context.clone(), request, state, read };
@@ -292,7 +292,8 @@ impl Controller {
         if let Some((_, workspace)) = read.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(workspace.clone());
         }
-        let opened = tokio::task::block_in_place(|| Workspace::open(&self.context, &self.request.catalog));
+        let opened =
+            tokio::task::block_in_place(|| Workspace::open_commit(&self.context, &self.request.catalog));
         match (opened, read.as_ref()) {
             (Ok(workspace), _) => {
                 let workspace = Arc::new(workspace);

@@ -6,4 +6,4 @@ mod receipts;
 
 pub use controller::{Controller, ControllerRequest, Signed, TokenReport, TokenRequest, writer_token};
 pub(super) use orders::{Bench, Ordered, issue, plan_cards};
-pub use orders::{JobList, JobListRequest, writer_jobs};
+pub use orders::{JobList, JobListRequest, RetryRequest, writer_jobs, writer_retry};

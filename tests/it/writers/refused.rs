@@ -32,6 +32,12 @@ fn refuses(what: &str, said: &str, order: &str, spoil: impl FnOnce(&Bench)) -> b
     assert_eq!(bench.states(), ["refused"], "{what}");
     // A refusal is no reason to ask again and again.
     assert_eq!(bench.once(), (0, 0), "{what}");
+    // It is done again by hand only: what was refused for good reasons is refused again.
+    let (code, again) = bench.controller(&["writer", "retry", "bench-1", "a"]);
+    assert_eq!((code, &again["jobs"][0]["state"]), (0, &"pending".into()), "{what}: {again}");
+    assert_eq!(bench.once(), (0, 1), "{what}");
+    assert_eq!(bench.states(), ["refused", "refused"], "{what}");
+    assert_eq!((bench.receipts().len(), bench.written()), (2, written), "{what}");
     true
 }
 
