@@ -28,6 +28,7 @@ mod network;
 mod own;
 mod plan;
 mod plymouth;
+mod s6;
 mod services;
 mod shell;
 mod snapshots;
@@ -178,6 +179,7 @@ pub fn checks_of(recipe: &Recipe) -> Vec<Check> {
 /// Everything that the settings become, area by area in a fixed order.
 pub fn plan(system: &System<'_>) -> Plan {
     let mut plan = Plan::default();
+    s6::plan(system, &mut plan);
     host::plan(system, &mut plan);
     keyboard::plan(system, &mut plan);
     accounts::plan(system, &mut plan);

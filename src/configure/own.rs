@@ -3,13 +3,16 @@
 //! What an image does by itself (backups, snapshots, a model that is fetched) must not hang on
 //! what one init system can: systemd has timers, for the others cron keeps the time.
 
-use super::{Needs, Plan, System, timing};
+use super::{Needs, Plan, System, s6, timing};
 use crate::model::check::Expect;
 use crate::model::spec::text::Timing;
 use crate::model::spec::{Init, OsSpec};
 
 /// Runs a command again and again until it succeeds.
 const UNTIL_DONE: &str = "/usr/lib/bootwright/until-done";
+
+/// How a script tells s6 that it is ready (`notification-fd` of its folder).
+const READY: &str = "echo >&3\nexec 3>&-\n";
 
 /// A service that this room brings itself.
 ///
@@ -74,7 +77,9 @@ impl OwnService<'_> {
                 }
                 match init {
                     Init::Openrc => plan.file(&format!("etc/init.d/{}", self.name), 0o755, self.openrc()),
-                    Init::S6 => self.s6(plan),
+                    Init::S6 => {
+                        s6::service(self.name, self.run_script("s6-setuidgid", READY), self.ends(), plan)
+                    }
                     _ => plan.file(&format!("etc/sv/{}/run", self.name), 0o755, self.runit()),
                 }
                 plan.start(self.name);
@@ -205,38 +210,41 @@ impl OwnService<'_> {
         text + &start_pre
     }
 
-    /// What a supervisor of runit or s6 starts again when it ends.
-    fn run_script(&self, as_user: &str) -> String {
+    /// Whether it does something that has an end.
+    fn ends(&self) -> bool {
+        !matches!(self.run, Run::Always)
+    }
+
+    /// What a supervisor of runit or s6 starts again when it ends; `ready` tells it that what has
+    /// an end is done.
+    fn run_script(&self, as_user: &str, ready: &str) -> String {
+        let ready = if self.ends() { ready } else { "" };
         let mut text = format!("#!/bin/sh\n# {}\nexec 2>&1\n", self.what);
         for (name, value) in &self.environment {
             text.push_str(&format!("export {name}={}\n", shell_word(value)));
         }
         if let Some(path) = self.only_if {
-            text.push_str(&format!("[ -e {path} ] || exec tail -f /dev/null\n"));
+            text.push_str(&format!("if [ ! -e {path} ]; then\n{ready}exec tail -f /dev/null\nfi\n"));
         }
         let user = self.user.map(|user| format!("{as_user} {user} ")).unwrap_or_default();
         match self.run {
             Run::Always => text.push_str(&format!("exec {user}{}\n", self.command)),
             // Done is done: what ends would be started again.
             Run::UntilDone => {
-                text.push_str(&format!("{user}{UNTIL_DONE} {}\nexec tail -f /dev/null\n", self.command));
+                text.push_str(&format!(
+                    "{user}{UNTIL_DONE} {}\n{ready}exec tail -f /dev/null\n",
+                    self.command
+                ));
             }
             // What fails is tried again, and is seen not to stay up.
             Run::Boot | Run::At(_) => {
-                text.push_str(&format!("{user}{} || exit\nexec tail -f /dev/null\n", self.command));
+                text.push_str(&format!("{user}{} || exit\n{ready}exec tail -f /dev/null\n", self.command));
             }
         }
         text
     }
 
     fn runit(&self) -> String {
-        self.run_script("chpst -u")
-    }
-
-    /// A source definition of s6-rc: a folder with its type and what it runs.
-    fn s6(&self, plan: &mut Plan) {
-        let folder = format!("etc/s6/sv/{}", self.name);
-        plan.file(&format!("{folder}/type"), 0o644, "longrun\n");
-        plan.file(&format!("{folder}/run"), 0o755, self.run_script("s6-setuidgid"));
+        self.run_script("chpst -u", "")
     }
 }

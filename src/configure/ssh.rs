@@ -20,8 +20,8 @@ pub(super) fn plan(system: &System<'_>, plan: &mut Plan) {
                 plan.file("etc/systemd/system/ssh.service.d/10-host-keys.conf", 0o644, HOST_KEYS);
             }
             // Its script reads this file as a part of itself.
-            Init::Openrc => plan.file("etc/default/ssh", 0o644, HOST_KEYS_OF_SCRIPT),
-            Init::Runit | Init::S6 => plan.file("etc/sv/ssh/run", 0o755, HOST_KEYS_OF_RUNIT),
+            Init::Openrc | Init::S6 => plan.file("etc/default/ssh", 0o644, HOST_KEYS_OF_SCRIPT),
+            Init::Runit => plan.file("etc/sv/ssh/run", 0o755, HOST_KEYS_OF_RUNIT),
         }
     }
     let Some(ssh) = &system.configuration.security_features.ssh else { return };
@@ -98,6 +98,7 @@ mod tests {
             (Init::Systemd, "etc/systemd/system/ssh.service.d/10-host-keys.conf"),
             (Init::Openrc, "etc/default/ssh"),
             (Init::Runit, "etc/sv/ssh/run"),
+            (Init::S6, "etc/default/ssh"),
         ] {
             let plan = planned(Base::DEBIAN, Some(init), &json!({}), &["openssh-server"]);
             let text = plan.text(path).unwrap_or_else(|| panic!("{init:?}: {:?}", plan.files));

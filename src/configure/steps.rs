@@ -1,6 +1,7 @@
 //! What carries a plan out, step by step: one order, for a root and for a Containerfile.
 
 use super::plan::{Account, File, Plan, Program};
+use super::s6;
 use crate::model::name::UserName;
 use crate::model::spec::Init;
 
@@ -110,10 +111,7 @@ fn enable(init: Init, service: &str) -> Program {
         Init::Systemd => Program::new(&what, "/bin/systemctl", &["enable", "--", service]),
         Init::Openrc => Program::new(&what, "/sbin/rc-update", &["add", service, "default"]),
         Init::Runit => Program::new(&what, "/bin/sh", &["-c", RUNIT_ON, "sh", service]),
-        // A member of the bundle that s6-rc brings up at boot.
-        Init::S6 => {
-            Program::new(&what, "/usr/bin/install", &["-D", "-m", "0644", "/dev/null", &s6_member(service)])
-        }
+        Init::S6 => Program::new(&what, "/bin/sh", &["-c", s6::ON, "sh", service]),
     }
 }
 
@@ -129,7 +127,7 @@ fn disable(init: Init, service: &str) -> Program {
             Program::new(&what, "/bin/rm", &args)
         }
         Init::Runit => Program::new(&what, "/bin/sh", &["-c", RUNIT_OFF, "sh", service]),
-        Init::S6 => Program::new(&what, "/bin/rm", &["-f", &s6_member(service)]),
+        Init::S6 => Program::new(&what, "/bin/sh", &["-c", s6::OFF, "sh", service]),
     }
 }
 
@@ -142,10 +140,6 @@ const RUNIT_ON: &str = "cd /etc/runit/runsvdir/default && rm -f \".$1\" && \
 const RUNIT_OFF: &str = "cd /etc/runit/runsvdir/default && rm -f \"$1\" && \
     if [ -d \"/etc/sv/$1\" ]; then [ ! -e /lib/runit/trigger_sv ] || ln -sfn \"/etc/sv/$1\" \".$1\"; \
     elif [ -x \"/etc/init.d/$1\" ]; then update-rc.d \"$1\" disable; fi";
-
-fn s6_member(service: &str) -> String {
-    format!("/etc/s6/adminsv/default/contents.d/{service}")
-}
 
 #[cfg(test)]
 mod tests {

@@ -55,8 +55,8 @@ pub fn files(build_id: &Digest, image: &ImageName, init: Init, checks: &[Check])
     let asks: &[u8] = match init {
         Init::Systemd => include_bytes!("probe/systemd.sh"),
         Init::Openrc => include_bytes!("probe/openrc.sh"),
-        // s6 has no probe of its own: specs that ask for it are refused.
-        Init::Runit | Init::S6 => include_bytes!("probe/runit.sh"),
+        Init::Runit => concat!(include_str!("probe/sysv.sh"), include_str!("probe/runit.sh")).as_bytes(),
+        Init::S6 => concat!(include_str!("probe/sysv.sh"), include_str!("probe/s6.sh")).as_bytes(),
     };
     let mut files = vec![
         file(BUILD_ID_PATH, 0o644, format!("{}\n", build_id.hex()).as_bytes()),
@@ -85,7 +85,11 @@ pub fn files(build_id: &Digest, image: &ImageName, init: Init, checks: &[Check])
             file("etc/init.d/bootwright-probe", 0o755, include_bytes!("probe/openrc.service")),
             link("etc/runlevels/default/bootwright-probe", "/etc/init.d/bootwright-probe"),
         ]),
-        Init::Runit | Init::S6 => files.extend([
+        Init::S6 => files.extend([
+            file("etc/s6/sv/bootwright-probe/run", 0o755, include_bytes!("probe/runit.run")),
+            link("etc/s6/default/bootwright-probe", "../sv/bootwright-probe"),
+        ]),
+        Init::Runit => files.extend([
             file("etc/sv/bootwright-probe/run", 0o755, include_bytes!("probe/runit.run")),
             link("etc/runit/runsvdir/default/bootwright-probe", "/etc/sv/bootwright-probe"),
         ]),
@@ -493,7 +497,7 @@ mod tests {
 
     #[test]
     fn the_image_gets_its_build_id_and_the_port_has_one_name() {
-        for init in [Init::Systemd, Init::Openrc, Init::Runit] {
+        for init in [Init::Systemd, Init::Openrc, Init::Runit, Init::S6] {
             let files = files(&Digest::of("abc"), &"edge".parse().unwrap(), init, &[]);
             assert!(files.is_sorted_by_key(|f| f.path));
             let id = files.iter().find(|f| f.path == BUILD_ID_PATH).unwrap();

@@ -9,7 +9,9 @@ use crate::crash::world::World;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 /// A server whose settings must be kept by what starts it.
 fn server(init: &str, backend: &str) -> String {
@@ -69,6 +71,13 @@ impl Root {
 
     /// What a script says in a system that starts from this root. With its end everything ends.
     fn inside(&self, script: &str) -> String {
+        let (status, words) = self.started(script);
+        assert!(status.success(), "{script}: {status}\n{words}");
+        words
+    }
+
+    /// The same, and how process 1, which runs the script, ended.
+    fn started(&self, script: &str) -> (ExitStatus, String) {
         const MOUNTS: &str = "set -e; cd \"$1\"; mount --bind . .; cd .; mount -t proc proc proc\n\
              mount -t tmpfs -o mode=755 run run; mount -t tmpfs -o mode=755 dev dev\n\
              for d in null zero random urandom; do touch dev/$d; mount --bind /dev/$d dev/$d; done\n\
@@ -80,9 +89,8 @@ impl Root {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .output()
             .unwrap();
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {}\n{words}", output.status);
-        format!("{}{words}", String::from_utf8_lossy(&output.stdout))
+        let [out, words] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        (output.status, format!("{out}{words}"))
     }
 }
 
@@ -131,13 +139,15 @@ const LOOK: &str = "cd /; . /usr/lib/bootwright/init\nlook() { sh /usr/lib/bootw
     settled() { while [ \"$(system_state)\" = starting ]; do sleep 2; done; system_state; }\n";
 
 #[test]
-fn privileged_debian_is_started_by_openrc_and_by_runit() {
+fn privileged_debian_is_started_by_openrc_by_runit_and_by_s6() {
     let world = World::new("[rootfs]");
     fs::remove_file(world.dir.join("specs/tiny.yaml")).unwrap();
     let settings = fs::read_to_string(world.dir.join("bootwright.yaml")).unwrap();
     let mirrors = world.hosts_mirrors();
     world.write("bootwright.yaml", &format!("{}{mirrors}", settings.split("mirrors:").next().unwrap()));
-    for (init, backend, starts) in [("openrc", "iptables", openrc as fn(&Root)), ("runit", "ufw", runit)] {
+    for (init, backend, starts) in
+        [("openrc", "iptables", openrc as fn(&Root)), ("runit", "ufw", runit), ("s6", "iptables", s6)]
+    {
         world.write("specs/server.yaml", &server(init, backend));
         world.commit(init);
         let said = world.stopped("run.verifying", "kill", &["reconcile"]);
@@ -219,6 +229,58 @@ fn runit(root: &Root) {
     let found = Found::of(root, &words);
     // Until everything has had its time, what does not stay up may still be starting.
     assert!(words.starts_with("degraded\nagain\nbroken\n"), "{words}");
+    found.says("service nginx", "loaded inactive dead");
+    found.says("service bootwright-node-exporter", "loaded active running");
+    for rule in RULES {
+        found.says(rule, "0 no");
+    }
+}
+
+fn s6(root: &Root) {
+    // dpkg leaves the place of sysvinit's to us, whatever it unpacks.
+    assert_eq!(root.link("sbin/init"), Path::new("/usr/lib/bootwright/s6/init"));
+    let diversions = fs::read_to_string(root.0.join("var/lib/dpkg/diversions")).unwrap();
+    assert!(diversions.contains("/sbin/init\n/sbin/init.sysvinit\n:\n"), "{diversions}");
+    let services = root.names("etc/s6/default");
+    for on in ["bootwright-node-exporter", "bootwright-probe", "bootwright-zram", "getty-tty1"] {
+        assert!(services.iter().any(|name| name == on), "{on}: {services:?}");
+        assert_eq!(root.link(&format!("etc/s6/default/{on}")), Path::new(&format!("../sv/{on}")));
+        assert_eq!(root.mode(&format!("etc/s6/sv/{on}/run")), 0o755, "{on}");
+    }
+    let scripts = root.names("etc/rc2.d");
+    let at = |end: &str| scripts.iter().find(|name| name.ends_with(end)).map(|name| &name[..1]);
+    assert_eq!((at("nginx"), at("rsync")), (Some("S"), Some("K")), "{scripts:?}");
+
+    // Mounts, udev, the clock and swap would be this host's: they are seen in a machine. All else is
+    // as it is there, the namespace's process 1 and its end too.
+    let here = "rm -f /etc/s6/default/bootwright-zram\nfor s in /etc/rcS.d/S* /etc/rc[06].d/K*; do\n\
+         case $s in *netfilter-persistent | *nginx | *sendsigs | *halt | *reboot) ;; *) rm \"$s\" ;; esac\ndone\n";
+    let beside = |script: &str| {
+        let words = format!("{here}{{ {LOOK}{script}\nsleep 99; }} & exec /sbin/init >/dev/null 2>&1");
+        let (status, words) = root.started(&words);
+        (status.signal(), words)
+    };
+    let (ended, words) = beside("settled; look; poweroff");
+    // What a machine would do ends a namespace by a signal (man 2 reboot).
+    assert_eq!(ended, Some(2), "{words}");
+    assert!(words.starts_with("running\n"), "{words}");
+    let found = Found::of(root, &words);
+    found.shows_the_server();
+    found.says("s6-svscan /bin/cat /proc/1/comm", "0 yes");
+    let (ended, words) = beside(
+        "while [ ! -e /run/s6/started ]; do sleep 1; done\n\
+         old=$(pidof prometheus-node-exporter); kill $old; kill $(pidof nginx)\n\
+         iptables --policy INPUT ACCEPT; iptables --flush INPUT\n\
+         mkdir /run/s6/service/broken /run/s6/service/silent\n\
+         printf '#!/bin/sh\\nexit 1\\n' >/run/s6/service/broken/run\n\
+         printf '#!/bin/sh\\nexec sleep 99\\n' >/run/s6/service/silent/run; echo 3 >/run/s6/service/silent/notification-fd\n\
+         chmod +x /run/s6/service/*/run; s6-svscanctl -a /run/s6/service; settled\n\
+         test \"$(pidof prometheus-node-exporter)\" != \"$old\" && echo again; failed_units; look; kill -INT 1",
+    );
+    let found = Found::of(root, &words);
+    assert_eq!(ended, Some(1), "{words}");
+    // One does not stay up, the other never says that it is ready.
+    assert!(words.starts_with("degraded\nagain\nbroken\nsilent\n"), "{words}");
     found.says("service nginx", "loaded inactive dead");
     found.says("service bootwright-node-exporter", "loaded active running");
     for rule in RULES {

@@ -30,6 +30,7 @@ fn hits(id: &str, fields: &str) -> usize {
 /// Rule, fields that break it, fields that do not.
 const CASES: &[(&str, &str, &str)] = &[
     ("init-of-distribution", "base: fedora\ninit: runit", "base: void\ninit: runit"),
+    ("init-of-distribution", "base: alpine\ninit: s6", "init: s6"),
     ("kernel-of-distribution", "kernel: {version: linux-zen}", "base: arch\nkernel: {version: linux-zen}"),
     ("arch-on-arm", "base: arch\narchitecture: aarch64", "base: alpine\narchitecture: aarch64"),
     ("bios-on-arm", "architecture: aarch64", "architecture: aarch64\nverify: {boot: [uefi]}"),
@@ -702,7 +703,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "kernel: {customFlags: [wifi.password=hunter2]}",
         "kernel: {customFlags: [quiet]}",
     ),
-    ("not-yet-built", "init: s6", ""),
+    ("not-yet-built", "base: gentoo\ninit: runit", "init: s6"),
 ];
 
 #[test]

@@ -1,5 +1,5 @@
-# What runit says of the system and its services (man sv, runsv). Services that have only a
-# script of System V are asked by that. Sourced by the probe and the checker.
+# What runit says of the system and its services (man sv, runsv). Sourced by the probe and the
+# checker.
 services=/etc/runit/runsvdir/current
 
 # The probe is one of them, started last with all others: what does not stay up by then fails.
@@ -29,28 +29,5 @@ unit_states() { # NAME, with systemd's ending or without
         *) echo loaded failed failed failed ;;
         esac
     elif [ -d "/etc/sv/$name" ]; then echo loaded inactive dead success
-    elif [ -x "/etc/init.d/$name" ]; then
-        words=$(timeout 20 "/etc/init.d/$name" status 2>&1 </dev/null)
-        case $?:$words in
-        0:*) echo loaded active running success ;;
-        # It has no word for it: all that is kept is whether runit was to start it.
-        *[Uu]sage:*) case $(echo /etc/rc[S2].d/S[0-9][0-9]"$name") in *'['*) echo loaded inactive dead success ;; *) echo loaded active exited success ;; esac ;;
-        *) echo loaded inactive dead success ;;
-        esac
-    else echo not-found inactive dead success; fi
+    else script_states; fi
 }
-
-failed_units() {
-    set +f
-    for service in $services/*; do
-        case $(unit_states "${service##*/}") in
-        *" failed "* | *" activating "*) echo "${service##*/}" ;;
-        esac
-    done
-    set -f
-}
-
-last_words() { :; }
-session_words() { :; }
-boot_time() { :; }
-stop_system() { "$1"; }

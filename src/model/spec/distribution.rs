@@ -251,7 +251,7 @@ pub enum Init {
     Openrc,
     /// runit: supervised service folders.
     Runit,
-    /// s6 with s6-rc.
+    /// s6: its s6-svscan is process 1.
     S6,
 }
 

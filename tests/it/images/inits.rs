@@ -92,6 +92,13 @@ fn debian_starts_by_runit_behind_ufw() {
 
 #[test]
 #[ignore = "builds and boots a whole image: make test-images"]
+fn debian_starts_by_s6_behind_nftables() {
+    let _one = machine();
+    starts(&server("s6-server", "", "s6", "nftables"));
+}
+
+#[test]
+#[ignore = "builds and boots a whole image: make test-images"]
 fn a_rule_that_is_not_loaded_is_refused_by_its_field() {
     let _one = machine();
     let image = server("openrc-server", "-broken", "openrc", "iptables");

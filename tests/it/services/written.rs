@@ -101,7 +101,7 @@ fn every_script_is_one() {
     for (base, suite, init) in [
         ("debian", "bookworm", "openrc"),
         ("debian", "bookworm", "runit"),
-        ("void", "rolling", "s6"),
+        ("debian", "bookworm", "s6"),
         ("debian", "bookworm", "systemd"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ fn a_service_of_our_own_has_the_files_of_its_init_system() {
         ("debian", "bookworm", "openrc", "etc/init.d/bootwright-redis", "#!/sbin/openrc-run"),
         ("void", "rolling", "runit", "etc/sv/bootwright-redis/run", "#!/bin/sh"),
         ("alpine", "3.22", "openrc", "etc/init.d/bootwright-redis", "#!/sbin/openrc-run"),
-        ("gentoo", "rolling", "s6", "etc/s6/sv/bootwright-redis/run", "#!/bin/sh"),
+        ("debian", "bookworm", "s6", "etc/s6/sv/bootwright-redis/run", "#!/bin/sh"),
     ] {
         let spec = json!({"init": init, "services": {"databases": [{"name": "redis", "port": 7000}]}});
         let plan = plan_with(base, suite, spec, &[]);
