@@ -26,6 +26,8 @@ pub struct Environment {
     pub model: Option<LanguageModel>,
     /// `AWS_ACCESS_KEY_ID` and its like: who reads and writes a store in a bucket.
     pub bucket: Credentials,
+    /// `DOCKER_HOST`: where docker's daemon listens.
+    pub docker_host: Option<String>,
     /// The variables that lead to the desktop's display, of those in [`DISPLAY`].
     pub display: Vec<(String, String)>,
     /// `OFFLINE_ONLY` is set and says yes: nothing may be asked of the network.
@@ -102,6 +104,7 @@ impl Environment {
                 .zip(get("BOOTWRIGHT_REGISTRY_PASSWORD").map(Secret::new)),
             model: model(&get),
             bucket: Credentials::read(&get),
+            docker_host: get("DOCKER_HOST"),
             display: DISPLAY.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect(),
             offline: get("OFFLINE_ONLY").is_some_and(|value| says_yes(&value)),
             log_filter: get("BOOTWRIGHT_LOG"),

@@ -114,6 +114,7 @@ impl Session {
             identity: self.environment.identity.clone(),
             registry: self.environment.registry.clone(),
             model: self.environment.model.clone(),
+            docker_host: self.environment.docker_host.clone(),
             bucket: self.environment.bucket.clone(),
             offline: cli.global.offline || self.environment.offline,
         };

@@ -413,7 +413,8 @@ fn containerfile(
         EngineArg::Docker => Engine::Docker,
     });
     let (name, from, output_dir, build) = (args.name, args.from, args.output_dir, args.build);
-    let request = ContainerfileRequest { catalog: catalog(global), name, from, output_dir, build, engine };
+    let catalog = catalog(global);
+    let request = ContainerfileRequest { catalog, name, from, output_dir, build, engine };
     let report = ops::containerfile(context, request)?;
     answers.give(&report, render::packages::containerfile)?;
     Ok(Exit::Ok)

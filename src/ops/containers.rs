@@ -96,6 +96,7 @@ pub fn containerfile(context: &Context, request: ContainerfileRequest) -> Result
         engine: *engine,
         work: work.path(),
         run: run.path(),
+        docker_host: context.docker_host.as_deref(),
         events: &context.events,
         cancel: &context.cancel,
     });

@@ -24,6 +24,8 @@ pub struct Context {
     pub registry: Option<(String, Secret)>,
     /// The language model that reads prompts, where the environment names one.
     pub model: Option<super::LanguageModel>,
+    /// Where docker's daemon listens, as `DOCKER_HOST` has it; its usual socket if absent.
+    pub docker_host: Option<String>,
     /// Who reads and writes a store in a bucket.
     pub bucket: crate::effects::place::Credentials,
     /// Nothing may be asked of the network: what is not in the caches is missing.

@@ -86,7 +86,8 @@ pub(super) fn commands(manager: Manager) -> Commands {
         Manager::Emerge => Commands {
             caches: &["/var/cache/distfiles", "/var/cache/binpkgs"],
             update: &["emerge-webrsync", "getuto"],
-            install: "emerge --getbinpkg --noreplace --quiet-build",
+            // Who can write to a mirror must not be able to bring a package of their own.
+            install: "FEATURES=binpkg-request-signature emerge --getbinpkg --noreplace --quiet-build",
             group: None,
             pin_rule: None,
             excused: &[],

@@ -7,11 +7,12 @@
 use crate::build::rootfs;
 use crate::effects::files::{digest_file, parent, sync_folder};
 use crate::effects::process::find_tool;
-use crate::effects::{Cancel, Process, Task};
+use crate::effects::{Cancel, Output, Process, Task};
 use crate::model::failure::IoContext;
 use crate::model::settings::Compression;
 use crate::model::{Digest, Emitter, ErrorCode, Failure, FailureClass, Result};
 use serde::Serialize;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,8 @@ pub struct EngineBuild<'a> {
     /// An empty folder for what the engine knows of running containers. podman takes no path
     /// of more than 50 characters.
     pub run: &'a Path,
+    /// Where docker's daemon listens, as `DOCKER_HOST` has it; its usual socket if `None`.
+    pub docker_host: Option<&'a str>,
     /// Where progress goes.
     pub events: &'a Emitter,
     /// A wish to stop.
@@ -140,24 +143,53 @@ impl EngineBuild<'_> {
             Start::Name(name) => return Ok(name.clone()),
             Start::Local { kind, path } => (kind, path),
         };
-        if self.engine == Engine::Docker {
-            return Err(Failure::spec("docker takes no base image from a folder")
-                .hint("Install buildah or podman, or name an image of a registry."));
-        }
-        let mut from = std::ffi::OsString::from(format!("{kind}:"));
+        let mut from = OsString::from(format!("{kind}:"));
         from.push(path);
+        let no_image = |output: &Output| {
+            if output.host_trouble().is_some() {
+                return output.failure();
+            }
+            Failure::spec(format!("{} is no image that {} can read", path.display(), self.engine.program()))
+                .details(output.tail())
+                .hint("Name a folder in OCI's layout (oci:FOLDER) or an archive of one (oci-archive:FILE).")
+        };
+        if self.engine == Engine::Docker {
+            return self.loaded(&from, no_image);
+        }
         let output = self.process(&["pull", "--quiet"])?.arg(from).run(self.cancel)?;
         let text = output.text();
         let id = text.lines().last().unwrap_or_default().trim();
-        if output.status.success() && is_id(id) {
-            return Ok(id.to_owned());
+        if output.status.success() && is_id(id) { Ok(id.to_owned()) } else { Err(no_image(&output)) }
+    }
+
+    /// The same for docker, which reads archives of its own kind, and whose `FROM` knows an image of
+    /// its store by a name only.
+    fn loaded(&self, from: &OsStr, no_image: impl Fn(&Output) -> Failure) -> Result<String> {
+        let (folder, archive) = (self.work.join("base"), self.work.join("base.tar"));
+        let named = |kind: &str, path: &Path| {
+            let mut name = OsString::from(kind);
+            name.push(path);
+            name
+        };
+        let copy = |flags: &[&str], from: &OsStr, to: &OsStr| -> Result<()> {
+            let copy = Process::new("skopeo").args(["copy", "--quiet"]).args(flags).arg(from).arg(to);
+            let copied = copy.env("TMPDIR", self.folder("tmp")?).run(self.cancel)?;
+            if copied.status.success() { Ok(()) } else { Err(no_image(&copied)) }
+        };
+        // Layers packed with zstd have to be plain before they can become docker's.
+        let plain = named("dir:", &folder);
+        copy(&["--dest-decompress"], from, &plain)?;
+        copy(&[], &plain, &named("docker-archive:", &archive))?;
+        let loaded = self.process(&["load", "--quiet", "--input"])?.arg(&archive).check(self.cancel)?.text();
+        let id = loaded.trim().rsplit("sha256:").next().unwrap_or_default();
+        if !is_id(id) {
+            return Err(Failure::host(format!("docker does not say what it loaded: {}", loaded.trim())));
         }
-        if output.host_trouble().is_some() {
-            return Err(output.failure());
-        }
-        Err(Failure::spec(format!("{} is no image that {} can read", path.display(), self.engine.program()))
-            .details(output.tail())
-            .hint("Name a folder in OCI's layout (oci:FOLDER) or an archive of one (oci-archive:FILE)."))
+        // No other build's name: this one takes it away again.
+        let work = self.work.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{LOADED}{id}-{work}");
+        self.process(&["tag", id, &name])?.check(self.cancel)?;
+        Ok(name)
     }
 
     /// Builds the Containerfile in `context` and writes the root filesystem to `out`.
@@ -169,12 +201,19 @@ impl EngineBuild<'_> {
         let tar = self.work.join("root.tar");
         let output = self
             .process(&arguments(self.engine))?
+            .arg("--file")
+            .arg(context.join("Containerfile"))
             .arg("--output")
             .arg(format!("type=tar,dest={}", tar.display()))
             .arg(context)
             .log_to(self.events, self.engine.program())
             .timeout(LIMIT)
-            .run(self.cancel)?;
+            .run(self.cancel);
+        if base.starts_with(LOADED) {
+            // Whether it can be taken away or not says nothing about the build.
+            let _ = self.process(&["image", "rm", base])?.run(&Cancel::default());
+        }
+        let output = output?;
         if !output.status.success() {
             let failure = output.failure();
             if failure.class == FailureClass::Host {
@@ -197,7 +236,7 @@ impl EngineBuild<'_> {
             size,
             engine: self.engine,
             engine_version: self.version()?,
-            base: if is_id(base) { format!("sha256:{base}") } else { base.to_owned() },
+            base: identity(base).map_or_else(|| base.to_owned(), |id| format!("sha256:{id}")),
             reproducible: false,
             why: NOT_REPRODUCIBLE,
         })
@@ -208,38 +247,53 @@ impl EngineBuild<'_> {
         Ok(output.text().lines().next().unwrap_or_default().trim().to_owned())
     }
 
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.work.join(name);
+        std::fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
     fn process(&self, args: &[&str]) -> Result<Process> {
-        let folder = |name: &str| -> Result<PathBuf> {
-            let path = self.work.join(name);
-            std::fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
-            Ok(path)
-        };
         let process = Process::new(self.engine.program());
         let process = match self.engine {
-            Engine::Docker => process.env("DOCKER_BUILDKIT", "1"),
+            Engine::Docker => {
+                let host = self.docker_host.map(|host| ("DOCKER_HOST", host));
+                host.into_iter()
+                    .fold(process.env("DOCKER_BUILDKIT", "1"), |p, (name, host)| p.env(name, host))
+            }
             Engine::Buildah | Engine::Podman => process
                 .arg("--root")
-                .arg(folder("store")?)
+                .arg(self.folder("store")?)
                 .arg("--runroot")
                 .arg(self.run)
                 .args(["--storage-driver", "overlay"])
                 .alone(),
         };
-        Ok(process.args(args).env("HOME", folder("home")?).env("TMPDIR", folder("tmp")?))
+        Ok(process.args(args).env("HOME", self.folder("home")?).env("TMPDIR", self.folder("tmp")?))
     }
 }
 
 /// How a build is asked for. Steps run in a plain chroot: containers within containers, and
-/// hosts without systemd, allow nothing more.
+/// hosts without systemd, allow nothing more. Docker's run in containers, with the same network: the
+/// host's.
 fn arguments(engine: Engine) -> Vec<&'static str> {
     match engine {
         Engine::Buildah | Engine::Podman => vec!["build", "--isolation", "chroot", "--pull=missing"],
-        Engine::Docker => vec!["build", "--no-cache"],
+        Engine::Docker => vec!["build", "--no-cache", "--network", "host"],
     }
 }
 
+/// What images of this host are called in docker's store: their identity follows.
+const LOADED: &str = "bootwright-base:";
+
+/// The identity of an image that came from this host, in what `FROM` calls it.
+pub(super) fn identity(base: &str) -> Option<&str> {
+    let id = base.strip_prefix(LOADED).map_or(Some(base), |loaded| loaded.get(..64));
+    id.filter(|id| is_id(id))
+}
+
 /// An image's identity: 64 hexadecimal digits.
-pub(super) fn is_id(text: &str) -> bool {
+fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -270,17 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn docker_takes_no_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        let (events, cancel) = (Emitter::default(), Cancel::default());
-        let build = EngineBuild {
-            engine: Engine::Docker,
-            work: dir.path(),
-            run: dir.path(),
-            events: &events,
-            cancel: &cancel,
-        };
-        let failure = build.base(&Start::parse("oci:x", dir.path())).unwrap_err();
-        assert!(failure.hint.unwrap().contains("buildah"));
+    fn an_image_of_this_host_is_known_by_its_identity() {
+        let id = "0af".repeat(21) + "1";
+        for name in [id.clone(), format!("bootwright-base:{id}-container-x")] {
+            assert_eq!(identity(&name), Some(id.as_str()), "{name}");
+        }
+        for name in ["debian:bookworm", "bootwright-base:latest", &format!("debian@sha256:{id}")] {
+            assert_eq!(identity(name), None, "{name}");
+        }
     }
 }

@@ -118,7 +118,9 @@ fn header(document: &ImageDocument, resolved: &Resolved, commands: &Commands, ou
         spec.base.as_str(),
         spec.suite
     ));
-    out.comment(&format!("Build it with: podman build --tag {name} .   (or docker build, with BuildKit)"));
+    out.comment(&format!(
+        "Build it with: podman build --tag {name} .   (or docker build --file Containerfile, with BuildKit)"
+    ));
     let kernel: Vec<&str> = resolved.kernel.iter().map(PackageName::as_str).collect();
     let kernel = if kernel.is_empty() { String::new() } else { format!(" (here {})", kernel.join(", ")) };
     out.comment(&format!(
@@ -158,7 +160,7 @@ fn base_image(
             .hint("Write NAME:TAG or NAME:TAG@sha256:DIGEST, with letters, digits and / . _ - only."));
     }
     out.text.push('\n');
-    if !image.contains("@sha256:") && !engine::is_id(&image) {
+    if !image.contains("@sha256:") && engine::identity(&image).is_none() {
         out.comment("Not pinned: a tag may move. Pin it with --from IMAGE@sha256:DIGEST.");
         out.warn(format!("the base image {image} is not pinned: name it with its digest (--from)"));
         if image.ends_with(":latest") {
@@ -305,11 +307,10 @@ fn entrypoint(spec: &OsSpec, starts: bool, out: &mut Rendered) {
             out.line("STOPSIGNAL SIGRTMIN+3");
             out.line("ENTRYPOINT [\"/sbin/init\"]");
         }
-        Init::Openrc => out.line("ENTRYPOINT [\"/sbin/init\"]"),
+        Init::Openrc | Init::S6 => out.line("ENTRYPOINT [\"/sbin/init\"]"),
         Init::Runit => {
             out.line("ENTRYPOINT [\"/usr/bin/runsvdir\", \"-P\", \"/etc/runit/runsvdir/default\"]")
         }
-        Init::S6 => out.line("ENTRYPOINT [\"/init\"]"),
     }
 }
 

@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Where portage reads what packages are; a mirror's component.
-const COMPONENT: &str = "binpackages/x86-64";
+pub const COMPONENT: &str = "binpackages/x86-64";
 
 /// A binary host and who signs it.
 pub struct Repository {
-    dir: PathBuf,
-    gpg: Gpg,
+    pub dir: PathBuf,
+    pub gpg: Gpg,
     packages: RefCell<Vec<Value>>,
+    /// What packages want to run on the host that installs them; only a root elsewhere does without.
+    pub wants_of_host: &'static str,
     _temporary: tempfile::TempDir,
 }
 
@@ -25,8 +27,13 @@ impl Repository {
     pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("emerge").tempdir_in("/var/tmp").unwrap();
         let dir = temporary.path().to_owned();
-        let repository =
-            Self { gpg: Gpg::new(&dir, "gnupg"), packages: RefCell::default(), dir, _temporary: temporary };
+        let repository = Self {
+            gpg: Gpg::new(&dir, "gnupg"),
+            packages: RefCell::default(),
+            wants_of_host: "sys-apps/nowhere",
+            dir,
+            _temporary: temporary,
+        };
         fs::create_dir_all(repository.files()).unwrap();
         repository.gpg.export(&repository.dir.join("keys.gpg"));
         repository.package("sys-apps/baselayout", "", "", |tree| base_tree(tree, "gentoo"));
@@ -74,7 +81,7 @@ impl Repository {
             "EAPI": "8", "SLOT": "0", "KEYWORDS": "amd64", "LICENSE": "MIT", "CATEGORY": category,
             "CHOST": "x86_64-pc-linux-gnu", "BUILD_ID": "1", "BUILD_TIME": "1700000000", "USE": "amd64",
             "IUSE": "", "DESCRIPTION": "a test", "HOMEPAGE": "about:blank", "RDEPEND": needs,
-            "BDEPEND": "dev-lang/perl", "IDEPEND": "sys-apps/nowhere", "DEFINED_PHASES": phases,
+            "BDEPEND": "dev-lang/perl", "IDEPEND": self.wants_of_host, "DEFINED_PHASES": phases,
             "repository": "gentoo", "PF": pf
         });
         fields[format!("{pf}.ebuild")] = format!("EAPI=8\nSLOT=0\n{function}").into();
@@ -91,6 +98,18 @@ impl Repository {
     /// Makes what is missing, and the index anew.
     pub fn index(&self) {
         self.index_by(&self.gpg);
+    }
+
+    /// Makes packages anew that nobody signs, and the index.
+    pub fn unsigned(&self, name: &str) {
+        for package in self.packages.borrow_mut().iter_mut() {
+            let path = package["path"].as_str().unwrap().to_owned();
+            if path.contains(name) {
+                package["signed"] = false.into();
+                fs::remove_file(self.files().join(path)).unwrap();
+            }
+        }
+        self.index();
     }
 
     fn index_by(&self, gpg: &Gpg) {
@@ -222,13 +241,7 @@ fn packages_of_a_binary_host_that_are_refused() {
     let said = World::new(SPEC, &repository.unsigned_mirrors()).not_built();
     assert!(said.contains("package is not signed") && said.contains("\"class\":\"upstream\""), "{said}");
     // One that nobody signed.
-    fs::remove_file(&hello).unwrap();
-    for package in repository.packages.borrow_mut().iter_mut() {
-        if package["path"].as_str().unwrap().contains("hello") {
-            package["signed"] = false.into();
-        }
-    }
-    repository.index();
+    repository.unsigned("hello");
     unsign();
     let said = World::new(SPEC, &repository.unsigned_mirrors()).not_built();
     assert!(said.contains("package is not signed"), "{said}");

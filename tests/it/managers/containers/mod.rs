@@ -1,20 +1,23 @@
 //! Generated Containerfiles, built by a container engine from a base image of this host: no
 //! registry is asked.
 
+mod docker;
+mod gentoo;
 mod roots;
-mod same;
-mod worlds;
+pub mod same;
+pub mod worlds;
 
 use super::{World, find, put, words};
 use same::{Root, differences};
 use serde_json::Value;
 use std::fs;
+use std::process::Output;
 use worlds::{Small, alpine, apt, arch, fedora, opensuse, spec, void};
 
 const WEB: &str = "apiVersion: bootwright/v1\nkind: OsImage\nmetadata: {name: web}\nspec:\n  base: arch\n  \
     suite: rolling\n  channel: edge\n  outputs: [oci]\n  packages: {utils: [hello]}\n";
 
-fn build(world: &World, base: &str, engine: &str) -> std::process::Output {
+fn build(world: &World, base: &str, engine: &str) -> Output {
     world.run(&["containerfile", "web", "--from", base, "--build", "web.tar.zst", "--engine", engine])
 }
 
@@ -178,8 +181,12 @@ const FRAMEWORK: &str = "    shell: zsh
 /// One spec, built natively and as a container from an image of the same distribution's
 /// smallest system: the packages come from the same repository, by the real package manager.
 fn the_same_both_ways(small: &Small) {
+    the_same(small, &["buildah", "podman"], &|args| small.world.run(args), &small.base_image());
+}
+
+/// The same by these engines, with what runs our program and the base image that `--from` names.
+fn the_same(small: &Small, engines: &[&str], run: &dyn Fn(&[&str]) -> Output, from: &str) {
     let Small { world, base, suite, init, .. } = small;
-    let from = small.base_image();
     let mut declared = DECLARED.replace("HELLO", small.hello);
     if *base == "arch" {
         declared.push_str(FRAMEWORK);
@@ -203,16 +210,8 @@ fn the_same_both_ways(small: &Small) {
     put(&world.dir, "specs/overlays/tiny/usr/bin/a tool", "#!/bin/sh\n", 0o755);
     let image = Root::read(&find(&world.released(), ".rootfs.tar.zst"));
     let container = |engine: &str| {
-        let done = world.run(&[
-            "containerfile",
-            "tiny",
-            "--from",
-            &from,
-            "--build",
-            "c.tar.zst",
-            "--engine",
-            engine,
-        ]);
+        let done =
+            run(&["containerfile", "tiny", "--from", from, "--build", "c.tar.zst", "--engine", engine]);
         assert!(done.status.success(), "{engine}: {}", words(&done));
         Root::read(&world.dir.join("c.tar.zst"))
     };
@@ -242,7 +241,7 @@ fn the_same_both_ways(small: &Small) {
     assert!(!image.files.contains_key(&off));
     assert!(image.packages.contains_key(small.hello), "{:?}", image.packages);
 
-    for engine in ["buildah", "podman"] {
+    for engine in engines {
         let differ = differences(&image, &container(engine), &[]);
         assert!(differ.is_empty(), "{base} by {engine}:\n{}", differ.join("\n"));
     }
@@ -250,7 +249,7 @@ fn the_same_both_ways(small: &Small) {
     let other = declared.replace("groups: [audio]", "groups: []").replace("enable: [hello], ", "");
     put(&world.dir, "specs/tiny.yaml", spec(base, suite, "oci, rootfs", &other), 0o644);
     world.commit();
-    let differ = differences(&image, &container("buildah"), &[]);
+    let differ = differences(&image, &container(engines[0]), &[]);
     let named: Vec<&str> = differ.iter().filter_map(|d| d.lines().next()).collect();
     let expected = ["etc/group", &on[0]];
     assert_eq!(named, expected, "{}", differ.join("\n"));
@@ -293,4 +292,29 @@ fn a_container_and_an_image_of_alpine_are_the_same() {
     if let Some(alpine) = alpine() {
         the_same_both_ways(&alpine);
     }
+}
+
+#[test]
+fn a_container_and_an_image_of_gentoo_are_the_same() {
+    let (small, repository) = gentoo::gentoo();
+    let from = small.base_image();
+    the_same(&small, &["buildah", "podman"], &|args| small.world.run(args), &from);
+    // A package that nobody signed is not installed, whatever the base image says of that.
+    repository.unsigned("hello");
+    let args = ["containerfile", "tiny", "--from", &from, "--build", "c.tar.zst"];
+    let said = words(&small.world.run(&args));
+    assert!(said.contains("could not build the Containerfile") && said.contains("signature"), "{said}");
+}
+
+#[test]
+fn privileged_docker_makes_the_same_of_debian_as_an_image() {
+    let (small, docker) = (apt("debian"), docker::Docker::start());
+    the_same(&small, &["docker"], &|args| docker.run(&small.world, args), &small.base_image());
+    // The base image was lent to its store.
+    let listed = docker.client(&["image", "ls", "--quiet", "bootwright-base"]);
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{}", words(&listed));
+    assert_eq!(work(&small.world), Vec::<String>::new());
+    let bad = ["containerfile", "tiny", "--from", "oci-archive:specs/tiny.yaml", "--build", "c.tar.zst"];
+    let said = words(&docker.run(&small.world, &[&bad[..], &["--engine", "docker"]].concat()));
+    assert!(said.contains("is no image that docker can read"), "{said}");
 }

@@ -147,9 +147,11 @@ pub fn debian(tree: &Path, packages: &[&str]) {
         } else {
             format!("/usr{file}")
         };
-        let to = tree.join(&place[1..]);
+        let to = tree.join(place.trim_start_matches('/').trim_end_matches("/."));
         if about.is_dir() {
             fs::create_dir_all(to).unwrap();
+        } else if about.is_symlink() && Path::new(file).parent() == Some(Path::new("/")) {
+            // `/bin`: the package has a folder there, this host a link to the one in `/usr`.
         } else if about.is_symlink() {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             let _ = symlink(fs::read_link(file).unwrap(), to);

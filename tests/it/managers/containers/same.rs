@@ -22,6 +22,11 @@ const MAY_DIFFER: &[(&str, &str)] = &[
     ("var/cache/", "caches of programs"),
     ("var/log/", "what the building did, with its times"),
     ("var/lib/script-ran", "what a package's script of these tests saw of the network"),
+    ("etc/portage/gnupg/", "whom a container's portage trusts; an image is given its keys by who updates it"),
+    ("var/db/repos/", "a container fetches the repository"),
+    ("var/lib/gentoo/", "news of that repository"),
+    ("var/lib/portage/", "what is asked for by hand"),
+    ("var/tmp/portage/", "an empty folder that portage works in"),
     // Databases: what they say of packages is compared by itself.
     ("var/lib/dpkg/", "read as a database"),
     ("var/lib/apt/", "an engine keeps it apart; what is asked for by hand"),
@@ -179,16 +184,20 @@ fn database(path: &str, bytes: &[u8]) -> Vec<(String, String)> {
                 return vec![(name.to_owned(), format!("{version}-{release}"))];
             }
             let of_portage = path.strip_prefix("var/db/pkg/").and_then(|p| p.strip_suffix("/PF"));
-            of_portage.map(|name| (name.to_owned(), text().trim().to_owned())).into_iter().collect()
+            let named = of_portage.and_then(|folder| folder.rsplit_once('-'));
+            named.map(|(name, _)| (name.to_owned(), text().trim().to_owned())).into_iter().collect()
         }
     }
 }
 
 fn may_differ(path: &str) -> bool {
-    MAY_DIFFER.iter().any(|(allowed, _)| {
-        let folder = allowed.strip_suffix('/');
-        path == folder.unwrap_or(allowed) || (folder.is_some() && path.starts_with(allowed))
-    })
+    // What Python writes beside its modules when it runs as root.
+    let compiled = path.split('/').any(|part| part == "__pycache__");
+    compiled
+        || MAY_DIFFER.iter().any(|(allowed, _)| {
+            let folder = allowed.strip_suffix('/');
+            path == folder.unwrap_or(allowed) || (folder.is_some() && path.starts_with(allowed))
+        })
 }
 
 /// What the two do not have in common, by name. `kernel`: packages that a container leaves out.

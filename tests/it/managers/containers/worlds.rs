@@ -23,7 +23,7 @@ pub struct Small {
 }
 
 impl Small {
-    fn new(
+    pub fn new(
         (base, suite): (&'static str, &'static str),
         hello: &'static str,
         mirrors: &str,
@@ -32,7 +32,7 @@ impl Small {
         let spec = spec(base, suite, "oci, rootfs", "services: {}");
         let world = World::new(&spec, mirrors);
         let init = match base {
-            "alpine" => Init::Openrc,
+            "alpine" | "gentoo" => Init::Openrc,
             "void" => Init::Runit,
             _ => Init::Systemd,
         };
@@ -100,6 +100,11 @@ pub fn apt(base: &'static str) -> Small {
 /// Arch: pacman, which takes packages without signatures here: its own check is GnuPG's, with a
 /// home that is not in an image.
 pub fn arch() -> Small {
+    arch_with(|_| {})
+}
+
+/// The same with more packages.
+pub fn arch_with(more: impl FnOnce(&pacman::Repository)) -> Small {
     let (dir, repository) = pacman::repository();
     let url = serve(repository.dir.join("mirror"));
     fs::remove_dir_all(repository.dir.join("trees")).unwrap();
@@ -122,6 +127,7 @@ pub fn arch() -> Small {
     // Its files lie where their libraries are: two packages cannot have the same ones.
     repository.package("zsh", needs(&["pacman"]), |_| {});
     repository.package("base", needs(&["busybox>=1", "pacman"]), |_| {});
+    more(&repository);
     repository.index();
     let mirrors = repository.mirrors();
     Small::new(("arch", "rolling"), "hello", &mirrors, (dir, repository))
