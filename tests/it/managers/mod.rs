@@ -4,6 +4,7 @@
 pub mod apk;
 mod containers;
 mod emerge;
+mod hyprland;
 mod live;
 mod mirrors;
 mod ninth;
@@ -125,12 +126,16 @@ pub struct Gpg {
 
 impl Gpg {
     pub fn new(dir: &Path, name: &str) -> Self {
+        Self::of(dir, name, &format!("{name}@example.invalid"))
+    }
+
+    /// The same with the address of its owner.
+    pub fn of(dir: &Path, name: &str, mail: &str) -> Self {
         let home = dir.join(name);
         fs::create_dir_all(&home).unwrap();
         fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
         let mut gpg = Self { home, fingerprint: String::new() };
-        let mail = format!("{name}@example.invalid");
-        must(gpg.gpg().args(["--passphrase", "", "--quick-generate-key", &mail, "rsa3072", "sign", "never"]));
+        must(gpg.gpg().args(["--passphrase", "", "--quick-generate-key", mail, "rsa3072", "sign", "never"]));
         let listed = must(gpg.gpg().args(["--with-colons", "--list-keys"]));
         let fingerprint = listed.lines().find_map(|l| l.strip_prefix("fpr:::::::::")).unwrap();
         gpg.fingerprint = fingerprint.trim_end_matches(':').to_owned();
