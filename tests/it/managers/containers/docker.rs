@@ -39,6 +39,7 @@ impl Docker {
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "dockerd"])
             .args([option("data-root", "data"), option("exec-root", "run"), option("pidfile", "pid")])
             .args([option("config-file", "settings"), format!("--host={}", Self::socket(dir.path()))])
+            .arg(format!("--cgroup-parent=/{}", Self::group(dir.path())))
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--group=0"])
             .env(
                 "PATH",
@@ -57,6 +58,11 @@ impl Docker {
             thread::sleep(Duration::from_millis(200));
         }
         docker
+    }
+
+    /// The control group of what runs in it.
+    fn group(dir: &Path) -> String {
+        dir.file_name().unwrap().to_string_lossy().into_owned()
     }
 
     fn socket(dir: &Path) -> String {
@@ -87,5 +93,13 @@ impl Drop for Docker {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // In each hierarchy of a host that has several.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+        for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+            let group = hierarchy.join(Self::group(self.dir.path()));
+            for folder in [group.join("buildkit"), group] {
+                let _ = fs::remove_dir(folder);
+            }
+        }
     }
 }
