@@ -12,7 +12,7 @@ use bootwright::model::failure::IoContext;
 use bootwright::model::name::Version;
 use bootwright::model::recipe::ResolvedRecipe;
 use bootwright::model::release::{
-    FileRole, Index, IndexedImage, IndexedRelease, Manifest, RELEASE_FORMAT, ReleaseFile,
+    FileRole, Index, IndexedImage, IndexedRelease, Manifest, RELEASE_FORMAT, ReleaseFile, System,
 };
 use bootwright::model::{ArtifactKind, Digest, Failure, Result};
 use bootwright::release::{Signer, dsse, sums};
@@ -93,9 +93,11 @@ fn release(
         image: image.clone(),
         version: version.clone(),
         description: None,
-        base: resolved.recipe.base,
-        suite: resolved.recipe.suite.to_string(),
-        architecture: resolved.recipe.architecture,
+        system: System::Image {
+            base: resolved.recipe.base,
+            suite: resolved.recipe.suite.to_string(),
+            architecture: resolved.recipe.architecture,
+        },
         recipe,
         lock: resolved.recipe.lock,
         commit: None,

@@ -53,8 +53,8 @@ pub fn may_carry_release(slot: &Slot, job: &FlashJob, plan: &FlashPlan) -> Resul
     if release.image != job.image || release.version != job.version {
         return Err(format!("it is {}/{}", release.image, release.version));
     }
-    let is = release.architecture;
-    if !slot.architectures.is_empty() && !slot.architectures.contains(&is) {
+    let is = &release.architecture;
+    if !slot.architectures.is_empty() && slot.architectures.iter().all(|own| own.as_str() != is) {
         return Err(format!("it is for {}, which slot {} does not carry", is.as_str(), slot.name));
     }
     let size = plan.source.image_size;

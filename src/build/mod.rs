@@ -123,6 +123,7 @@ impl Builder<'_> {
             });
         }
         Ok(Built {
+            firmware: None,
             recipe: recipe.digest(),
             artifacts,
             layers: stack

@@ -52,9 +52,9 @@ impl Reads {
         Subject {
             name,
             channel: &self.channel,
-            base: self.base,
+            base: Some(self.base),
             outputs: &self.outputs,
-            architecture: self.architecture,
+            architecture: Some(self.architecture),
         }
     }
 }

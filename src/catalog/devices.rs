@@ -66,6 +66,21 @@ fn document_text(profile: &DeviceProfile) -> String {
     if let Some(board) = &spec.board {
         line(2, "board", quoted(board.as_str()));
     }
+    if spec.channel.as_str() != "edge" {
+        line(2, "channel", quoted(spec.channel.as_str()));
+    }
+    if let Some(schedule) = &spec.schedule {
+        line(2, "schedule", quoted(schedule));
+    }
+    if let Some(zone) = &spec.schedule_time_zone {
+        line(2, "scheduleTimeZone", quoted(zone));
+    }
+    if let Some(days) = spec.freshness.max_age_days {
+        line(2, "freshness", format!("{{maxAgeDays: {days}}}"));
+    }
+    if spec.paused {
+        line(2, "paused", "true".to_owned());
+    }
     // A key with nothing behind it has its value in the lines below.
     text.replace(": \n", ":\n")
 }
@@ -158,6 +173,11 @@ spec:
       url: https://packages.example.org/openwrt
       key: specs/keys/ours.pem
   board: pc-engines,apu2
+  channel: stable
+  schedule: \"0 3 * * 1\"
+  scheduleTimeZone: Europe/Berlin
+  freshness: {maxAgeDays: 30}
+  paused: true
 ";
 
     fn files(text: &str) -> Files {

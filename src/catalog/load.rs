@@ -19,7 +19,7 @@ use super::trees;
 use super::yaml::{self, Mark, Node};
 use crate::model::catalog::{Catalog, DeviceDocument, ImageDocument};
 use crate::model::device::DeviceName;
-use crate::model::name::ImageName;
+use crate::model::name::{ChannelName, ImageName};
 use crate::model::policy::document::PolicyDocument;
 use crate::model::policy::{Policy, Subject};
 use crate::model::settings::Settings;
@@ -41,13 +41,13 @@ pub fn load(files: &Files) -> Result<Catalog, Vec<Diagnostic>> {
 /// Reads a catalog; gives it if nothing is wrong, and all errors and warnings, sorted by
 /// file and line.
 pub fn check(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    check_with(files, &BTreeMap::new(), None)
+    check_with(files, Others::none(), None)
 }
 
 /// As [`check`], for whoever writes recipes for other builders: what Bootwright itself cannot
 /// build yet is no error.
 pub fn check_for_other_builders(files: &Files) -> (Option<Catalog>, Vec<Diagnostic>) {
-    let (catalog, mut found) = read_with(files, &BTreeMap::new(), None);
+    let (catalog, mut found) = read_with(files, Others::none(), None);
     found.retain(|d| !d.message.starts_with(super::rules::UNBUILT));
     if_sound(catalog, found)
 }
@@ -68,17 +68,37 @@ pub fn settings(files: &Files) -> Outcome<Settings> {
 /// As [`check`], for the images of some spec files of a catalog; other files are there to be
 /// included. What needs all images, and what is wrong with policies, is left to `check_rest`.
 pub fn check_some(files: &Files, specs: &BTreeSet<&str>) -> (Option<Catalog>, Vec<Diagnostic>) {
-    check_with(files, &BTreeMap::new(), Some(specs))
+    check_with(files, Others::none(), Some(specs))
 }
 
 /// As [`check`], for what is left of a catalog whose images are in order.
-pub fn check_rest(files: &Files, images: &BTreeMap<ImageName, Reads>) -> Vec<Diagnostic> {
-    check_with(files, images, None).1
+pub fn check_rest(
+    files: &Files,
+    images: &BTreeMap<ImageName, Reads>,
+    devices: &BTreeMap<ImageName, ChannelName>,
+) -> Vec<Diagnostic> {
+    check_with(files, Others { images, devices }, None).1
+}
+
+/// What a catalog has beside what is read now.
+#[derive(Clone, Copy)]
+struct Others<'a> {
+    images: &'a BTreeMap<ImageName, Reads>,
+    /// Device profiles with their channels.
+    devices: &'a BTreeMap<ImageName, ChannelName>,
+}
+
+impl Others<'_> {
+    fn none() -> Self {
+        static IMAGES: BTreeMap<ImageName, Reads> = BTreeMap::new();
+        static DEVICES: BTreeMap<ImageName, ChannelName> = BTreeMap::new();
+        Self { images: &IMAGES, devices: &DEVICES }
+    }
 }
 
 fn check_with(
     files: &Files,
-    others: &BTreeMap<ImageName, Reads>,
+    others: Others<'_>,
     only: Option<&BTreeSet<&str>>,
 ) -> (Option<Catalog>, Vec<Diagnostic>) {
     let (catalog, found) = read_with(files, others, only);
@@ -90,11 +110,7 @@ fn if_sound(catalog: Catalog, found: Vec<Diagnostic>) -> (Option<Catalog>, Vec<D
     (sound.then_some(catalog), found)
 }
 
-fn read_with(
-    files: &Files,
-    others: &BTreeMap<ImageName, Reads>,
-    only: Option<&BTreeSet<&str>>,
-) -> (Catalog, Vec<Diagnostic>) {
+fn read_with(files: &Files, others: Others<'_>, only: Option<&BTreeSet<&str>>) -> (Catalog, Vec<Diagnostic>) {
     let mut loader = Loader::new(files, others);
     let settings = loader.settings();
     loader.profiles();
@@ -166,8 +182,8 @@ pub fn at_setting(
 
 struct Loader<'a> {
     files: &'a Files,
-    /// Images of the catalog that these files do not hold.
-    others: &'a BTreeMap<ImageName, Reads>,
+    /// What the catalog has that these files do not hold.
+    others: Others<'a>,
     found: Vec<Diagnostic>,
     images: BTreeMap<ImageName, ImageDocument>,
     devices: BTreeMap<DeviceName, DeviceDocument>,
@@ -184,7 +200,7 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(files: &'a Files, others: &'a BTreeMap<ImageName, Reads>) -> Self {
+    fn new(files: &'a Files, others: Others<'a>) -> Self {
         Self {
             files,
             others,
@@ -238,7 +254,7 @@ impl<'a> Loader<'a> {
         let (_, faults) = shape::walk(node, schema(Kind::Settings));
         if faults.is_empty() {
             let mut report = Report::new(&source, node, Vec::new());
-            let images = self.images.values().map(Reads::of).chain(self.others.values().cloned());
+            let images = self.images.values().map(Reads::of).chain(self.others.images.values().cloned());
             consumed::settings(&mut report, settings, &images.collect());
             for fault in report.finish() {
                 // What is wrong with a setting itself was said before.
@@ -260,8 +276,13 @@ impl<'a> Loader<'a> {
             self.images.iter().map(|(name, document)| (name.clone(), Reads::of(document))).collect();
         let own = own.iter().map(|(name, reads)| reads.subject(name));
         let others = self.others;
-        let others = others.iter().map(|(name, reads)| reads.subject(name));
-        let mut images: Vec<Subject<'_>> = own.chain(others).collect();
+        let images = others.images.iter().map(|(name, reads)| reads.subject(name));
+        let devices =
+            self.devices.iter().map(|(name, d)| (ImageName::from(name), d.profile.spec.channel.clone()));
+        let devices: Vec<(ImageName, ChannelName)> = devices.collect();
+        let devices = devices.iter().map(|(name, channel)| (name, channel)).chain(others.devices);
+        let devices = devices.map(|(name, channel)| Subject::of_device(name, channel));
+        let mut images: Vec<Subject<'_>> = own.chain(images).chain(devices).collect();
         images.sort_by(|a, b| a.name.cmp(b.name));
         let images = (judged && self.specs_are_sound()).then_some(images.as_slice());
         let mut policies: Vec<Policy> = Vec::new();
@@ -358,7 +379,7 @@ impl<'a> Loader<'a> {
     /// Complains about profiles that no image includes.
     fn unread_profiles(&mut self) {
         let files = self.files;
-        let begun = self.images.is_empty() && self.others.is_empty();
+        let begun = self.images.is_empty() && self.others.images.is_empty();
         if begun || !self.specs_are_sound() {
             return;
         }
@@ -392,7 +413,7 @@ impl<'a> Loader<'a> {
 
     fn spec(&mut self, source: &Source<'a>, node: &Node, settings: &Settings) {
         if is_device(node) {
-            return self.device(source, node);
+            return self.device(source, node, settings);
         }
         if !self.is_kind(source, node, Kind::OsImage) {
             self.names_unsure = true;
@@ -536,6 +557,11 @@ impl<'a> Loader<'a> {
                 continue;
             }
             self.read.insert(path);
+            let device = name.parse::<DeviceName>().ok().filter(|name| self.devices.contains_key(name));
+            if let Some(device) = device {
+                self.device_lock(path, &device);
+                continue;
+            }
             let image = name.parse::<ImageName>().ok().filter(|name| self.images.contains_key(name));
             let Some(image) = image else {
                 self.orphan(path, format!("this lock is of no image: there is no spec with the name {name}"));
@@ -559,8 +585,8 @@ impl<'a> Loader<'a> {
             return;
         }
         let names: Vec<&str> =
-            self.images.keys().chain(self.others.keys()).map(|n| n.as_str()).take(20).collect();
-        let more = if self.images.len() + self.others.len() > names.len() { ", …" } else { "" };
+            self.images.keys().chain(self.others.images.keys()).map(|n| n.as_str()).take(20).collect();
+        let more = if self.images.len() + self.others.images.len() > names.len() { ", …" } else { "" };
         let hint = format!("Rename it, or take it away. Images here: {}{more}.", names.join(", "));
         self.found.push(Diagnostic::of_file(path, message, hint));
     }

@@ -4,9 +4,13 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::source::Source;
 use super::yaml::Mark;
 use crate::model::ErrorCode;
+use crate::model::device::DeviceName;
+use crate::model::firmware_lock::FirmwareLock;
 use crate::model::lock::{LOCK_VERSION, LayerDate, Lock};
 use crate::model::name::ImageName;
+use crate::model::product;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
 
 /// The longest lock that is read, in bytes (a package takes about 300).
@@ -15,6 +19,41 @@ const LONGEST: usize = 8 << 20;
 /// Where the lock of an image stands in a catalog.
 pub fn lock_path(image: &ImageName) -> String {
     format!("specs/{image}.lock.yaml")
+}
+
+/// The text of a lock of either kind.
+pub fn product_lock_text(lock: &product::Lock) -> String {
+    match lock {
+        product::Lock::Image(lock) => lock_text(lock),
+        product::Lock::Firmware(lock) => firmware_lock_text(lock),
+    }
+}
+
+/// The text of the lock of a device. The same lock gives the same text.
+pub fn firmware_lock_text(lock: &FirmwareLock) -> String {
+    let mut text = String::from(
+        "# The exact Image Builder and packages of this device. Written by `bootwright lock`; review it, do not edit it.\n",
+    );
+    let _ = writeln!(text, "lockVersion: {}", lock.lock_version);
+    let _ = writeln!(text, "device: {}", scalar(&lock.device));
+    let request = &lock.request;
+    let _ = writeln!(text, "request:");
+    let _ = writeln!(text, "  release: {}", scalar(&request.release));
+    let _ = writeln!(text, "  platform: {}", scalar(&request.platform));
+    let _ = writeln!(text, "  profile: {}", scalar(&request.profile));
+    lines(&mut text, "  ", "packages", &request.packages);
+    if !request.feeds.is_empty() {
+        lines(&mut text, "  ", "feeds", &request.feeds);
+    }
+    let _ = writeln!(text, "release: {}", scalar(&lock.release));
+    let _ = writeln!(text, "builder: {}", scalar(&lock.builder));
+    let _ = writeln!(text, "date: {}", scalar(&lock.date));
+    if let Some(limit) = &lock.image_limit {
+        let _ = writeln!(text, "imageLimit: {limit}");
+    }
+    let _ = writeln!(text, "installedSize: {}", lock.installed_size);
+    lines(&mut text, "", "packages", &lock.packages);
+    text
 }
 
 /// The text of a lock. The same lock gives the same text.
@@ -96,8 +135,29 @@ fn is_plain(text: &str) -> bool {
 /// # Errors
 /// With the place of the first thing that is wrong; a lock is written by a program.
 pub fn parse_lock(file: &str, text: &str, image: &ImageName) -> Result<Lock, Vec<Diagnostic>> {
+    parse(file, text, image.as_str(), |lock| check(lock, image))
+}
+
+/// Reads the text of the lock of a device.
+///
+/// # Errors
+/// As [`parse_lock`].
+pub fn parse_firmware_lock(
+    file: &str,
+    text: &str,
+    device: &DeviceName,
+) -> Result<FirmwareLock, Vec<Diagnostic>> {
+    parse(file, text, device.as_str(), |lock: &FirmwareLock| lock.faults(device))
+}
+
+fn parse<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    name: &str,
+    faults: impl FnOnce(&T) -> Vec<String>,
+) -> Result<T, Vec<Diagnostic>> {
     let source = Source::new(file, text, &[]);
-    let again = format!("Write it again with `bootwright lock --update {image}`.");
+    let again = format!("Write it again with `bootwright lock --update {name}`.");
     let whole = |message: String| vec![Diagnostic::of_file(file, message, &again)];
     if text.len() > LONGEST {
         return Err(whole(format!("the lock has {} bytes, at most {LONGEST} are read", text.len())));
@@ -106,7 +166,7 @@ pub fn parse_lock(file: &str, text: &str, image: &ImageName) -> Result<Lock, Vec
         strict_booleans: true,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
     };
-    let lock: Lock = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    let lock: T = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map(|at| Mark {
             line: u32::try_from(at.line()).unwrap_or(1),
             column: u32::try_from(at.column()).unwrap_or(1),
@@ -121,7 +181,7 @@ pub fn parse_lock(file: &str, text: &str, image: &ImageName) -> Result<Lock, Vec
             None => whole(message),
         }
     })?;
-    let faults = check(&lock, image);
+    let faults = faults(&lock);
     if faults.is_empty() {
         return Ok(lock);
     }

@@ -47,7 +47,7 @@ pub use include::{Resolved, ResolvedValue, ValueOrigin, resolved};
 pub use load::is_spec as is_spec_path;
 pub use load::{at_field, at_setting, check, check_for_other_builders, check_some, load, settings};
 pub use location::Location;
-pub use lockfile::{lock_path, lock_text, parse_lock};
+pub use lockfile::{lock_path, lock_text, parse_lock, product_lock_text};
 pub use place::{diagnostic_of, locate};
 pub use reference::reference;
 pub use schema::{Kind, schema, schema_text};

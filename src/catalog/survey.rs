@@ -15,7 +15,7 @@ use super::source::Source;
 use super::trees::{self, Clones};
 use super::{Diagnostic, diagnostic, load, yaml};
 use crate::model::catalog::{Catalog, CatalogSource};
-use crate::model::name::ImageName;
+use crate::model::name::{ChannelName, ImageName};
 use crate::model::policy::Finding;
 use crate::model::{Digest, Failure, Result};
 use gix::bstr::ByteSlice;
@@ -229,14 +229,15 @@ impl Survey {
         Ok((catalog, found))
     }
 
-    /// Checks what belongs to none of the catalog's images, and what needs all of them: `claimed`
-    /// are the files that do belong to one.
+    /// Checks what belongs to none of the catalog's images, and what needs all of them: `devices`
+    /// are its device profiles with their channels, `claimed` the files that do belong to one.
     ///
     /// # Errors
     /// If a file cannot be read; what is wrong with them is in the diagnostics.
     pub fn check_rest(
         &self,
         images: &BTreeMap<ImageName, Reads>,
+        devices: &BTreeMap<ImageName, ChannelName>,
         claimed: &BTreeSet<&str>,
     ) -> Result<Vec<Diagnostic>> {
         let locks: BTreeSet<String> = images.keys().map(lock_path).collect();
@@ -250,7 +251,7 @@ impl Survey {
         };
         let overlays = self.overlays.keys().map(String::as_str).filter(strange);
         let files = self.read(rest, overlays)?;
-        Ok(load::check_rest(&files, images))
+        Ok(load::check_rest(&files, images, devices))
     }
 
     /// What some spec files mention.
@@ -315,6 +316,7 @@ pub fn mentions(files: &Files, path: &str) -> Mentions {
         if is_device(own) {
             // No image has these: without a claim they would be of nothing.
             found.files.extend(name.map(|name| format!("{OVERLAYS}{name}/")));
+            found.files.extend(name.map(|name| format!("specs/{name}.lock.yaml")));
             let script = spec.and_then(|s| s.get("firstBootScript")).and_then(yaml::Node::text);
             found.files.extend(script.map(str::to_owned));
             if let Some(yaml::Value::List(feeds)) = spec.and_then(|s| s.get("repositories")).map(|f| &f.value)

@@ -3,7 +3,8 @@
 use super::args::GlobalArgs;
 use super::error::Exit;
 use super::openwrt_args::{
-    BuilderCommand, FirmwareBuildArgs, OpenwrtCommand, ProfileListArgs, ProfileNewArgs, ProfilesCommand,
+    BuilderCommand, BuildsArgs, FirmwareBuildArgs, OpenwrtCommand, ProfileListArgs, ProfileNewArgs,
+    ProfilesCommand,
 };
 use super::render::{firmware, openwrt as builders, profiles};
 use super::run::{Answers, catalog};
@@ -17,6 +18,7 @@ use crate::ops::openwrt::profiles::{
     ProfileCloneRequest, ProfileDeprecateRequest, ProfileListRequest, ProfileNewRequest,
     ProfileOfferedRequest, ProfileShowRequest,
 };
+use crate::ops::openwrt::records::BuildsRequest;
 use crate::ops::{self, CatalogRef, Context};
 
 /// Carries out one command of `openwrt`.
@@ -32,6 +34,12 @@ pub fn run(
     match command {
         OpenwrtCommand::Builder(command) => builder(command, global, context, answers),
         OpenwrtCommand::Build(args) => build(args, catalog(global), context, answers),
+        OpenwrtCommand::Builds(args) => {
+            let BuildsArgs { profile, image, device, release } = args;
+            let request = BuildsRequest { catalog: catalog(global), profile, image, device, release };
+            answers.give(&ops::builds(context, &request)?, firmware::builds)?;
+            Ok(Exit::Ok)
+        }
         OpenwrtCommand::Profiles(command) => profile(command, catalog(global), context, answers),
     }
 }

@@ -1,5 +1,6 @@
 //! The arguments of `openwrt`.
 
+use crate::model::Digest;
 use crate::model::age::Age;
 use crate::model::device::{BuilderProfile, DeviceName, OpenwrtPackage, TagName};
 use crate::model::openwrt::{Platform, Release};
@@ -16,6 +17,8 @@ pub enum OpenwrtCommand {
     Builder(BuilderCommand),
     /// Build the firmware of devices, unless it is here
     Build(FirmwareBuildArgs),
+    /// Find firmware that was built: of a profile, with an image, for a device
+    Builds(BuildsArgs),
     /// List, look at, make and change device profiles
     #[command(subcommand)]
     Profiles(ProfilesCommand),
@@ -42,6 +45,23 @@ pub struct FirmwareBuildArgs {
     /// Say what would be done; ask no server and run nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `openwrt builds`.
+#[derive(Clone, Debug, Args)]
+pub struct BuildsArgs {
+    /// Only those of this device profile
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<DeviceName>,
+    /// Only those that made an image with this SHA-256, with or without its signature
+    #[arg(long, value_name = "SHA256")]
+    pub image: Option<Digest>,
+    /// Only those for this device, as the Image Builder names it
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<BuilderProfile>,
+    /// Only those of this release, or of this branch
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<Release>,
 }
 
 /// What to do with device profiles.

@@ -4,6 +4,7 @@ use super::digest::Digest;
 use super::evidence::Evidence;
 use super::failure::{ErrorCode, Failure, FailureClass, Result};
 use super::recipe::LayerId;
+use super::release::FirmwareFacts;
 use super::spec::Output;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub enum ArtifactKind {
     Rootfs,
     /// A disk image.
     Disk,
+    /// An image of a firmware: a release may have several.
+    Firmware,
 }
 
 impl ArtifactKind {
@@ -40,6 +43,8 @@ impl ArtifactKind {
             Self::OciArchive => "oci.tar",
             Self::Rootfs => "rootfs.tar.zst",
             Self::Disk => "img.zst",
+            // Its whole name is the Image Builder's.
+            Self::Firmware => "firmware",
         }
     }
 }
@@ -70,6 +75,19 @@ pub struct Built {
     pub layers: Vec<BuiltLayer>,
     /// The package database of the finished root: one entry for each installed package.
     pub packages: Vec<InstalledPackage>,
+    /// What is known of a firmware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<BuiltFirmware>,
+}
+
+/// What is known of a firmware that was built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuiltFirmware {
+    /// What the release says of it.
+    pub facts: FirmwareFacts,
+    /// What the Image Builder wrote beside the images.
+    pub beside: Vec<PathBuf>,
 }
 
 /// One layer as it was used.

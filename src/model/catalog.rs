@@ -2,8 +2,9 @@
 
 use super::Result;
 use super::device::{DeviceName, DeviceProfile};
+use super::firmware_lock::FirmwareLock;
 use super::lock::Lock;
-use super::name::ImageName;
+use super::name::{ChannelName, ImageName};
 use super::policy::Policy;
 use super::settings::Settings;
 use super::spec::OsImage;
@@ -79,10 +80,55 @@ pub struct DeviceDocument {
     pub profile: DeviceProfile,
     /// Where it stands: `specs/office-router.yaml:1`.
     pub place: String,
+    /// `specs/NAME.lock.yaml`, if there is one.
+    pub lock: Option<FirmwareLock>,
     /// `specs/overlays/NAME/`, sorted by path.
     pub overlay: Vec<OverlayEntry>,
     /// The files that the profile names (script, keys), by their path in the catalog.
     pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// A document that something is built from.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// An image.
+    Image(Arc<ImageDocument>),
+    /// A device profile.
+    Device(Arc<DeviceDocument>),
+}
+
+impl Document {
+    /// Where it stands.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Image(document) => &document.place,
+            Self::Device(document) => &document.place,
+        }
+    }
+
+    /// The channel that shall point to what is built.
+    pub fn channel(&self) -> &ChannelName {
+        match self {
+            Self::Image(document) => &document.spec.spec.channel,
+            Self::Device(document) => &document.profile.spec.channel,
+        }
+    }
+
+    /// What it is, in one line.
+    pub fn description(&self) -> Option<&String> {
+        match self {
+            Self::Image(document) => document.spec.metadata.description.as_ref(),
+            Self::Device(document) => document.profile.metadata.description.as_ref(),
+        }
+    }
+
+    /// Whether the catalog has a lock of it, which only a commit may change.
+    pub fn has_lock(&self) -> bool {
+        match self {
+            Self::Image(document) => document.lock.is_some(),
+            Self::Device(document) => document.lock.is_some(),
+        }
+    }
 }
 
 /// One entry of an overlay, or of a folder that files are taken from.

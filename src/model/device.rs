@@ -4,10 +4,10 @@
 //! rest to a shell: a name with a letter too many is never a value. A version pin
 //! (`tmux=3.5`) is none either: the Image Builder carries it over to other packages.
 
-use super::name::{BadName, checked_name};
+use super::name::{BadName, ChannelName, checked_name};
 use super::openwrt::{Platform, Release, Subtarget, Target};
 use super::spec::text::CatalogPath;
-use super::spec::{ApiVersion, Size};
+use super::spec::{ApiVersion, Freshness, Size, default_channel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +189,26 @@ pub struct DeviceSpec {
     /// another one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub board: Option<BoardName>,
+    /// The channel that a new release is put on.
+    #[serde(default = "default_channel", skip_serializing_if = "is_default_channel")]
+    pub channel: ChannelName,
+    /// When to look for a newer release of a branch, a newer Image Builder and newer packages: cron,
+    /// five fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// The IANA time zone that `schedule` is read in; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_time_zone: Option<String>,
+    /// How old its release may get.
+    #[serde(default, skip_serializing_if = "Freshness::is_default")]
+    pub freshness: Freshness,
+    /// Nothing is done for it while this is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+fn is_default_channel(channel: &ChannelName) -> bool {
+    *channel == default_channel()
 }
 
 /// Packages to put in and to leave out.

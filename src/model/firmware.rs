@@ -3,8 +3,9 @@
 //! Formats: `scripts/json_overview_image_info.py` of OpenWrt writes `profiles.json`; sizes and
 //! limits are in it since 2025, file systems since 2020. A manifest has `name - version` lines.
 
-use super::catalog::OverlayEntry;
+use super::catalog::{OverlayContent, OverlayEntry};
 use super::device::{BuilderProfile, FeedName, FeedUrl, ServiceName};
+use super::name::PackageName;
 use super::openwrt::{Platform, Release};
 use super::{Digest, Failure, Result};
 use chrono::{DateTime, Utc};
@@ -23,6 +24,8 @@ pub struct ProfilesJson {
     pub kernel: Option<String>,
     /// The time that is in all files, in seconds since 1970.
     pub source_date_epoch: Option<i64>,
+    /// What its packages are made for: `mipsel_24kc`; empty where that is not said.
+    pub architecture: String,
     /// The devices. Those whose names nobody could ask for are left out.
     pub profiles: BTreeMap<BuilderProfile, OfferedProfile>,
 }
@@ -68,6 +71,8 @@ struct Wire {
     version_code: String,
     #[serde(default)]
     source_date_epoch: Option<i64>,
+    #[serde(default)]
+    arch_packages: String,
     #[serde(default)]
     default_packages: Vec<String>,
     #[serde(default)]
@@ -164,6 +169,7 @@ impl ProfilesJson {
             default_packages: wire.default_packages,
             kernel: wire.linux_kernel.map(|kernel| kernel.version),
             source_date_epoch: wire.source_date_epoch,
+            architecture: wire.arch_packages,
             profiles: profiles.collect(),
         })
     }
@@ -213,7 +219,7 @@ pub fn is_file_name(name: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ManifestPackage {
     /// Its name.
-    pub name: String,
+    pub name: PackageName,
     /// Its version.
     pub version: String,
 }
@@ -226,21 +232,33 @@ pub fn manifest(text: &str) -> Result<Vec<ManifestPackage>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let mut packages: Vec<ManifestPackage> = lines
         .map(|(number, line)| {
-            let parts = line.split_once(" - ").map(|(name, version)| (name.trim(), version.trim()));
-            match parts {
-                Some((name, version)) if !name.is_empty() && !version.is_empty() && !name.contains(' ') => {
-                    Ok(ManifestPackage { name: name.to_owned(), version: version.to_owned() })
-                }
-                _ => Err(Failure::upstream(format!("the manifest, line {}, is no package", number + 1))),
-            }
+            let bad = || Failure::upstream(format!("the manifest, line {}, is no package", number + 1));
+            ManifestPackage::parse(line).ok_or_else(bad)
         })
         .collect::<Result<_>>()?;
     packages.sort();
     Ok(packages)
 }
 
+impl ManifestPackage {
+    /// Reads a line of a manifest.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (name, version) = line.split_once(" - ")?;
+        let version = version.trim();
+        is_version(version).then_some(())?;
+        Some(Self { name: name.trim().parse().ok()?, version: version.to_owned() })
+    }
+}
+
+/// Whether a text can be the version of a package.
+pub fn is_version(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+~:_-".contains(&b))
+}
+
 /// Raised when recipes change their meaning.
-pub const FIRMWARE_FORMAT: u32 = 1;
+pub const FIRMWARE_FORMAT: u32 = 2;
 
 /// Everything that shapes the bytes of a firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,6 +285,8 @@ pub struct FirmwareRecipe {
     pub disabled_services: Vec<ServiceName>,
     /// Package repositories beside those of OpenWrt.
     pub feeds: Vec<FirmwareFeed>,
+    /// The lock that the packages come from.
+    pub lock: Digest,
 }
 
 impl FirmwareRecipe {
@@ -315,6 +335,17 @@ pub struct FirmwareOrder {
     pub keys: Vec<Arc<[u8]>>,
 }
 
+impl FirmwareOrder {
+    /// The bytes that the recipe names by digest.
+    pub fn blobs(&self) -> BTreeMap<Digest, Arc<[u8]>> {
+        let of_files = self.files.iter().filter_map(|entry| match &entry.content {
+            OverlayContent::File { bytes, .. } => Some(bytes),
+            OverlayContent::Symlink { .. } => None,
+        });
+        of_files.chain(&self.keys).map(|bytes| (Digest::of(bytes), Arc::clone(bytes))).collect()
+    }
+}
+
 /// What is known of a firmware that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -336,6 +367,9 @@ pub struct FirmwareRecord {
     pub revision: String,
     /// Boards that the images are for, as the Image Builder says.
     pub boards: Vec<String>,
+    /// What the packages are made for; empty where that is not said.
+    #[serde(default)]
+    pub architecture: String,
     /// The time that is in all files, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_date_epoch: Option<i64>,
@@ -419,9 +453,9 @@ mod tests {
     #[test]
     fn manifests_are_name_and_version() {
         let read = manifest("kernel - 6.6.93~abc-r1\nbase-files - 1\n\n").unwrap();
-        assert_eq!(read[0].name, "base-files");
+        assert_eq!(read[0].name.as_str(), "base-files");
         assert_eq!(read[1].version, "6.6.93~abc-r1");
-        for bad in ["kernel", "kernel -", " - 1", "<html> - <b>x y\nz"] {
+        for bad in ["kernel", "kernel -", " - 1", "a - 1 2", "a - -1", "../a - 1", "<html> - <b>x y\nz"] {
             assert!(manifest(bad).is_err(), "{bad:?}");
         }
     }

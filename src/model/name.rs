@@ -213,6 +213,13 @@ checked_name! {
     }
 }
 
+impl From<&super::device::DeviceName> for ImageName {
+    /// Images and devices share one space of names; what may be a name is the same for both.
+    fn from(device: &super::device::DeviceName) -> Self {
+        Self(device.to_string())
+    }
+}
+
 impl Version {
     /// The version of the release that `recipe` makes when it is first asked for by a commit of `date`.
     pub fn of(date: DateTime<Utc>, recipe: &Digest) -> Self {
@@ -233,6 +240,14 @@ mod tests {
             assert!(bad.parse::<PackageName>().is_err(), "{bad:?}");
         }
         assert!("2026-1".parse::<Version>().is_err());
+    }
+
+    #[test]
+    fn devices_are_named_as_images() {
+        use crate::model::device::DeviceName;
+        assert_eq!(DeviceName::PATTERN, ImageName::PATTERN);
+        let device: DeviceName = "office-router".parse().unwrap();
+        assert_eq!(ImageName::from(&device).as_str(), "office-router");
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use super::catalog::Commit;
 use super::digest::Digest;
-use super::lock::Lock;
 use super::name::{ChannelName, ImageName, Version};
 use super::policy::ReleaseFacts;
-use super::recipe::Recipe;
+use super::product;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,9 +60,9 @@ pub struct ObservedRelease {
     /// Its recipe's identity.
     pub recipe_digest: Digest,
     /// Its recipe, if the file could be read.
-    pub recipe: Option<Recipe>,
+    pub recipe: Option<product::Recipe>,
     /// Its lock, if the file could be read.
-    pub lock: Option<Lock>,
+    pub lock: Option<product::Lock>,
     /// The commit that asked for it.
     pub commit: Option<Commit>,
     /// When it was published.

@@ -77,6 +77,13 @@ impl fmt::Display for Platform {
     }
 }
 
+impl Platform {
+    /// Why no virtual machine of this host starts firmware of the target; nothing where one can.
+    pub fn not_bootable(&self) -> Option<String> {
+        Some(format!("cannot be booted here: there is no virtual machine for {self}"))
+    }
+}
+
 /// A release as people ask for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -180,6 +187,25 @@ impl Release {
     pub fn is_of(&self, branch: &str) -> bool {
         let Self::Exact(text) = self else { return false };
         text.strip_prefix(branch).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// Whether `exact` may be what somebody gets who asks for this.
+    pub fn allows(&self, exact: &Self) -> bool {
+        match self {
+            Self::Branch(branch) => exact.is_of(branch),
+            other => other == exact,
+        }
+    }
+
+    /// Whether its packages are apk's: from 25.12 on, and of today's snapshot.
+    pub fn has_apk(&self) -> bool {
+        match self {
+            Self::Snapshot => true,
+            Self::Exact(text) | Self::Branch(text) | Self::BranchSnapshot(text) => {
+                let text = text.split_once("-rc").map_or(text.as_str(), |(base, _)| base);
+                numbers(text).is_some_and(|numbers| numbers.as_slice() >= [25, 12].as_slice())
+            }
+        }
     }
 
     /// What exact releases are ordered by: a candidate comes before its release.

@@ -7,6 +7,7 @@ use super::card_plan::CardPlan;
 use super::catalog::CatalogSource;
 use super::digest::Digest;
 use super::failure::FailureClass;
+use super::firmware_lock::FlashRoom;
 use super::lock::PackageChange;
 use super::name::{ChannelName, ImageName, RuleName, Version};
 use super::observed::{Defect, Mend, StoreFinding};
@@ -211,6 +212,9 @@ pub struct ImageReport {
     /// Older releases that are damaged and that nothing here can make whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,
+    /// How much room there is on the device, of a firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<FlashRoom>,
 }
 
 /// A release that is older than its spec allows.

@@ -3,9 +3,12 @@
 use super::artifact::{ArtifactKind, BuiltLayer};
 use super::attachment::RegistryImage;
 use super::catalog::Commit;
+use super::device::BuilderProfile;
 use super::digest::Digest;
 use super::evidence::Evidence;
+use super::firmware::{FirmwareRecord, ImageFile, NetworkUse};
 use super::name::{ChannelName, ImageName, Version};
+use super::openwrt::{Platform, Release};
 use super::spec::{Architecture, Base};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -27,12 +30,9 @@ pub struct Manifest {
     /// One line about the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The distribution.
-    pub base: Base,
-    /// Its suite.
-    pub suite: String,
-    /// The processor architecture.
-    pub architecture: Architecture,
+    /// What it is made from.
+    #[serde(flatten)]
+    pub system: System,
     /// The recipe's identity; the recipe itself is the file `recipe.json`.
     pub recipe: Digest,
     /// The lock's identity; the lock itself is the file `lock.yaml`.
@@ -61,6 +61,123 @@ pub struct Manifest {
     pub package_count: usize,
     /// The program that made it: `bootwright 0.1.0`.
     pub tool: String,
+}
+
+/// What a release is made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum System {
+    /// An OS image.
+    Image {
+        /// The distribution.
+        base: Base,
+        /// Its suite.
+        suite: String,
+        /// The processor architecture.
+        architecture: Architecture,
+    },
+    /// The firmware of a device.
+    Firmware {
+        /// What is known of it.
+        openwrt: Box<FirmwareFacts>,
+    },
+}
+
+impl System {
+    /// The distribution and its suite in words: `debian bookworm`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Image { base, suite, .. } => format!("{} {suite}", base.as_str()),
+            Self::Firmware { openwrt } => {
+                format!("OpenWrt {} {} {}", openwrt.release, openwrt.platform, openwrt.profile)
+            }
+        }
+    }
+
+    /// What its programs are made for: `x86_64`, `mipsel_24kc`.
+    pub fn architecture(&self) -> &str {
+        match self {
+            Self::Image { architecture, .. } => architecture.as_str(),
+            Self::Firmware { openwrt } => &openwrt.architecture,
+        }
+    }
+
+    /// The firmware, if it is one.
+    pub fn firmware(&self) -> Option<&FirmwareFacts> {
+        match self {
+            Self::Firmware { openwrt } => Some(openwrt),
+            Self::Image { .. } => None,
+        }
+    }
+}
+
+/// What is known of the firmware of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FirmwareFacts {
+    /// The release of OpenWrt.
+    pub release: Release,
+    /// Target and subtarget.
+    pub platform: Platform,
+    /// The device as the Image Builder names it.
+    pub profile: BuilderProfile,
+    /// What its packages are made for: `mipsel_24kc`; empty where the Image Builder does not say.
+    pub architecture: String,
+    /// The revision of OpenWrt.
+    pub revision: String,
+    /// The kernel, where it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The boards that its images are for, as the Image Builder says.
+    pub boards: Vec<String>,
+    /// The board that it is for, as the profile says: who writes it to another one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board: Option<String>,
+    /// The digest of the Image Builder's archive.
+    pub builder: Digest,
+    /// What of the network the build had.
+    pub network: NetworkUse,
+    /// The images, in the order of `profiles.json`.
+    pub images: Vec<ImageFile>,
+    /// Why it was not booted, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_booted: Option<String>,
+}
+
+/// What images are for that hold a whole disk, the better first.
+const CARD_IMAGES: [&str; 6] = ["combined-efi", "sdcard", "sdcard-img", "combined", "factory", "sysupgrade"];
+
+impl FirmwareFacts {
+    /// The image that is written to a card or disk as it is, if there is one: of several the one that
+    /// starts on more machines, and the one whose root cannot be written to.
+    pub fn card_image(&self) -> Option<&str> {
+        let is_disk = |image: &&ImageFile| image.name.ends_with(".img") || image.name.ends_with(".img.gz");
+        let rank = |image: &&ImageFile| {
+            let kind = CARD_IMAGES.iter().position(|kind| *kind == image.kind)?;
+            Some((kind, image.filesystem.as_deref() != Some("squashfs")))
+        };
+        let ranked = self.images.iter().filter(is_disk).filter_map(|image| Some((rank(&image)?, image)));
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, image)| image.name.as_str())
+    }
+
+    /// What a record says.
+    pub fn of(record: &FirmwareRecord, board: Option<String>) -> Self {
+        let recipe = &record.recipe;
+        Self {
+            release: recipe.release.clone(),
+            platform: recipe.platform.clone(),
+            profile: recipe.profile.clone(),
+            architecture: record.architecture.clone(),
+            revision: record.revision.clone(),
+            kernel: record.kernel.clone(),
+            boards: record.boards.clone(),
+            board,
+            builder: recipe.builder,
+            network: record.network,
+            images: record.images.clone(),
+            not_booted: recipe.platform.not_bootable(),
+        }
+    }
 }
 
 /// One file of a release.
@@ -99,6 +216,8 @@ pub enum FileRole {
     Inputs,
     /// Below `evidence/`.
     Evidence,
+    /// What OpenWrt's Image Builder wrote beside the images: lists, sums, its own bill of materials.
+    ImageBuilder,
 }
 
 /// A file that is not bit-for-bit reproducible.

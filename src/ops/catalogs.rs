@@ -1,7 +1,7 @@
 //! Operations on a catalog's text: `init`, `new`, `check`, `lock`.
 
 use super::judging;
-use super::openwrt::profiles::ListedProfile;
+use super::openwrt::{self, profiles::ListedProfile};
 use super::workspace::{Workspace, clones, locate, runtime};
 use super::{
     CheckReport, CheckRequest, CheckedImage, Complaint, ConfiguredMirror, Context, InitReport, InitRequest,
@@ -13,6 +13,7 @@ use crate::effects::files::{parent, write_atomic};
 use crate::model::catalog::ImageDocument;
 use crate::model::failure::IoContext;
 use crate::model::lock::diff;
+use crate::model::name::ChannelName;
 use crate::model::packaging::PackageSettings;
 use crate::model::policy;
 use crate::model::settings::Mirror;
@@ -135,6 +136,14 @@ fn make_key(context: &Context, dir: &Path) -> Result<SigningKey> {
     Ok(SigningKey { private, public, encrypted: passphrase.is_some() })
 }
 
+/// The channel of a document that is made anew.
+pub(super) fn first_channel(files: &catalog::Files) -> Result<ChannelName> {
+    match catalog::settings(files)?.channels.first() {
+        Some(channel) => Ok(channel.clone()),
+        None => "edge".parse().map_err(|e| Failure::bug(format!("{e}"))),
+    }
+}
+
 /// The suite of a spec that names none.
 fn usual_suite(base: Base) -> &'static str {
     tables::of(base).suites().next().unwrap_or("rolling")
@@ -158,10 +167,7 @@ pub fn new(context: &Context, request: NewRequest) -> Result<NewReport> {
         Some(suite) => suite,
         None => usual_suite(request.base).parse().map_err(|e| Failure::bug(format!("{e}")))?,
     };
-    let channel = match catalog::settings(&files)?.channels.first() {
-        Some(channel) => channel.clone(),
-        None => "edge".parse().map_err(|e| Failure::bug(format!("{e}")))?,
-    };
+    let channel = first_channel(&files)?;
     let path = format!("specs/{}.yaml", request.name);
     let to = dir.join(&path);
     if to.exists() {
@@ -198,6 +204,12 @@ pub fn check(context: &Context, request: CheckRequest) -> Result<CheckReport> {
         if let Some(asked) = asked {
             diagnostics.extend(judging::stale_pins(&files, name, document, &asked));
             images.push(checked(name, document, &asked));
+        }
+    }
+    if let Some(catalog) = &catalog {
+        for document in catalog.devices.values() {
+            findings.extend(judging::device_findings(&files, catalog, document));
+            diagnostics.extend(judging::stale_device_lock(document));
         }
     }
     diagnostics.extend(unknown_repositories(&files, &packages));
@@ -314,7 +326,8 @@ pub fn lock(context: &Context, request: LockRequest) -> Result<LockReport> {
         let packages = &workspace.settings().packages;
         images.push(lock_one(name, document, packages, &builder, &request, &dir)?);
     }
-    Ok(LockReport { images })
+    let devices = openwrt::locking::lock(context, &workspace, &only, &request, &dir)?;
+    Ok(LockReport { images, devices })
 }
 
 fn lock_one(

@@ -330,6 +330,9 @@ pub struct LockRequest {
 pub struct LockReport {
     /// One entry for each image, by name.
     pub images: Vec<LockedImage>,
+    /// One entry for each device profile, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<super::LockedDevice>,
 }
 
 /// What became of one lock.

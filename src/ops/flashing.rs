@@ -80,8 +80,8 @@ pub struct FlashedRelease {
     pub image: ImageName,
     /// The release.
     pub version: Version,
-    /// What it is for.
-    pub architecture: Architecture,
+    /// What its programs are made for: `x86_64`, `mipsel_24kc`.
+    pub architecture: String,
     /// The board that it is for, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub board: Option<BoardName>,
@@ -211,9 +211,8 @@ fn prepare(context: &Context, request: &FlashRequest, recorder: &mut Recorder) -
         release: release.map(|manifest| FlashedRelease {
             image: manifest.image,
             version: manifest.version,
-            architecture: manifest.architecture,
-            // Releases of images for boards of their own are not there yet.
-            board: None,
+            architecture: manifest.system.architecture().to_owned(),
+            board: manifest.system.firmware().and_then(|f| f.board.as_ref()?.parse().ok()),
             recipe: manifest.recipe,
         }),
         devices: devices.iter().map(|device| device.device().clone()).collect(),
@@ -330,8 +329,10 @@ fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef)
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
     opened.store.must_be_signed(&release.image, &version, &opened.keys)?;
-    if let Some(wanted) = request.architecture.filter(|wanted| *wanted != manifest.architecture) {
-        let is = manifest.architecture.as_str();
+    if let Some(wanted) =
+        request.architecture.filter(|wanted| wanted.as_str() != manifest.system.architecture())
+    {
+        let is = manifest.system.architecture();
         return Err(Failure::spec(format!(
             "{} {version} is for {is}, and {} is asked for",
             release.image,
@@ -340,9 +341,14 @@ fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef)
         .hint("Flash a release for that architecture. No card was touched."));
     }
     let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
-    let image = of(ArtifactKind::Disk).or_else(|| of(ArtifactKind::Iso)).ok_or_else(|| {
-        Failure::not_found(format!("{} {version} has neither disk image nor ISO", release.image))
-            .hint("Only images with `disk` or `iso` in their outputs can be put on a card.")
+    let firmware = || {
+        let name = manifest.system.firmware()?.card_image()?;
+        manifest.files.iter().find(|f| f.name == name)
+    };
+    let image = of(ArtifactKind::Disk).or_else(|| of(ArtifactKind::Iso)).or_else(firmware);
+    let image = image.ok_or_else(|| {
+        Failure::not_found(format!("{} {version} has neither disk image nor ISO nor firmware for a card", release.image))
+            .hint("Only images with `disk` or `iso` in their outputs, and firmware that comes as a disk image, can be put on a card.")
     })?;
     if let Some(asked) = request.sha256.filter(|asked| *asked != image.sha256) {
         return Err(Failure::untrusted(format!(

@@ -3,11 +3,11 @@
 use super::LockState;
 use crate::catalog::{self, Diagnostic, Files};
 use crate::model::ErrorCode;
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::{Catalog, DeviceDocument, ImageDocument};
 use crate::model::lock::LockRequest;
 use crate::model::name::ImageName;
 use crate::model::policy::Finding;
-use crate::planner::policy::{self, Packages};
+use crate::planner::policy::{self, FirmwarePackages, Packages};
 use crate::resolve::{self, StalePin};
 
 /// What the policies of a catalog have against one of its images, with exact places.
@@ -25,6 +25,29 @@ pub(super) fn findings(
     let mut findings = policy::of_image(&catalog.policies, document, &catalog.settings.mirrors, packages);
     findings.iter_mut().for_each(|finding| catalog::locate(files, finding));
     findings
+}
+
+/// What the policies of a catalog have against one of its devices, with exact places.
+pub(super) fn device_findings(files: &Files, catalog: &Catalog, document: &DeviceDocument) -> Vec<Finding> {
+    let (request, _) = resolve::firmware_request(document);
+    let packages = match &document.lock {
+        Some(lock) if lock.request == request => FirmwarePackages::Locked(lock),
+        _ => FirmwarePackages::Asked(&request),
+    };
+    let name = ImageName::from(&document.profile.metadata.name);
+    let mut findings = policy::of_device(&catalog.policies, &name, document, packages);
+    findings.iter_mut().for_each(|finding| catalog::locate(files, finding));
+    findings
+}
+
+/// An error if the lock of a device answers something else than its profile asks.
+pub(super) fn stale_device_lock(document: &DeviceDocument) -> Option<Diagnostic> {
+    let (request, _) = resolve::firmware_request(document);
+    let lock = document.lock.as_ref().filter(|lock| lock.request != request)?;
+    let name = ImageName::from(&lock.device);
+    let message = format!("the lock is out of date: {} asks for something else", document.place);
+    let hint = format!("Run `bootwright lock {name}` and review the change.");
+    Some(Diagnostic::of_file(catalog::lock_path(&name), message, &hint).code(ErrorCode::Compat))
 }
 
 /// How a lock stands to its spec.

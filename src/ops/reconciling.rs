@@ -269,13 +269,18 @@ fn next_due(context: &Context, request: &WatchRequest) -> Result<Option<chrono::
     };
     let now = context.clock.now();
     let mut next = workspace.deep_check()?.and_then(|schedule| schedule.next_after(now));
-    for document in workspace.catalog.images.values() {
+    let images = workspace.catalog.images.values().map(|document| {
         let spec = &document.spec.spec;
-        if let Some(text) = &spec.schedule {
-            let schedule = Schedule::parse(text, spec.schedule_time_zone.as_deref())
-                .map_err(|e| Failure::spec(format!("{}: {e}", document.place)))?;
-            next = next.into_iter().chain(schedule.next_after(now)).min();
-        }
+        (&document.place, spec.schedule.as_ref(), spec.schedule_time_zone.as_deref())
+    });
+    let devices = workspace.catalog.devices.values().map(|document| {
+        let spec = &document.profile.spec;
+        (&document.place, spec.schedule.as_ref(), spec.schedule_time_zone.as_deref())
+    });
+    for (place, schedule, zone) in images.chain(devices) {
+        let Some(text) = schedule else { continue };
+        let schedule = Schedule::parse(text, zone).map_err(|e| Failure::spec(format!("{place}: {e}")))?;
+        next = next.into_iter().chain(schedule.next_after(now)).min();
     }
     for (_, image) in workspace.remembered.iter().flat_map(|r| r.known.images.values()) {
         next = next.into_iter().chain(image.schedule().and_then(|s| s.next_after(now))).min();

@@ -179,6 +179,11 @@ impl Workspace {
             .collect()
     }
 
+    /// The keys that OpenWrt's servers are trusted by.
+    pub fn openwrt_keys(&self) -> Vec<PathBuf> {
+        self.settings().openwrt.keys.iter().map(|key| self.path(key)).collect()
+    }
+
     /// The images that `only` names; all if it is empty.
     pub fn select(&self, only: &[Selector]) -> Result<BTreeSet<ImageName>> {
         let labels = |document: &'_ ImageDocument| document.spec.metadata.labels.clone();
@@ -187,8 +192,11 @@ impl Workspace {
         for (name, (_, image)) in self.remembered.iter().flat_map(|r| &r.known.images) {
             images.insert(name, image.labels.clone());
         }
+        let devices = || self.catalog.devices.iter().map(|(name, device)| (ImageName::from(name), device));
         if only.is_empty() {
-            return Ok(images.into_keys().cloned().collect());
+            // What nobody should use any more is built only when it is named.
+            let kept = devices().filter(|(_, device)| device.profile.metadata.deprecated.is_none());
+            return Ok(images.into_keys().cloned().chain(kept.map(|(name, _)| name)).collect());
         }
         let mut selected = BTreeSet::new();
         for selector in only {
@@ -202,8 +210,13 @@ impl Workspace {
                     selected.insert((*name).clone());
                 }
             }
+            selected.extend(devices().map(|(name, _)| name).filter(|name| match selector {
+                Selector::Image(image) => image == name,
+                Selector::Label { .. } => false,
+            }));
             if selected.len() == before {
-                return Err(unknown(selector, images.into_keys()));
+                let devices: Vec<ImageName> = devices().map(|(name, _)| name).collect();
+                return Err(unknown(selector, images.into_keys().chain(&devices)));
             }
         }
         Ok(selected)
@@ -260,6 +273,7 @@ impl Workspace {
                 .map(|p| Registry::new(p, context.registry_credentials())),
             keys: self.trust(context.clock.now())?,
             mirrors: self.mirrors(),
+            openwrt_keys: self.openwrt_keys(),
             cache,
             state,
             looking: Looking::new(only.is_empty(), deep, writes, self.deep_check()?),

@@ -3,11 +3,13 @@
 //! Recipes are compared as the JSON that their digest is made of, so that no field can
 //! change a digest without giving a reason.
 
+use super::firmware;
 use super::values::{Differences, compare, published_form, short_pair};
-use crate::model::lock::{self, LockRequest, LockedPackage, PackageChange};
+use crate::model::Digest;
+use crate::model::lock::{self, Lock, LockRequest, LockedPackage, PackageChange};
 use crate::model::plan::Reason;
+use crate::model::product::{self, Resolved};
 use crate::model::recipe::{Configuration, LayerRecipe, LayerStep, OverlayRecipe, Recipe, ResolvedRecipe};
-use crate::model::{Digest, Lock};
 use chrono::DateTime;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,20 +17,30 @@ use std::collections::BTreeMap;
 /// The published side of a comparison.
 pub(super) struct Published<'a> {
     pub digest: &'a Digest,
-    pub recipe: Option<&'a Recipe>,
-    pub lock: Option<&'a Lock>,
+    pub recipe: Option<&'a product::Recipe>,
+    pub lock: Option<&'a product::Lock>,
 }
 
 /// Every difference from what is published to what is desired; empty only if the digests
 /// are the same.
-pub(super) fn differences(old: &Published<'_>, new: &ResolvedRecipe) -> Vec<Reason> {
-    let digest = new.recipe.digest();
+pub(super) fn differences(old: &Published<'_>, new: &Resolved) -> Vec<Reason> {
+    let digest = new.digest();
     if *old.digest == digest {
         return Vec::new();
     }
-    let mut reasons = match old.recipe {
-        Some(recipe) => of_recipes(recipe, old.lock, new),
-        None => Vec::new(),
+    let mut reasons = match (old.recipe, new) {
+        (Some(product::Recipe::Image(recipe)), Resolved::Image(new)) => {
+            let lock = old.lock.and_then(|lock| match lock {
+                product::Lock::Image(lock) => Some(lock),
+                product::Lock::Firmware(_) => None,
+            });
+            of_recipes(recipe, lock, new)
+        }
+        (Some(product::Recipe::Firmware(recipe)), Resolved::Firmware(new)) => {
+            firmware::differences(recipe, old.lock, new)
+        }
+        // One name, and another kind of thing: nothing of it can be compared.
+        _ => Vec::new(),
     };
     if reasons.is_empty() {
         reasons.push(field("recipe", &digest_text(old.digest), &digest_text(&digest)));
@@ -47,7 +59,7 @@ fn of_recipes(old: &Recipe, old_lock: Option<&Lock>, new: &ResolvedRecipe) -> Ve
     let mut reasons = found.into_reasons();
     if let Some(old_lock) = old_lock {
         // Base, suite and architecture stand in the request and in the recipe.
-        let asked = of_requests(&old_lock.request, &new.lock.request);
+        let asked = of_image_requests(&old_lock.request, &new.lock.request);
         let asked: Vec<Reason> = asked.into_iter().filter(|reason| !reasons.contains(reason)).collect();
         reasons.extend(asked);
     }
@@ -71,8 +83,17 @@ fn of_dates(old: &[LayerRecipe], new: &[LayerRecipe]) -> Vec<Reason> {
     moved.map(|(o, n)| field(&format!("{} date", n.name), &date(o.epoch), &date(n.epoch))).collect()
 }
 
+/// What is asked now, and was when `old` was made.
+pub(super) fn of_requests(old: &product::Request, new: &product::Request) -> Vec<Reason> {
+    match (old, new) {
+        (product::Request::Image(old), product::Request::Image(new)) => of_image_requests(old, new),
+        (product::Request::Firmware(old), product::Request::Firmware(new)) => firmware::of_requests(old, new),
+        _ => Vec::new(),
+    }
+}
+
 /// What the spec asks of the package manager now, and did when `old` was made.
-pub(super) fn of_requests(old: &LockRequest, new: &LockRequest) -> Vec<Reason> {
+fn of_image_requests(old: &LockRequest, new: &LockRequest) -> Vec<Reason> {
     let form = |request: &LockRequest| {
         let mut value = published_form(request);
         let layers = request.layers.iter().map(|l| (l.name.clone(), published_form(&l.packages)));
@@ -205,7 +226,7 @@ fn of_scripts(name: &str, old: Option<&LayerStep>, new: Option<&LayerStep>, foun
     }
 }
 
-fn by_path(
+pub(super) fn by_path(
     name: &str,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
@@ -257,11 +278,11 @@ fn short_json(step: Option<&LayerStep>) -> String {
     step.map_or_else(|| "absent".to_owned(), |step| published_form(step).to_string())
 }
 
-fn short_digest(what: &str, digest: &Digest) -> String {
+pub(super) fn short_digest(what: &str, digest: &Digest) -> String {
     format!("{what} {}", digest.short())
 }
 
-fn digest_text(digest: &Digest) -> String {
+pub(super) fn digest_text(digest: &Digest) -> String {
     format!("sha256:{}", digest.short())
 }
 

@@ -5,15 +5,15 @@ use super::freshness;
 use super::inputs::{Desired, Failures, History, Inputs, StoreWork, Wanted, attempt_digest, request_digest};
 use super::origins;
 use super::retry;
-use crate::model::lock::LockRequest;
+use crate::model::firmware_lock::FlashRoom;
 use crate::model::name::RuleName;
 use crate::model::observed::{Defect, Mend, ObservedImage, ObservedRelease};
 use crate::model::plan::{
     Action, Damaged, ImageReport, LayerPlan, Lost, Reason, ReleaseRepair, Status, Step,
 };
 use crate::model::policy::Finding;
-use crate::model::recipe::ResolvedRecipe;
-use crate::model::{Digest, ErrorCode, FailureClass, Lock, Version};
+use crate::model::product::{Lock, Request, Resolved};
+use crate::model::{Digest, ErrorCode, FailureClass, Version};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
@@ -65,8 +65,9 @@ pub(super) fn decide(inputs: &Inputs, desired: &Desired) -> (Vec<Step>, ImageRep
     let steps: Vec<Step> = repair.into_iter().chain(main).map(step).collect();
     let status = if steps.is_empty() { status } else { Status::Planned };
     let current = image.current.map(|release| release.version.clone());
+    let room = image.room();
     let image = desired.image.clone();
-    (steps, ImageReport { image, current, status, stale, damaged, lost })
+    (steps, ImageReport { image, current, status, stale, damaged, lost, room })
 }
 
 impl Image<'_> {
@@ -136,7 +137,7 @@ impl Image<'_> {
                 }
             }
             Wanted::Recipe(resolved) => {
-                let digest = resolved.recipe.digest();
+                let digest = resolved.digest();
                 let looks = self
                     .scheduled_lock(resolved)
                     .or_else(|| self.lock_again(resolved, &digest))
@@ -148,7 +149,7 @@ impl Image<'_> {
         }
     }
 
-    fn first_lock(&self, request: &LockRequest, stale: Option<&Lock>) -> Result<Candidate, Status> {
+    fn first_lock(&self, request: &Request, stale: Option<&Lock>) -> Result<Candidate, Status> {
         let image = &self.desired.image;
         if self.desired.lock_pinned {
             return Err(Status::Waiting {
@@ -163,14 +164,14 @@ impl Image<'_> {
         }
         reasons.push(Reason::NoLock);
         if let Some(stale) = stale {
-            reasons.extend(changes::of_requests(&stale.request, request));
+            reasons.extend(changes::of_requests(&stale.request(), request));
         }
         let held = self.lock_hold(request, None);
         Ok(Candidate { action: Action::Lock, reasons, held })
     }
 
     /// The schedule says to look for upstream changes.
-    fn scheduled_lock(&self, resolved: &ResolvedRecipe) -> Option<Candidate> {
+    fn scheduled_lock(&self, resolved: &Resolved) -> Option<Candidate> {
         if self.desired.lock_pinned {
             return None;
         }
@@ -186,12 +187,12 @@ impl Image<'_> {
         } else {
             schedule.due_since(since, self.inputs.now)?
         };
-        let held = self.lock_hold(&resolved.lock.request, Some(due));
+        let held = self.lock_hold(&resolved.request(), Some(due));
         Some(Candidate { action: Action::Lock, reasons: vec![Reason::Schedule { due }], held })
     }
 
     /// The mirrors no longer have a package of a lock that no commit pins.
-    fn lock_again(&self, resolved: &ResolvedRecipe, digest: &Digest) -> Option<Candidate> {
+    fn lock_again(&self, resolved: &Resolved, digest: &Digest) -> Option<Candidate> {
         let history = self.history?;
         let failed = history.build.as_ref().filter(|f| f.of == *digest)?;
         let gone =
@@ -202,13 +203,13 @@ impl Image<'_> {
         if self.desired.lock_pinned || !gone || looked_since {
             return None;
         }
-        let held = self.lock_hold(&resolved.lock.request, None);
+        let held = self.lock_hold(&resolved.request(), None);
         Some(Candidate { action: Action::Lock, reasons: vec![Reason::NoLock], held })
     }
 
     /// The release is too old, and no schedule says when to look for newer packages: that is
     /// done once in the days that the spec allows.
-    fn lock_of_stale(&self, resolved: &ResolvedRecipe) -> Option<Candidate> {
+    fn lock_of_stale(&self, resolved: &Resolved) -> Option<Candidate> {
         let (days, max_age_days) = self.overdue()?;
         let looked = self.history.and_then(|h| h.last_checked_upstream);
         let again = looked.map(|looked| looked + TimeDelta::days(i64::from(max_age_days)));
@@ -216,7 +217,7 @@ impl Image<'_> {
         if !looks || again.is_some_and(|again| self.inputs.now < again) {
             return None;
         }
-        let held = self.lock_hold(&resolved.lock.request, None);
+        let held = self.lock_hold(&resolved.request(), None);
         let reasons = vec![Reason::Stale { days, max_age_days }];
         Some(Candidate { action: Action::Lock, reasons, held })
     }
@@ -226,7 +227,7 @@ impl Image<'_> {
     }
 
     /// What earlier attempts to resolve say; with `since`, only attempts from then on count.
-    fn lock_hold(&self, request: &LockRequest, since: Option<DateTime<Utc>>) -> Option<Status> {
+    fn lock_hold(&self, request: &Request, since: Option<DateTime<Utc>>) -> Option<Status> {
         let failures = self.history.and_then(|h| h.lock.as_ref());
         let failures = failures.filter(|f| since.is_none_or(|since| f.at >= since));
         self.hold(&request_digest(request), failures)
@@ -238,7 +239,7 @@ impl Image<'_> {
     }
 
     /// The build or promotion that puts the recipe on its channel.
-    fn publish(&self, resolved: &ResolvedRecipe, digest: Digest) -> Option<Candidate> {
+    fn publish(&self, resolved: &Resolved, digest: Digest) -> Option<Candidate> {
         match self.current {
             Some(current) if current.recipe_digest == digest => {
                 if self.needs_no_build(&current.version, &current.defects) && !self.forced {
@@ -254,12 +255,7 @@ impl Image<'_> {
     /// The same recipe once more, where a rule asks for more than the release shows and a new
     /// release would show it. A release of the same version is not made again, so without a
     /// later commit there is nothing to build.
-    fn by_policy(
-        &self,
-        resolved: &ResolvedRecipe,
-        digest: Digest,
-        current: &ObservedRelease,
-    ) -> Option<Candidate> {
+    fn by_policy(&self, resolved: &Resolved, digest: Digest, current: &ObservedRelease) -> Option<Candidate> {
         let version = Version::of(self.desired.commit_date, &digest);
         let mut reasons: Vec<Reason> = Vec::new();
         for finding in self.findings().filter(|f| f.would_be_cured()) {
@@ -273,12 +269,7 @@ impl Image<'_> {
     }
 
     /// Puts another release on the channel: one that exists already, or a new one.
-    fn replace(
-        &self,
-        resolved: &ResolvedRecipe,
-        digest: Digest,
-        current: Option<&ObservedRelease>,
-    ) -> Candidate {
+    fn replace(&self, resolved: &Resolved, digest: Digest, current: Option<&ObservedRelease>) -> Candidate {
         let channel = &self.desired.channel;
         let differences = current.map_or_else(Vec::new, |current| {
             let published = Published {
@@ -368,6 +359,25 @@ impl Image<'_> {
         Some(repair)
     }
 
+    /// How much room there is on the device, of a firmware.
+    fn room(&self) -> Option<FlashRoom> {
+        let Wanted::Recipe(resolved) = &self.desired.wanted else { return None };
+        let Resolved::Firmware(firmware) = &**resolved else { return None };
+        let facts = self.current.and_then(|current| current.facts.as_ref());
+        let before = self.current.and_then(|current| match &current.lock {
+            Some(Lock::Firmware(lock)) => Some(lock.installed_size),
+            _ => None,
+        });
+        let installed = firmware.lock.installed_size;
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Some(FlashRoom {
+            limit: firmware.lock.image_limit,
+            published: facts.and_then(|facts| facts.firmware.iter().map(|image| image.size).max()),
+            installed,
+            installed_delta: before.map(|before| signed(installed) - signed(before)),
+        })
+    }
+
     /// What is wrong with the current release, if a download of it may be wrong.
     fn damaged(&self) -> Option<Damaged> {
         let current = self.current?;
@@ -427,17 +437,14 @@ impl Image<'_> {
 
     fn build(
         &self,
-        resolved: &ResolvedRecipe,
+        resolved: &Resolved,
         recipe: Digest,
         version: Version,
         reasons: Vec<Reason>,
     ) -> Candidate {
-        let ids = resolved.recipe.layer_ids();
-        let layers = resolved.recipe.layers.iter().zip(ids).map(|(layer, id)| LayerPlan {
-            name: layer.name.clone(),
-            id,
-            cached: self.inputs.cached_layers.contains(&id),
-        });
+        let layers = resolved.layers().into_iter();
+        let layers =
+            layers.map(|(name, id)| LayerPlan { name, id, cached: self.inputs.cached_layers.contains(&id) });
         let held = self.hold(&recipe, self.history.and_then(|h| h.build.as_ref()));
         // A store that gives a release a name that is not its own does not pass it on.
         let own = version.as_str().ends_with(&format!("-{}", recipe.short()));

@@ -39,7 +39,7 @@ pub(super) fn age_beyond(
 /// newer speaks for it.
 fn is_answer(desired: &Desired, current: &ObservedRelease) -> bool {
     match &desired.wanted {
-        Wanted::Recipe(resolved) => resolved.recipe.digest() == current.recipe_digest,
+        Wanted::Recipe(resolved) => resolved.digest() == current.recipe_digest,
         Wanted::NeedsLock { .. } => false,
     }
 }

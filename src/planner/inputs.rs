@@ -3,11 +3,11 @@
 use super::policy::Ruling;
 use super::schedule::Schedule;
 use crate::model::catalog::CatalogSource;
-use crate::model::lock::LockRequest;
 use crate::model::observed::Observed;
 use crate::model::plan::{Action, Reason};
-use crate::model::recipe::{LayerId, ResolvedRecipe};
-use crate::model::{ChannelName, Digest, Failure, ImageName, Lock};
+use crate::model::product::{Lock, Request, Resolved};
+use crate::model::recipe::LayerId;
+use crate::model::{ChannelName, Digest, Failure, ImageName};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,11 +59,11 @@ pub struct Desired {
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// Exactly this.
-    Recipe(Box<ResolvedRecipe>),
+    Recipe(Box<Resolved>),
     /// Not known before the packages are resolved.
     NeedsLock {
         /// What has to be asked.
-        request: LockRequest,
+        request: Request,
         /// The lock that answers something else, if there is one.
         stale: Option<Box<Lock>>,
     },
@@ -139,6 +139,6 @@ pub fn attempt_digest(action: &Action, reasons: &[Reason]) -> Digest {
 }
 
 /// The identity of a request, for [`History::lock`].
-pub fn request_digest(request: &LockRequest) -> Digest {
+pub fn request_digest(request: &Request) -> Digest {
     Digest::of_json(request)
 }

@@ -4,7 +4,7 @@ use super::inputs::{Desired, Inputs, Wanted};
 use crate::model::observed::{Defect, ObservedImage, ObservedRelease};
 use crate::model::plan::{Action, Planned, Reason, Status, Step};
 use crate::model::policy::Finding;
-use crate::model::recipe::ResolvedRecipe;
+use crate::model::product::Resolved;
 use crate::model::{Digest, ImageName, Version};
 use std::collections::BTreeMap;
 
@@ -105,8 +105,7 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
             let is_cured = |c: &ObservedRelease| {
                 c.defects.is_empty() || observed.is_some_and(|o| o.mends.contains_key(&c.version))
             };
-            let up_to_date =
-                current.is_some_and(|c| c.recipe_digest == resolved.recipe.digest() && is_cured(c));
+            let up_to_date = current.is_some_and(|c| c.recipe_digest == resolved.digest() && is_cured(c));
             let by_policy = inputs.ruling.findings.get(image).into_iter().flatten();
             let to_cure = by_policy.filter(|f| f.would_be_cured()).count() > 0;
             if up_to_date && !to_cure && !inputs.forced.contains(image) {
@@ -119,7 +118,7 @@ fn one_step(step: &Step, planned: &Planned, inputs: &Inputs, wrong: &mut Vec<Str
             if *channel != desired.channel || current.is_some_and(|c| c.version == *version) {
                 say("would be promoted to where it is or does not belong");
             }
-            if !observed.is_some_and(|o| is_published(o, version, &resolved.recipe.digest())) {
+            if !observed.is_some_and(|o| is_published(o, version, &resolved.digest())) {
                 say("a release would be promoted that is not published or not of the desired recipe");
             }
         }
@@ -146,9 +145,9 @@ fn reasons(step: &Step, say: &mut impl FnMut(&str)) {
     }
 }
 
-fn build(action: &Action, desired: &Desired, resolved: &ResolvedRecipe, say: &mut impl FnMut(&str)) {
+fn build(action: &Action, desired: &Desired, resolved: &Resolved, say: &mut impl FnMut(&str)) {
     let Action::Build { recipe, version, channel, .. } = action else { return };
-    if *recipe != resolved.recipe.digest() {
+    if *recipe != resolved.digest() {
         say("another recipe is built than the desired one");
     }
     let carries = version.as_str().ends_with(&format!("-{}", recipe.short()));
@@ -160,9 +159,9 @@ fn build(action: &Action, desired: &Desired, resolved: &ResolvedRecipe, say: &mu
     }
 }
 
-fn layers(action: &Action, resolved: &ResolvedRecipe, inputs: &Inputs, say: &mut impl FnMut(&str)) {
+fn layers(action: &Action, resolved: &Resolved, inputs: &Inputs, say: &mut impl FnMut(&str)) {
     let Action::Build { layers, .. } = action else { return };
-    if layers.iter().map(|layer| layer.id).ne(resolved.recipe.layer_ids()) {
+    if layers.iter().map(|layer| layer.id).ne(resolved.layers().into_iter().map(|(_, id)| id)) {
         say("its layers are not the recipe's");
     }
     if layers.iter().any(|layer| layer.cached != inputs.cached_layers.contains(&layer.id)) {

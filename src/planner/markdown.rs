@@ -129,7 +129,9 @@ fn details(step: &Step) -> String {
     for mend in words::mends(&step.action) {
         let _ = writeln!(out, "- {}", code(&mend));
     }
-    if let Action::Build { layers, .. } = &step.action {
+    if let Action::Build { layers, .. } = &step.action
+        && !layers.is_empty()
+    {
         let _ = write!(out, "\nLayers: {}\n", code(&words::layers(layers)));
     }
     out.push_str("\n</details>\n");
@@ -185,6 +187,7 @@ mod tests {
                 stale: None,
                 damaged: None,
                 lost: Vec::new(),
+                room: None,
             })
             .collect();
         let commit = Commit { id: "0".repeat(40), date: DateTime::UNIX_EPOCH, subject: subject.to_owned() };

@@ -7,6 +7,7 @@
 pub mod cards;
 mod changes;
 mod decide;
+mod firmware;
 mod freshness;
 mod inputs;
 mod lint;
@@ -63,7 +64,7 @@ fn is_awaited(finding: &StoreFinding, inputs: &Inputs) -> bool {
         // What it will be is not known yet.
         Wanted::NeedsLock { .. } => true,
         Wanted::Recipe(resolved) => {
-            let recipe = resolved.recipe.digest();
+            let recipe = resolved.digest();
             let observed = inputs.observed.images.get(image);
             let current = observed.and_then(|o| o.channels.get(&desired.channel));
             version.as_str().ends_with(&format!("-{}", recipe.short()))

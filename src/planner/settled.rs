@@ -47,5 +47,6 @@ pub fn settled(image: &Remembered<'_>, observed: &ObservedImage) -> Option<Image
         stale: None,
         damaged: None,
         lost: Vec::new(),
+        room: None,
     })
 }

@@ -64,7 +64,9 @@ fn one_step(out: &mut String, report: &ImageReport, step: &Step) {
     for mend in words::mends(&step.action) {
         line(out, "  mend    ", &mend);
     }
-    if let Action::Build { layers, .. } = &step.action {
+    if let Action::Build { layers, .. } = &step.action
+        && !layers.is_empty()
+    {
         line(out, "  layers  ", &words::layers(layers));
     }
 }

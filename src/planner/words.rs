@@ -93,6 +93,7 @@ pub(super) fn notes(report: &ImageReport) -> Vec<String> {
         let what = Damaged { defects: lost.defects.clone(), whole: None }.what();
         notes.push(format!("{} is damaged and nothing here makes it whole: {what}", lost.version));
     }
+    notes.extend(report.room.iter().map(|room| format!("flash: {room}")));
     notes
 }
 

@@ -11,7 +11,9 @@ use crate::effects::files::{FileLock, WorkFolder, read_if_exists, write_atomic};
 use crate::effects::{Point, point};
 use crate::model::evidence::{Evidence, EvidenceFile};
 use crate::model::failure::IoContext;
-use crate::model::{Artifact, Digest, Emitter, Failure, Recipe, Result};
+use crate::model::product::Resolved;
+use crate::model::{Artifact, Digest, Emitter, Failure, Result};
+use crate::verify;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -27,8 +29,15 @@ struct Record {
 
 /// Where the evidence of one artifact is kept. What was asked for is part of the name: other
 /// wishes need other evidence.
-pub(super) fn place(cache: &Cache, artifact: &Artifact, recipe: &Recipe) -> PathBuf {
-    let id = Digest::of_json(&(artifact.digest, &recipe.verify, recipe.digest()));
+pub(super) fn place(cache: &Cache, artifact: &Artifact, resolved: &Resolved) -> PathBuf {
+    let id = match resolved {
+        Resolved::Image(resolved) => {
+            Digest::of_json(&(artifact.digest, &resolved.recipe.verify, resolved.recipe.digest()))
+        }
+        Resolved::Firmware(_) => {
+            Digest::of_json(&(artifact.digest, resolved.digest(), verify::FIRMWARE_CHECKS))
+        }
+    };
     cache.folder(Kind::Evidence).join(id.hex())
 }
 

@@ -7,7 +7,8 @@
 use super::memory::{KnownFile, KnownImage, Memory};
 use crate::catalog::survey::{Mentions, Survey, refused};
 use crate::catalog::{Diagnostic, Reads, Severity};
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::{Catalog, DeviceDocument, ImageDocument};
+use crate::model::device::DeviceName;
 use crate::model::policy::Finding;
 use crate::model::{ImageName, Result};
 use crate::planner::Schedule;
@@ -59,11 +60,12 @@ pub fn look_through(survey: Survey, whole: Catalog, memory: &mut Memory) -> Resu
     // A few are planned in full at once; of many it is first found out which need it.
     let keep_documents = fresh.len() <= BATCH;
     let mut found = Vec::new();
-    let mut read = BTreeMap::new();
+    let (mut read, mut devices) = (BTreeMap::new(), BTreeMap::new());
     for part in in_parallel(&batches, |batch| check(&survey, batch, keep_documents))? {
         found.extend(part.found);
         kept.extend(part.known);
         read.extend(part.documents);
+        devices.extend(part.devices);
     }
     let broken = |found: &[Diagnostic]| found.iter().any(|d| d.severity == Severity::Error);
     if broken(&found) {
@@ -81,13 +83,15 @@ pub fn look_through(survey: Survey, whole: Catalog, memory: &mut Memory) -> Resu
         remembered.chain(read.iter().map(|(name, document)| (name.clone(), Reads::of(document)))).collect();
     let mut claimed: BTreeSet<&str> = fresh.values().flat_map(|m| &m.files).map(String::as_str).collect();
     claimed.extend(kept.values().flat_map(|file| &file.files).map(String::as_str));
-    found.extend(survey.check_rest(&reads, &claimed)?);
+    let channel = |d: &DeviceDocument| d.profile.spec.channel.clone();
+    let channels = devices.iter().map(|(name, device)| (ImageName::from(name), channel(device))).collect();
+    found.extend(survey.check_rest(&reads, &channels, &claimed)?);
     if broken(&found) {
         return Err(refused(found));
     }
     memory.keep_files(kept);
     found.dedup();
-    let catalog = Catalog { images: read, ..whole };
+    let catalog = Catalog { images: read, devices, ..whole };
     Ok(Found { catalog, known: Known { images, survey }, warnings: found })
 }
 
@@ -138,12 +142,15 @@ struct Part {
     found: Vec<Diagnostic>,
     known: Files,
     documents: BTreeMap<ImageName, ImageDocument>,
+    /// Device profiles are read anew each time.
+    devices: BTreeMap<DeviceName, DeviceDocument>,
 }
 
 fn check(survey: &Survey, batch: &[(&str, &Mentions)], keep_documents: bool) -> Result<Part> {
     let (catalog, found) = survey.check(batch.iter().copied())?;
-    let mut part = Part { found, known: Files::new(), documents: BTreeMap::new() };
-    let Some(catalog) = catalog else { return Ok(part) };
+    let mut part = Part { found, known: Files::new(), documents: BTreeMap::new(), devices: BTreeMap::new() };
+    let Some(mut catalog) = catalog else { return Ok(part) };
+    part.devices = std::mem::take(&mut catalog.devices);
     let mut of_file: BTreeMap<&str, Vec<&ImageDocument>> = BTreeMap::new();
     for document in catalog.images.values() {
         let file = document.place.rsplit_once(':').map_or(document.place.as_str(), |(file, _)| file);

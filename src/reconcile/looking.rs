@@ -152,12 +152,13 @@ impl World<'_> {
         self.runtime.block_on(state.record_looks(&looks))
     }
 
-    /// Folders of the cache that may hold files of a release: what a killed run left, and the
-    /// evidence of boots.
+    /// Folders of the cache that may hold files of a release: what a killed run left, firmware, and
+    /// the evidence of boots.
     pub(super) fn copies(&self, recipe: &Digest) -> Vec<PathBuf> {
         let evidence = std::fs::read_dir(self.cache.root().join("evidence"));
         let evidence = evidence.into_iter().flatten().flatten().map(|entry| entry.path().join("root"));
-        std::iter::once(self.cache.artifacts(recipe)).chain(evidence).collect()
+        let built = [self.cache.artifacts(recipe), self.cache.firmware(recipe).join("root")];
+        built.into_iter().chain(evidence).collect()
     }
 
     /// Has the download pages say which of the selected images are stale or damaged. Writes

@@ -7,6 +7,7 @@
 
 mod desired;
 mod evidence;
+mod firmware;
 mod heartbeat;
 mod journal;
 pub mod known;
@@ -20,6 +21,7 @@ mod rescue;
 mod run;
 mod settle;
 mod settled;
+pub mod upstream;
 
 pub use policies::may_be_promoted;
 
@@ -30,17 +32,18 @@ pub use settled::Remembered;
 use crate::build::cache::Cache;
 use crate::catalog::Files;
 use crate::effects::{Cancel, Clock, Point, point};
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::{Catalog, Document, ImageDocument};
 use crate::model::name::{ChannelName, ImageName, Version};
 use crate::model::observed::{Mend, StoreFinding};
 use crate::model::plan::{Action, Planned, Status, Step};
-use crate::model::recipe::ResolvedRecipe;
+use crate::model::product::{self, Resolved};
 use crate::model::settings::{Keyless, Mirror};
-use crate::model::{Emitter, Event, Failure, FailureClass, Lock, Result};
+use crate::model::{Emitter, Event, Failure, FailureClass, Result};
 use crate::planner::{self, Inputs, StoreWork, Wanted};
 use crate::release::{Signers, Store, Trust};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// Everything that reconciling needs to know and to reach.
@@ -65,6 +68,8 @@ pub struct World<'a> {
     pub cache: Cache,
     /// Where packages come from, keyrings by their place on this host.
     pub mirrors: Vec<Mirror>,
+    /// The keys that OpenWrt's servers are trusted by, by their places on this host.
+    pub openwrt_keys: Vec<PathBuf>,
     /// What happened before; none when nothing ever did and nothing may be written.
     pub state: Option<State>,
     /// How deep the store is looked into.
@@ -109,7 +114,7 @@ pub struct Decided {
     /// The plan and the report.
     pub planned: Planned,
     /// The recipes of all images that have one.
-    pub recipes: BTreeMap<ImageName, ResolvedRecipe>,
+    pub recipes: BTreeMap<ImageName, Resolved>,
     /// What has to be resolved for the images that have none.
     requests: BTreeMap<ImageName, Wanted>,
     /// Images whose spec cannot be resolved.
@@ -231,18 +236,12 @@ impl World<'_> {
     fn take_lock_step(&self, decided: &Decided, image: &ImageName) -> Result<()> {
         let (request, old) = match decided.requests.get(image) {
             Some(Wanted::NeedsLock { request, stale }) => (request.clone(), stale.as_deref().cloned()),
-            Some(Wanted::Recipe(resolved)) => (resolved.lock.request.clone(), Some(resolved.lock.clone())),
+            Some(Wanted::Recipe(resolved)) => (resolved.request(), Some(resolved.lock())),
             None => return Err(Failure::bug(format!("the plan locks {image}, which nobody asked for"))),
         };
         let state = self.state()?;
         let now = self.clock.now();
-        let locked = rescue::with_room(self, &self.events, || {
-            self.with_builder(&self.events, |builder| builder.lock(image, &request, old.as_ref()))
-        })
-        .and_then(|new| match &old {
-            Some(old) => new.following(old),
-            None => Ok(new),
-        });
+        let locked = rescue::with_room(self, &self.events, || self.resolve(image, &request, old.as_ref()));
         match locked {
             // What is here says nothing about what is new upstream.
             Ok(new) if self.offline => self.runtime.block_on(state.put_made_lock(image, &new)),
@@ -251,7 +250,7 @@ impl World<'_> {
                 // The same packages from a newer index are no change: what was built from the
                 // older lock stays what it is.
                 let lock = match old {
-                    Some(old) if old.request == new.request && old.packages == new.packages => old,
+                    Some(old) if new.says_the_same(&old) => old,
                     _ => new,
                 };
                 self.runtime.block_on(async {
@@ -266,6 +265,30 @@ impl World<'_> {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// Asks what an image's packages are now.
+    fn resolve(
+        &self,
+        image: &ImageName,
+        request: &product::Request,
+        old: Option<&product::Lock>,
+    ) -> Result<product::Lock> {
+        match request {
+            product::Request::Image(request) => {
+                let old = old.and_then(|lock| match lock {
+                    product::Lock::Image(lock) => Some(lock),
+                    product::Lock::Firmware(_) => None,
+                });
+                let new = self.with_builder(&self.events, |builder| builder.lock(image, request, old))?;
+                let new = match old {
+                    Some(old) => new.following(old)?,
+                    None => new,
+                };
+                Ok(product::Lock::Image(new))
+            }
+            product::Request::Firmware(_) => self.resolve_firmware(image, old).map(product::Lock::Firmware),
         }
     }
 
@@ -396,34 +419,42 @@ impl World<'_> {
         self.state.as_ref().ok_or_else(|| Failure::bug("a run without a state database"))
     }
 
-    /// The documents of some images.
-    fn documents(&self, names: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Arc<ImageDocument>>> {
-        let mut documents = BTreeMap::new();
+    /// The documents of some images and devices.
+    fn documents(&self, names: &BTreeSet<ImageName>) -> Result<BTreeMap<ImageName, Document>> {
+        let mut images: BTreeMap<ImageName, Arc<ImageDocument>> = BTreeMap::new();
         if let Some(remembered) = self.remembered {
             remembered.read(names)?;
-            documents = remembered.documents();
+            images = remembered.documents();
         }
-        documents.retain(|name, _| names.contains(name));
+        images.retain(|name, _| names.contains(name));
         for (name, document) in self.catalog.images.iter().filter(|(name, _)| names.contains(*name)) {
-            documents.insert(name.clone(), Arc::new(document.clone()));
+            images.insert(name.clone(), Arc::new(document.clone()));
         }
-        Ok(documents)
+        let images = images.into_iter().map(|(name, document)| (name, Document::Image(document)));
+        let devices = self.catalog.devices.iter().map(|(name, device)| (ImageName::from(name), device));
+        let devices = devices.filter(|(name, _)| names.contains(name));
+        let devices = devices.map(|(name, device)| (name, Document::Device(Arc::new(device.clone()))));
+        Ok(images.chain(devices).collect())
     }
 
-    /// The document of one image that was planned.
-    fn document(&self, name: &ImageName) -> Option<ImageDocument> {
-        let read = || self.remembered?.documents().get(name).map(|document| (**document).clone());
-        self.catalog.images.get(name).cloned().or_else(read)
+    /// The document of one image or device that was planned.
+    fn document(&self, name: &ImageName) -> Option<Document> {
+        if let Some(document) = product::device_name(name).and_then(|name| self.catalog.devices.get(&name)) {
+            return Some(Document::Device(Arc::new(document.clone())));
+        }
+        let read = || self.remembered?.documents().get(name).cloned();
+        let image = self.catalog.images.get(name).map(|document| Arc::new(document.clone()));
+        image.or_else(read).map(Document::Image)
     }
 
     /// The locks that were made for images whose catalog has none.
     fn made_locks(
         &self,
-        documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
-    ) -> Result<BTreeMap<ImageName, Lock>> {
+        documents: &BTreeMap<ImageName, Document>,
+    ) -> Result<BTreeMap<ImageName, product::Lock>> {
         let mut made = BTreeMap::new();
         if let Some(state) = &self.state {
-            for image in documents.iter().filter(|(_, d)| d.lock.is_none()).map(|(name, _)| name) {
+            for image in documents.iter().filter(|(_, d)| !d.has_lock()).map(|(name, _)| name) {
                 if let Some(lock) = self.runtime.block_on(state.made_lock(image))? {
                     made.insert(image.clone(), lock);
                 }

@@ -3,6 +3,7 @@
 use super::{World, desired};
 use crate::build::cache::needs::Needs;
 use crate::build::cache::prune::{Limits, Prune, Pruned};
+use crate::model::product::{Request, Resolved};
 use crate::model::{ImageName, Result};
 use crate::planner::Wanted;
 use std::collections::BTreeSet;
@@ -16,7 +17,8 @@ impl World<'_> {
     pub fn needs(&self) -> Result<Needs> {
         // Also those that this round did not read.
         let remembered = self.remembered.iter().flat_map(|r| r.known.images.keys());
-        let images: BTreeSet<ImageName> = self.catalog.images.keys().chain(remembered).cloned().collect();
+        let mut images: BTreeSet<ImageName> = self.catalog.images.keys().chain(remembered).cloned().collect();
+        images.extend(self.catalog.devices.keys().map(ImageName::from));
         let names: Vec<ImageName> = images.iter().cloned().collect();
         // A store that cannot be read only hides the locks of its releases.
         let observed = self.store.observe(&self.keys, &names).unwrap_or_default();
@@ -25,11 +27,18 @@ impl World<'_> {
         let mut needs = Needs::default();
         for desired in desired::gather(self, &documents, &observed, &made).desired {
             match &desired.wanted {
-                Wanted::Recipe(resolved) => {
-                    needs.add(&resolved.recipe);
-                    needs.add_request(&resolved.lock.request, &self.mirrors);
+                Wanted::Recipe(resolved) => match &**resolved {
+                    Resolved::Image(resolved) => {
+                        needs.add(&resolved.recipe);
+                        needs.add_request(&resolved.lock.request, &self.mirrors);
+                    }
+                    Resolved::Firmware(resolved) => needs.add_firmware(&resolved.order.recipe),
+                },
+                Wanted::NeedsLock { request: Request::Image(request), .. } => {
+                    needs.add_request(request, &self.mirrors);
                 }
-                Wanted::NeedsLock { request, .. } => needs.add_request(request, &self.mirrors),
+                // Which Image Builder answers is not known before it is asked.
+                Wanted::NeedsLock { request: Request::Firmware(_), .. } => {}
             }
         }
         Ok(needs)

@@ -8,21 +8,21 @@ use crate::build::content;
 use crate::catalog::{self, Files};
 use crate::effects::Place;
 use crate::model::artifact::Built;
-use crate::model::catalog::{Catalog, ImageDocument};
+use crate::model::catalog::{Catalog, Document};
 use crate::model::name::ImageName;
 use crate::model::observed::{Observed, ObservedRelease};
 use crate::model::policy::{
-    ArtifactFacts, Content, Finding, Policy, ReleaseFacts, Requirement, Rule, Severity, Subject, digest,
-    refusal,
+    ArtifactFacts, Content, Finding, FirmwareImage, Policy, ReleaseFacts, Requirement, Rule, Severity,
+    digest, refusal,
 };
+use crate::model::product::{self, Resolved};
 use crate::model::release::Manifest;
-use crate::model::{Emitter, Failure, Result};
-use crate::planner::policy::{self, Packages, Ruling};
+use crate::model::{ArtifactKind, Emitter, Failure, Result};
+use crate::planner::policy::{self, About, FirmwarePackages, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
 use crate::release::{PublicKey, Publication, Signers, Trust, path, sums};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// No file of sums or signatures is larger, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -31,7 +31,7 @@ impl World<'_> {
     /// What the policies have against what is desired and what is published.
     pub(super) fn ruling(
         &self,
-        documents: &BTreeMap<ImageName, Arc<ImageDocument>>,
+        documents: &BTreeMap<ImageName, Document>,
         desired: &[Desired],
         failed: &[(ImageName, Failure)],
         observed: &Observed,
@@ -41,11 +41,23 @@ impl World<'_> {
         if policies.is_empty() {
             return Ok(ruling);
         }
-        let known = desired.iter().map(|d| (&d.image, packages(&d.wanted)));
-        let unknown = failed.iter().map(|(image, _)| (image, Packages::Unknown));
+        let known = desired.iter().map(|d| (&d.image, Known::of(&d.wanted)));
+        let unknown = failed.iter().map(|(image, _)| (image, Known::Nothing));
         for (name, packages) in known.chain(unknown) {
             let Some(document) = documents.get(name) else { continue };
-            let mut findings = policy::of_image(policies, document, &self.catalog.settings.mirrors, packages);
+            let mut findings = match (document, packages) {
+                (Document::Image(document), Known::Image(packages)) => {
+                    policy::of_image(policies, document, &self.catalog.settings.mirrors, packages)
+                }
+                (Document::Image(document), _) => {
+                    let nothing = Packages::Unknown;
+                    policy::of_image(policies, document, &self.catalog.settings.mirrors, nothing)
+                }
+                (Document::Device(document), Known::Firmware(packages)) => {
+                    policy::of_device(policies, name, document, packages)
+                }
+                (Document::Device(_), _) => Vec::new(),
+            };
             findings.extend(self.of_published(name, document, observed));
             if !findings.is_empty() {
                 self.place(&mut findings)?;
@@ -66,15 +78,16 @@ impl World<'_> {
         }
     }
 
-    fn of_published(&self, name: &ImageName, document: &ImageDocument, observed: &Observed) -> Vec<Finding> {
+    fn of_published(&self, name: &ImageName, document: &Document, observed: &Observed) -> Vec<Finding> {
         let policies = &self.catalog.policies;
-        let channel = &document.spec.spec.channel;
+        let channel = document.channel();
         let current = observed.images.get(name).and_then(|image| image.channels.get(channel));
         let Some(current) = current else { return Vec::new() };
-        let rules = policy::rules(policies, Subject::of(&document.spec));
+        let about = about(name, document);
+        let rules = policy::rules(policies, about.subject);
         // A manifest that cannot be read is a defect of its own, and no rule's business.
         let Some(facts) = self.facts(name, current, rules) else { return Vec::new() };
-        policy::of_published(policies, document, &facts)
+        policy::of_published(policies, about, &facts)
     }
 
     /// What rules look at of a published release.
@@ -101,8 +114,11 @@ impl World<'_> {
             not_reproducible: Vec::new(),
             signers: Some(signer_ids(&publishing.signers)),
             age_days: None,
+            firmware: Vec::new(),
         };
-        self.keep(image, |policies, document| Ok(policy::of_release(policies, document, &facts)))
+        self.keep(image, |policies, document| {
+            Ok(policy::of_release(policies, about(image, document), &facts))
+        })
     }
 
     /// Refuses an image by what is in it and how large it became.
@@ -110,6 +126,8 @@ impl World<'_> {
         let artifacts: Vec<ArtifactFacts> =
             built.artifacts.iter().filter_map(|a| ArtifactFacts::of(a.kind, a.size, None)).collect();
         self.keep(image, |policies, document| {
+            // Rules on content are about images.
+            let Document::Image(document) = document else { return Ok(Vec::new()) };
             let asked = policy::asks(policies, document, |rule| rule.requirement.is_of_content());
             let content = if asked {
                 content::of_build(&self.cache, &built.layers, &self.cancel)?
@@ -123,7 +141,8 @@ impl World<'_> {
     /// Refuses a release that a rule forbids, the last time before anybody sees it.
     pub(super) fn may_be_published(&self, publication: &Publication, publishing: &Publishing) -> Result<()> {
         let (artifacts, differing) = (publication.artifacts.iter(), publication.not_reproducible.iter());
-        let image = &publication.recipe.image;
+        let image = &publication.image();
+        let images = publication.artifacts.iter().filter(|a| a.artifact().kind == ArtifactKind::Firmware);
         let facts = ReleaseFacts {
             what: format!("release {}", publication.version),
             artifacts: artifacts
@@ -132,14 +151,22 @@ impl World<'_> {
             not_reproducible: differing.map(|n| (n.file.clone(), n.why.clone())).collect(),
             signers: Some(signer_ids(&publishing.signers)),
             age_days: None,
+            firmware: images
+                .map(|a| {
+                    let name = a.path().file_name().unwrap_or_default().to_string_lossy();
+                    FirmwareImage::of(&name, a.artifact().size, Some(a.evidence()))
+                })
+                .collect(),
         };
-        self.keep(image, |policies, document| Ok(policy::of_release(policies, document, &facts)))
+        self.keep(image, |policies, document| {
+            Ok(policy::of_release(policies, about(image, document), &facts))
+        })
     }
 
     fn keep(
         &self,
         image: &ImageName,
-        judge: impl FnOnce(&[Policy], &ImageDocument) -> Result<Vec<Finding>>,
+        judge: impl FnOnce(&[Policy], &Document) -> Result<Vec<Finding>>,
     ) -> Result<()> {
         let policies = &self.catalog.policies;
         if policies.is_empty() {
@@ -154,7 +181,10 @@ impl World<'_> {
     /// As [`may_be_promoted`], for an image of a plan.
     pub(super) fn may_be_promoted(&self, manifest: &Manifest, signers: &Signers) -> Result<()> {
         let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..ReleaseFacts::of(manifest) };
-        self.keep(&manifest.image, |policies, document| Ok(policy::of_release(policies, document, &facts)))
+        let image = &manifest.image;
+        self.keep(image, |policies, document| {
+            Ok(policy::of_release(policies, about(image, document), &facts))
+        })
     }
 }
 
@@ -176,9 +206,15 @@ pub fn may_be_promoted(
     signers: &Signers,
 ) -> Result<()> {
     let policies = &catalog.policies;
-    let Some(document) = catalog.images.get(&manifest.image) else { return Ok(()) };
+    let image = &manifest.image;
+    let device = product::device_name(image).and_then(|name| catalog.devices.get(&name));
+    let about = match (catalog.images.get(image), device) {
+        (Some(document), _) => About::from(document),
+        (None, Some(document)) => About::device(image, document),
+        (None, None) => return Ok(()),
+    };
     let facts = ReleaseFacts { signers: Some(signer_ids(signers)), ..ReleaseFacts::of(manifest) };
-    let mut findings = policy::of_release(policies, document, &facts);
+    let mut findings = policy::of_release(policies, about, &facts);
     findings.iter_mut().for_each(|finding| catalog::locate(files, finding));
     kept(policies, events, &findings)
 }
@@ -198,10 +234,36 @@ pub(super) fn refused(image: &ImageName, ruling: &Ruling) -> Option<Failure> {
     refusal(&findings, ruling.policies)
 }
 
-fn packages(wanted: &Wanted) -> Packages<'_> {
-    match wanted {
-        Wanted::Recipe(resolved) => Packages::Locked(&resolved.lock),
-        Wanted::NeedsLock { request, .. } => Packages::Asked(request),
+/// What is known of the packages of what is asked for.
+enum Known<'a> {
+    Image(Packages<'a>),
+    Firmware(FirmwarePackages<'a>),
+    Nothing,
+}
+
+impl<'a> Known<'a> {
+    fn of(wanted: &'a Wanted) -> Self {
+        use product::Request;
+        match wanted {
+            Wanted::Recipe(resolved) => match &**resolved {
+                Resolved::Image(resolved) => Self::Image(Packages::Locked(&resolved.lock)),
+                Resolved::Firmware(resolved) => Self::Firmware(FirmwarePackages::Locked(&resolved.lock)),
+            },
+            Wanted::NeedsLock { request: Request::Image(request), .. } => {
+                Self::Image(Packages::Asked(request))
+            }
+            Wanted::NeedsLock { request: Request::Firmware(request), .. } => {
+                Self::Firmware(FirmwarePackages::Asked(request))
+            }
+        }
+    }
+}
+
+/// What rules are held against.
+fn about<'a>(name: &'a ImageName, document: &'a Document) -> About<'a> {
+    match document {
+        Document::Image(document) => About::from(&**document),
+        Document::Device(document) => About::device(name, document),
     }
 }
 

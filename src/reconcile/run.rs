@@ -2,7 +2,7 @@
 
 use super::heartbeat::{Heartbeat, LEASE};
 use super::journal::Journal;
-use super::{Publishing, World, evidence, rescue};
+use super::{Publishing, World, evidence, firmware, rescue};
 use crate::build::cache::{Cache, Kind, lock_of};
 use crate::configure;
 use crate::effects::files::{FileLock, WorkFolder, parent, remove_tree};
@@ -12,9 +12,13 @@ use crate::model::evidence::Evidence;
 use crate::model::failure::IoContext;
 use crate::model::name::{ChannelName, Version};
 use crate::model::plan::{Reason, Step};
+use crate::model::product::{Resolved, ResolvedFirmware};
 use crate::model::recipe::ResolvedRecipe;
 use crate::model::run::{Run, RunState};
-use crate::model::{Artifact, ArtifactKind, Digest, Emitter, Event, FailureClass, Result, VerifiedArtifact};
+use crate::model::spec::Architecture;
+use crate::model::{
+    Artifact, ArtifactKind, Digest, Emitter, Event, Failure, FailureClass, Result, VerifiedArtifact,
+};
 use crate::release::{Look, Publication, changelog};
 use crate::state::{Acquired, image_lease};
 use crate::verify;
@@ -23,7 +27,7 @@ use std::path::Path;
 /// Drives one build step to its end; `false` if another process is at it.
 pub(super) fn drive(
     world: &World<'_>,
-    resolved: &ResolvedRecipe,
+    resolved: &Resolved,
     step: &Step,
     version: &Version,
     channel: &ChannelName,
@@ -49,14 +53,14 @@ pub(super) fn drive(
 
 fn drive_leased(
     world: &World<'_>,
-    resolved: &ResolvedRecipe,
+    resolved: &Resolved,
     step: &Step,
     (version, channel): (&Version, &ChannelName),
     publishing: &Publishing,
     heartbeat: &Heartbeat,
 ) -> Result<bool> {
     point(Point::LeaseTaken)?;
-    let recipe = resolved.recipe.digest();
+    let recipe = resolved.digest();
     if !step.reasons.contains(&Reason::ByHand) && published_meanwhile(world, step, channel, &recipe)? {
         world.events.warn(format!("{} {version} was published by another process meanwhile", step.image));
         return Ok(false);
@@ -127,7 +131,7 @@ impl Steps<'_, '_> {
 
     fn all(
         &mut self,
-        resolved: &ResolvedRecipe,
+        resolved: &Resolved,
         step: &Step,
         channel: &ChannelName,
         publishing: &Publishing,
@@ -137,13 +141,18 @@ impl Steps<'_, '_> {
         self.enter(RunState::Building)?;
         world.may_be_signed(&step.image, publishing)?;
         let session = world.cache.session();
-        let folder = session.artifacts(&resolved.recipe.digest());
-        // Two images never share a recipe; two catalogs on one cache may.
+        let folder = session.artifacts(&resolved.digest());
+        // Two images never share a recipe; two devices may, and two catalogs on one cache.
         let _held = FileLock::take(&lock_of(&folder))?;
         std::fs::create_dir_all(&folder).during(|| format!("making {}", folder.display()))?;
         let document = world.document(&step.image);
         let space = world.catalog.settings.build.min_free_space;
-        let built = world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?;
+        let built = match resolved {
+            Resolved::Image(resolved) => {
+                world.with_builder(self.events(), |b| b.build(resolved, space, &folder))?
+            }
+            Resolved::Firmware(resolved) => world.build_firmware(&step.image, resolved, &folder)?,
+        };
 
         world.may_be_verified(&step.image, &built)?;
 
@@ -155,14 +164,15 @@ impl Steps<'_, '_> {
 
         self.enter(RunState::Publishing)?;
         world.cancel.check()?;
+        let differing =
+            built.firmware.as_ref().map(|f| firmware::not_reproducible(&f.facts)).unwrap_or_default();
         let mut publication = Publication {
-            recipe: resolved.recipe.clone(),
-            lock: resolved.lock.clone(),
-            lock_text: crate::catalog::lock_text(&resolved.lock).into_bytes(),
-            blobs: resolved.blobs.clone(),
-            built,
+            recipe: resolved.recipe(),
+            lock_text: crate::catalog::product_lock_text(&resolved.lock()).into_bytes(),
+            lock: resolved.lock(),
+            blobs: resolved.blobs(),
             artifacts,
-            description: document.and_then(|d| d.spec.metadata.description.clone()),
+            description: document.and_then(|d| d.description().cloned()),
             version: self.run.version.clone(),
             channel: channel.clone(),
             source: world.catalog.source.clone(),
@@ -172,7 +182,8 @@ impl Steps<'_, '_> {
             registry: None,
             started,
             published: world.clock.now(),
-            not_reproducible: Vec::new(),
+            not_reproducible: differing,
+            built,
         };
         world.may_be_published(&publication, publishing)?;
         // Before the release: a registry that refuses fails the run, which is tried again.
@@ -198,7 +209,7 @@ impl Steps<'_, '_> {
     /// is no such release, or the bytes are others: then a new one takes its place.
     fn restore(
         &mut self,
-        resolved: &ResolvedRecipe,
+        resolved: &Resolved,
         channel: &ChannelName,
         publishing: &Publishing,
     ) -> Result<bool> {
@@ -210,7 +221,7 @@ impl Steps<'_, '_> {
             beside: &[],
             whole_store: false,
             hash_older_than: None,
-            copies: &|_| world.copies(&resolved.recipe.digest()),
+            copies: &|_| world.copies(&resolved.digest()),
             now,
             events: &world.events,
             cancel: &world.cancel,
@@ -226,19 +237,14 @@ impl Steps<'_, '_> {
     }
 
     /// The evidence is held by `session` until the release is published.
-    fn verify(
-        &self,
-        resolved: &ResolvedRecipe,
-        built: &Built,
-        session: &Cache,
-    ) -> Result<Vec<VerifiedArtifact>> {
+    fn verify(&self, resolved: &Resolved, built: &Built, session: &Cache) -> Result<Vec<VerifiedArtifact>> {
         let world = self.world;
         built
             .artifacts
             .iter()
             .map(|artifact| {
                 world.cancel.check()?;
-                let place = evidence::place(session, artifact, &resolved.recipe);
+                let place = evidence::place(session, artifact, resolved);
                 let looking = session.session();
                 if let Some(found) = evidence::find(&looking, &place, artifact, self.events())? {
                     session.hold(&place)?;
@@ -246,7 +252,12 @@ impl Steps<'_, '_> {
                 }
                 drop(looking);
                 let gathered = WorkFolder::new(&world.cache.work(), "verify")?;
-                let shown = self.show(resolved, artifact, gathered.path())?;
+                let shown = match resolved {
+                    Resolved::Image(resolved) => self.show(resolved, artifact, gathered.path())?,
+                    Resolved::Firmware(resolved) => {
+                        self.show_firmware(resolved, built, artifact, gathered.path())?
+                    }
+                };
                 point(Point::EvidenceGathered)?;
                 let kept = evidence::keep(session, &place, shown)?;
                 let verified = VerifiedArtifact::new(artifact.clone(), kept);
@@ -269,17 +280,39 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
+    fn options(&self, architecture: Architecture, to: &Path) -> verify::Options {
+        let cache = &self.world.cache;
+        verify::Options {
+            scratch: cache.work(),
+            evidence: to.to_owned(),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            acceleration: verify::Acceleration::Auto { cache: cache.root().join("acceleration.json") },
+            clock: self.world.clock,
+            tools: verify::Tools::of(architecture),
+        }
+    }
+
+    fn show_firmware(
+        &self,
+        resolved: &ResolvedFirmware,
+        built: &Built,
+        artifact: &Artifact,
+        to: &Path,
+    ) -> Result<Evidence> {
+        let world = self.world;
+        let Some(firmware) = &built.firmware else {
+            return Err(Failure::bug("a firmware was built and nothing is known of it"));
+        };
+        let promised =
+            verify::Promised { order: &resolved.order, lock: &resolved.lock, facts: &firmware.facts };
+        let options = self.options(Architecture::default(), to);
+        verify::firmware(artifact, &promised, &options, self.events(), &world.cancel)
+    }
+
     fn show(&self, resolved: &ResolvedRecipe, artifact: &Artifact, to: &Path) -> Result<Evidence> {
         let world = self.world;
         let build_id = resolved.recipe.digest();
-        let options = verify::Options {
-            scratch: world.cache.work(),
-            evidence: to.to_owned(),
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
-            acceleration: verify::Acceleration::Auto { cache: world.cache.root().join("acceleration.json") },
-            clock: world.clock,
-            tools: verify::Tools::of(resolved.recipe.architecture),
-        };
+        let options = self.options(resolved.recipe.architecture, to);
         let checks = configure::checks_of(&resolved.recipe);
         let wish = verify::Wish { verify: &resolved.recipe.verify, checks: &checks };
         match artifact.kind {
@@ -295,6 +328,7 @@ impl Steps<'_, '_> {
             ArtifactKind::Disk => {
                 verify::disk(artifact, &build_id, wish, &options, self.events(), &world.cancel)
             }
+            ArtifactKind::Firmware => Err(Failure::bug("an image has no firmware among its outputs")),
         }
     }
 }

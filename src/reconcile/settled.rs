@@ -57,7 +57,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What one glance at one image gave.
 enum Seen {
     /// It is as it was when nothing was to be done.
-    Same(ImageReport),
+    Same(Box<ImageReport>),
     /// Nothing is to be done if its releases are sound, which has to be seen.
     Perhaps(Option<Glance>),
     /// The planner has to see it.
@@ -95,7 +95,7 @@ impl World<'_> {
             match seen {
                 Seen::Same(report) => {
                     open.remove(*name);
-                    reports.push(report);
+                    reports.push(*report);
                 }
                 Seen::Perhaps(glance) => unsure.push((name, image, glance)),
                 Seen::Open => {}
@@ -193,7 +193,7 @@ impl World<'_> {
         let glance = self.store.glance(name, of_image)?;
         let looked = look.memory.release(name, &known.channel);
         let same = glance.is_some_and(|g| looked == Some(look.rules.mark(name, known, &g)));
-        Ok(if same { Seen::Same(report) } else { Seen::Perhaps(glance) })
+        Ok(if same { Seen::Same(Box::new(report)) } else { Seen::Perhaps(glance) })
     }
 }
 
@@ -253,6 +253,7 @@ impl<'a> Rules<'a> {
             not_reproducible: Vec::new(),
             signers: None,
             age_days,
+            firmware: Vec::new(),
         };
         !rules.is_empty() && policy::speaks(&rules, name, &nothing_else)
     }

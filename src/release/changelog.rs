@@ -4,8 +4,9 @@
 //! shown, never obeyed.
 
 use crate::model::artifact::ArtifactKind;
-use crate::model::lock::{Lock, PackageChange, diff};
+use crate::model::lock::PackageChange;
 use crate::model::name::Version;
+use crate::model::product::Lock;
 use crate::model::release::{FileRole, Manifest, ReleaseFile};
 use crate::model::spec::Size;
 use std::fmt::Write as _;
@@ -51,6 +52,8 @@ pub struct Changes {
 pub struct ArtifactChange {
     /// Its file.
     pub name: String,
+    /// What it is.
+    pub kind: ArtifactKind,
     /// Its size in bytes.
     pub size: u64,
     /// The size in bytes of the artifact of the same kind in the release before.
@@ -65,22 +68,28 @@ impl Changes {
         lock: &Lock,
         inputs: Inputs,
     ) -> Self {
-        let before = |kind: ArtifactKind| {
+        let before = |kind: ArtifactKind, name: &str| {
             let (manifest, _) = previous?;
-            manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind)).map(|f| f.size)
+            // Of one kind a firmware has several, with the release in their names.
+            let same = |f: &&ReleaseFile| kind != ArtifactKind::Firmware || purpose(&f.name) == purpose(name);
+            let mut of_kind = manifest.files.iter().filter(|f| f.role == FileRole::Artifact(kind));
+            of_kind.find(same).map(|f| f.size)
         };
         let artifacts = files
             .iter()
             .filter_map(|file| match file.role {
-                FileRole::Artifact(kind) => {
-                    Some(ArtifactChange { name: file.name.clone(), size: file.size, before: before(kind) })
-                }
+                FileRole::Artifact(kind) => Some(ArtifactChange {
+                    name: file.name.clone(),
+                    kind,
+                    size: file.size,
+                    before: before(kind, &file.name),
+                }),
                 _ => None,
             })
             .collect();
         Self {
             previous: previous.map(|(manifest, _)| manifest.version.clone()),
-            packages: previous.map(|(_, old)| diff(&old.packages, &lock.packages)).unwrap_or_default(),
+            packages: previous.map(|(_, old)| lock.changes_since(old)).unwrap_or_default(),
             artifacts,
             inputs,
         }
@@ -162,7 +171,20 @@ impl Changes {
                 }
             };
         }
-        let _ = writeln!(text, "\nPackage files together: {}.", delta(self.package_bytes()));
+        // Manifests of firmware know no sizes.
+        if self.artifacts.iter().all(|artifact| artifact.kind != ArtifactKind::Firmware) {
+            let _ = writeln!(text, "\nPackage files together: {}.", delta(self.package_bytes()));
+        }
+    }
+}
+
+/// What follows the release in the name of a firmware's image: `24.10.5-x86-64-…` → `x86-64-…`.
+fn purpose(name: &str) -> &str {
+    let rest = name.split_once('-').map_or(name, |(_, rest)| rest);
+    let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && part.contains('.');
+    match rest.split_once('-') {
+        Some((release, rest)) if is_number(release) => rest,
+        _ => rest,
     }
 }
 
@@ -239,7 +261,12 @@ mod tests {
                     size_delta: -1024,
                 },
             ],
-            artifacts: vec![ArtifactChange { name: "a.iso".into(), size: 3 << 20, before: Some(2 << 20) }],
+            artifacts: vec![ArtifactChange {
+                name: "a.iso".into(),
+                kind: ArtifactKind::Iso,
+                size: 3 << 20,
+                before: Some(2 << 20),
+            }],
             inputs: Inputs {
                 commits: vec![CommitLine { id: "abcdef".into(), subject: "![x](javascript:1)".into() }],
                 configuration: vec!["hostname: a → b".into()],

@@ -3,7 +3,7 @@
 //!
 //! Scripts are among them: what is published may be read by everyone.
 
-use crate::model::recipe::Recipe;
+use crate::model::product::Recipe;
 use crate::model::{Digest, Failure, Result};
 use std::collections::BTreeMap;
 use std::io::Read;

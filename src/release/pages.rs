@@ -132,7 +132,7 @@ struct ImageCard {
     name: String,
     description: Option<String>,
     system: String,
-    architecture: &'static str,
+    architecture: String,
     channels: Vec<ChannelRow>,
 }
 
@@ -147,7 +147,7 @@ pub fn store(images: &[ImageView<'_>], url: Option<&str>, keys: &[KeyRow]) -> Re
             name: image.name.to_string(),
             description: newest.and_then(|m| m.description.clone()),
             system: newest.map(system).unwrap_or_default(),
-            architecture: newest.map_or("", |m| m.architecture.as_str()),
+            architecture: newest.map(|m| m.system.architecture().to_owned()).unwrap_or_default(),
             channels: image.channel_rows(),
         }
     };
@@ -237,6 +237,8 @@ struct ReleaseTemplate<'a> {
     checks: Vec<CheckRow>,
     environment: Vec<&'a str>,
     openpgp: bool,
+    not_booted: Option<&'a str>,
+    boards: String,
     iso: Option<&'a str>,
     oci: Option<&'a str>,
     rootfs: Option<&'a str>,
@@ -294,6 +296,8 @@ pub fn release(page: &ReleasePage<'_>) -> Result<String> {
         checks,
         environment,
         openpgp: page.openpgp,
+        not_booted: manifest.system.firmware().and_then(|f| f.not_booted.as_deref()),
+        boards: manifest.system.firmware().map(|f| f.boards.join(", ")).unwrap_or_default(),
         iso: named(ArtifactKind::Iso),
         oci: named(ArtifactKind::OciArchive),
         rootfs: named(ArtifactKind::Rootfs),
@@ -370,6 +374,7 @@ fn documents(manifest: &Manifest) -> Vec<FileRow> {
             FileRole::Recipe => "recipe",
             FileRole::Lock => "exact packages",
             FileRole::Inputs => "overlay files and scripts it was built from",
+            FileRole::ImageBuilder => "written by the Image Builder beside the images",
         };
         Some(FileRow {
             name: file.name.clone(),
@@ -388,11 +393,12 @@ fn kind_words(kind: ArtifactKind) -> (&'static str, &'static str) {
         ArtifactKind::OciArchive => ("OCI image", "The same system for containers, one archive."),
         ArtifactKind::Rootfs => ("Root filesystem", "The whole system as one tar archive."),
         ArtifactKind::Disk => ("Disk image", "To be written to a disk as it is."),
+        ArtifactKind::Firmware => ("Firmware", "For the device; what each image is for stands in its name."),
     }
 }
 
 fn system(manifest: &Manifest) -> String {
-    format!("{} {}", manifest.base.as_str(), manifest.suite)
+    manifest.system.words()
 }
 
 /// `Live ISO 321 MiB · OCI image 100 MiB`.

@@ -6,7 +6,7 @@
 use super::{dsse, keys::Signer, keys::Trust, purl};
 use crate::model::artifact::InstalledPackage;
 use crate::model::catalog::CatalogSource;
-use crate::model::spec::Base;
+use crate::model::release::System;
 use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -29,10 +29,8 @@ pub struct Statement<'a> {
     pub source: &'a CatalogSource,
     /// The image in the catalog.
     pub image: &'a str,
-    /// The distribution.
-    pub base: Base,
-    /// Its suite.
-    pub suite: &'a str,
+    /// What it is made from.
+    pub system: &'a System,
     /// The recipe's identity.
     pub recipe: Digest,
     /// The lock's identity.
@@ -92,11 +90,15 @@ fn dependencies(of: &Statement<'_>, catalog: &str, commit: Option<&str>) -> Vec<
         }));
     }
     all.push(json!({ "name": "lock", "digest": { "sha256": of.lock.hex() } }));
+    if let Some(firmware) = of.system.firmware() {
+        let name = format!("Image Builder of {} {}", firmware.release, firmware.platform);
+        all.push(json!({ "name": name, "digest": { "sha256": firmware.builder.hex() } }));
+    }
     let mut packages: Vec<_> = of.packages.iter().collect();
     packages.sort();
     packages.dedup();
     all.extend(packages.into_iter().map(|p| {
-        let uri = purl::of_package(of.base, of.suite, &p.name, &p.version, &p.architecture);
+        let uri = purl::of_package(of.system, &p.name, &p.version, &p.architecture);
         match p.sha256 {
             Some(digest) => json!({ "uri": uri, "digest": { "sha256": digest.hex() } }),
             None => json!({ "uri": uri }),
@@ -214,8 +216,7 @@ mod tests {
             subjects: vec![("demo.iso", Digest::of("iso"))],
             source: &source,
             image: "demo",
-            base: Base::DEBIAN,
-            suite: "bookworm",
+            system: &purl::debian(),
             recipe: Digest::of("r"),
             lock: Digest::of("l"),
             packages: &packages,

@@ -1,18 +1,25 @@
 //! Package URLs: one text that names a package of any distribution.
 //!
-//! Format: purl specification 1.0, types `deb`, `alpm`, `apk`, `rpm` and `generic`.
+//! Format: purl specification 1.0, types `deb`, `alpm`, `apk`, `rpm`, `opkg` and `generic`.
 
-use crate::model::spec::Base;
+use crate::model::release::System;
 
 /// The package URL of one package of a distribution's suite.
-pub fn of_package(base: Base, suite: &str, name: &str, version: &str, architecture: &str) -> String {
-    let kind = &base.about().purl;
+pub fn of_package(system: &System, name: &str, version: &str, architecture: &str) -> String {
+    let (kind, suite) = match system {
+        System::Image { base, suite, .. } => (base.about().purl.clone(), suite.clone()),
+        // Up to 24.10 packages are opkg's, later apk's.
+        System::Firmware { openwrt } => {
+            let kind = if openwrt.release.has_apk() { "apk" } else { "opkg" };
+            (format!("{kind}/openwrt"), format!("openwrt-{}", openwrt.release))
+        }
+    };
     format!(
         "pkg:{kind}/{}@{}?arch={}&distro={}",
         encode(name),
         encode(version),
         encode(architecture),
-        encode(suite)
+        encode(&suite)
     )
 }
 
@@ -30,16 +37,26 @@ pub fn encode(text: &str) -> String {
     out
 }
 
+/// A system for tests.
+#[cfg(test)]
+pub(super) fn debian() -> System {
+    use crate::model::spec::{Architecture, Base};
+    System::Image { base: Base::DEBIAN, suite: "bookworm".to_owned(), architecture: Architecture::X86_64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::spec::{Architecture, Base};
 
     #[test]
     fn special_characters_are_encoded() {
         assert_eq!(
-            of_package(Base::DEBIAN, "bookworm", "libstdc++6", "1:12.2.0-14+deb12u1~x", "amd64"),
+            of_package(&debian(), "libstdc++6", "1:12.2.0-14+deb12u1~x", "amd64"),
             "pkg:deb/debian/libstdc%2B%2B6@1:12.2.0-14%2Bdeb12u1~x?arch=amd64&distro=bookworm"
         );
-        assert!(!of_package(Base::ARCH, "x", "a?b#c/d@e", "1 2", "any").contains(' '));
+        let arch =
+            System::Image { base: Base::ARCH, suite: "x".to_owned(), architecture: Architecture::X86_64 };
+        assert!(!of_package(&arch, "a?b#c/d@e", "1 2", "any").contains(' '));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::purl;
 use crate::model::artifact::InstalledPackage;
-use crate::model::spec::Base;
+use crate::model::release::System;
 use crate::model::{Digest, Failure, Result};
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,8 @@ pub struct Subject<'a> {
     pub image: &'a str,
     /// The release.
     pub version: &'a str,
-    /// The distribution.
-    pub base: Base,
-    /// Its suite.
-    pub suite: &'a str,
+    /// What it is made from.
+    pub system: &'a System,
     /// The recipe's identity.
     pub recipe: Digest,
     /// `SOURCE_DATE_EPOCH` of the recipe, in seconds.
@@ -160,7 +158,7 @@ fn image_package(subject: &Subject<'_>) -> Package {
         supplier: NO_ASSERTION.to_owned(),
         download_location: NO_ASSERTION.to_owned(),
         homepage: None,
-        source_info: Some(format!("{} {}", subject.base.as_str(), subject.suite)),
+        source_info: Some(subject.system.words()),
         files_analyzed: false,
         license_concluded: NO_ASSERTION.to_owned(),
         license_declared: NO_ASSERTION.to_owned(),
@@ -171,8 +169,7 @@ fn image_package(subject: &Subject<'_>) -> Package {
 }
 
 fn installed_package(subject: &Subject<'_>, id: &str, package: &InstalledPackage) -> Package {
-    let locator =
-        purl::of_package(subject.base, subject.suite, &package.name, &package.version, &package.architecture);
+    let locator = purl::of_package(subject.system, &package.name, &package.version, &package.architecture);
     Package {
         name: package.name.clone(),
         id: id.to_owned(),
@@ -259,8 +256,7 @@ mod tests {
         Subject {
             image: "demo",
             version: "20231114-ba7816bf",
-            base: Base::DEBIAN,
-            suite: "bookworm",
+            system: Box::leak(Box::new(crate::release::purl::debian())),
             recipe: Digest::of("recipe"),
             epoch: 1_700_000_000,
         }

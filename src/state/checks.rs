@@ -3,8 +3,8 @@
 use super::runs::json;
 use super::tables::{attempt, check, made_lock};
 use super::{State, from_millis, millis};
-use crate::model::lock::LockRequest;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Lock, Result};
+use crate::model::product::{Lock, Request};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Result};
 use crate::planner::{Failures, History, StoreWork, request_digest};
 use chrono::{DateTime, Utc};
 use sea_orm::ActiveValue::Set;
@@ -70,7 +70,7 @@ impl State {
     pub async fn record_check_failure(
         &self,
         image: &ImageName,
-        request: &LockRequest,
+        request: &Request,
         failure: &Failure,
         now: DateTime<Utc>,
     ) -> Result<()> {
@@ -144,7 +144,7 @@ impl State {
     pub async fn put_made_lock(&self, image: &ImageName, lock: &Lock) -> Result<()> {
         let row = made_lock::ActiveModel {
             image: Set(image.to_string()),
-            request: Set(request_digest(&lock.request).to_string()),
+            request: Set(request_digest(&lock.request()).to_string()),
             lock: Set(json(lock)?),
         };
         let replace = OnConflict::column(made_lock::Column::Image)
@@ -169,7 +169,7 @@ impl State {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn made_lock_for(&self, image: &ImageName, request: &LockRequest) -> Result<Option<Lock>> {
+    pub async fn made_lock_for(&self, image: &ImageName, request: &Request) -> Result<Option<Lock>> {
         let row = made_lock::Entity::find_by_id(image.as_str())
             .filter(made_lock::Column::Request.eq(request_digest(request).to_string()))
             .one(&self.db)

@@ -74,7 +74,7 @@ fn settled_as_planned(name: &str, inputs: &Inputs, planned: &bootwright::model::
         let remembered = planner::Remembered {
             image: &desired.image,
             channel: &desired.channel,
-            recipe: &resolved.recipe.digest(),
+            recipe: &resolved.digest(),
             max_age_days: desired.max_age_days,
             looked: inputs.history.get(&desired.image).and_then(|h| h.last_checked_upstream),
             forced: inputs.forced.contains(&desired.image),
@@ -185,7 +185,7 @@ fn lint_finds_what_is_wrong() {
     }
     let mut published = inputs.clone();
     let Wanted::Recipe(resolved) = &inputs.images[0].wanted else { panic!() };
-    let digest = resolved.recipe.digest();
+    let digest = resolved.digest();
     let release = ObservedRelease {
         version: Version::of(inputs.now, &digest),
         recipe_digest: digest,
@@ -248,8 +248,8 @@ fn every_field_that_changes_a_recipe_gives_its_own_reason() {
             let release = ObservedRelease {
                 version: Version::of(inputs.now, &recipe.digest()),
                 recipe_digest: recipe.digest(),
-                recipe: Some(recipe),
-                lock,
+                recipe: Some(recipe.into()),
+                lock: lock.map(Into::into),
                 commit: None,
                 facts: None,
                 published: inputs.now,

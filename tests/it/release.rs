@@ -181,6 +181,7 @@ pub(crate) fn publication_of(dir: &Path, lock: Lock, recipe: Recipe, nginx: &str
     let (oci, verified_oci) = witness(dir, ArtifactKind::OciArchive, format!("oci {nginx}").as_bytes());
     let layers = recipe.layers.iter().zip(recipe.layer_ids());
     let built = Built {
+        firmware: None,
         recipe: recipe.digest(),
         artifacts: vec![iso, oci],
         layers: layers
@@ -210,8 +211,8 @@ pub(crate) fn publication_of(dir: &Path, lock: Lock, recipe: Recipe, nginx: &str
         version: Version::of(time(at), &recipe.digest()),
         lock_text: serde_saphyr::to_string(&lock).unwrap().into_bytes(),
         blobs: BTreeMap::new(),
-        recipe,
-        lock,
+        recipe: recipe.into(),
+        lock: lock.into(),
         built,
         artifacts: vec![verified_iso, verified_oci],
         description: Some("A <small> demo & more".into()),
@@ -570,7 +571,7 @@ fn pieces_that_do_not_belong_together_are_refused() {
     one.lock_text = b"lockVersion: 1".to_vec();
     wrong.push(one);
     let mut one = good();
-    one.lock = lock("2");
+    one.lock = lock("2").into();
     wrong.push(one);
     for publication in wrong {
         let failure = shop.store.publish(publication, &shop.signers).unwrap_err();
@@ -594,7 +595,7 @@ fn observing_sees_what_matters_and_is_quick() {
     let head = &observed.images[&image()].channels[&edge()];
     assert_eq!((&head.version, head.defects.as_slice()), (&second.version, &[][..]));
     assert_eq!(head.recipe.as_ref().unwrap().digest(), head.recipe_digest);
-    assert_eq!(head.lock.as_ref().unwrap(), &lock("2"));
+    assert_eq!(head.lock.as_ref().unwrap(), &lock("2").into());
     assert_eq!(head.commit.as_ref().unwrap().subject, "nginx <b>&</b>");
     let by_recipe = &observed.images[&image()].by_recipe;
     assert_eq!(by_recipe[&first.recipe], first.version);

@@ -261,24 +261,30 @@ fn checks_and_made_locks() {
         let edge = image("edge");
         assert_eq!(state.made_lock(&edge).await.unwrap(), None);
         for package in ["a", "b"] {
-            state.put_made_lock(&edge, &lock(package)).await.unwrap();
+            state.put_made_lock(&edge, &lock(package).into()).await.unwrap();
         }
-        assert_eq!(state.made_lock(&edge).await.unwrap(), Some(lock("b")));
-        assert_eq!(state.made_lock_for(&edge, &lock("b").request).await.unwrap(), Some(lock("b")));
-        assert_eq!(state.made_lock_for(&edge, &lock("a").request).await.unwrap(), None);
+        assert_eq!(state.made_lock(&edge).await.unwrap(), Some(lock("b").into()));
+        assert_eq!(
+            state.made_lock_for(&edge, &lock("b").request.into()).await.unwrap(),
+            Some(lock("b").into())
+        );
+        assert_eq!(state.made_lock_for(&edge, &lock("a").request.into()).await.unwrap(), None);
 
         state.record_check(&edge, at(0)).await.unwrap();
         let down = Failure::upstream("mirror is down");
         for (package, n) in [("a", 1), ("b", 2), ("b", 3)] {
-            state.record_check_failure(&edge, &lock(package).request, &down, at(n)).await.unwrap();
+            state.record_check_failure(&edge, &lock(package).request.into(), &down, at(n)).await.unwrap();
         }
-        state.record_check_failure(&edge, &lock("b").request, &Failure::cancelled(), at(4)).await.unwrap();
+        state
+            .record_check_failure(&edge, &lock("b").request.into(), &Failure::cancelled(), at(4))
+            .await
+            .unwrap();
         let history = state.history(at(5)).await.unwrap()[&edge].clone();
         assert_eq!(history.last_checked_upstream, Some(at(0)));
         let failures = history.lock.unwrap();
         assert_eq!(
             (failures.of, failures.count, failures.at),
-            (request_digest(&lock("b").request), 2, at(4))
+            (request_digest(&lock("b").request.into()), 2, at(4))
         );
         state.record_check(&edge, at(6)).await.unwrap();
         let history = state.history(at(7)).await.unwrap()[&edge].clone();

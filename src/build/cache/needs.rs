@@ -2,6 +2,7 @@
 
 use super::kind::Kind;
 use crate::build::{boot_files, initramfs, layers};
+use crate::model::firmware::FirmwareRecipe;
 use crate::model::lock::LockRequest;
 use crate::model::settings::Mirror;
 use crate::model::{Digest, Recipe};
@@ -30,6 +31,14 @@ impl Needs {
             self.insert(Kind::Packages, package.sha256.hex());
         }
         self.insert(Kind::BootFiles, boot_files::id(recipe).hex());
+        self.insert(Kind::Artifacts, recipe.digest().hex());
+    }
+
+    /// Adds what building a firmware would use.
+    pub fn add_firmware(&mut self, recipe: &FirmwareRecipe) {
+        self.insert(Kind::OpenwrtBuilders, recipe.builder.hex());
+        self.insert(Kind::OpenwrtPackages, recipe.builder.hex());
+        self.insert(Kind::OpenwrtFirmware, recipe.digest().hex());
         self.insert(Kind::Artifacts, recipe.digest().hex());
     }
 

@@ -141,6 +141,23 @@ impl Builders<'_> {
         Ok(None)
     }
 
+    /// The Image Builder whose archive has this digest, without asking anybody. One that nobody
+    /// signed counts only with `take_unsigned`.
+    ///
+    /// # Errors
+    /// If the cache cannot be read.
+    pub fn by_digest(&self, sha256: Digest, take_unsigned: bool) -> Result<Option<Builder>> {
+        check_place(self.cache.root())?;
+        let path = self.cache.openwrt_builder(&sha256);
+        let record = read_record(&path)?.filter(|record| record.sha256 == sha256);
+        let Some(record) = record.filter(|r| take_unsigned || !r.signed_by.is_empty()) else {
+            return Ok(None);
+        };
+        let session = self.cache.session();
+        let sound = session.find_tree(&path)? == Found::Sound;
+        Ok(sound.then(|| Builder { record, root: path.join("root"), made: false, held: session }))
+    }
+
     /// The record of an entry that is there. Who vouches for it now counts.
     fn vouched(&self, folder: &Path, now: BuilderRecord) -> Result<BuilderRecord> {
         let Some(before) = read_record(folder)? else {

@@ -5,19 +5,24 @@
 //! renamed when it is whole. Two that ask for the same wait for one build.
 
 use super::builders::{Builder, wait_for};
-use super::make::{self, Made};
+use super::chosen;
+use super::make::{self, Choice, Made};
 use crate::build::cache::{Cache, Found, Kind, lock_of, seal};
 use crate::effects::files::{WorkFolder, digest_file, parent, read_if_exists, write_atomic};
 use crate::effects::{Cancel, Point, Task, point};
+use crate::model::device::DeviceName;
 use crate::model::failure::IoContext;
 use crate::model::firmware::{
-    BuiltFile, FirmwareOrder, FirmwareRecord, ProfilesJson, is_file_name, manifest,
+    BuiltFile, FirmwareRecord, ManifestPackage, OfferedProfile, ProfilesJson, is_file_name, manifest,
 };
+use crate::model::firmware_lock::{self, FIRMWARE_LOCK_VERSION, FirmwareLock, FirmwareRequest};
 use crate::model::openwrt::Sums;
+use crate::model::product::ResolvedFirmware;
 use crate::model::{Digest, Emitter, ErrorCode, Failure, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The record of an entry.
 const RECORD: &str = "firmware.json";
@@ -78,6 +83,35 @@ impl Firmwares<'_> {
         Ok(None)
     }
 
+    /// Asks an Image Builder what a device comes to.
+    ///
+    /// # Errors
+    /// Why `make manifest` failed, by its class.
+    pub fn lock(
+        &self,
+        device: &DeviceName,
+        (request, keys): (&FirmwareRequest, &[Arc<[u8]>]),
+        builder: &Builder,
+        offered: Option<&OfferedProfile>,
+    ) -> Result<FirmwareLock> {
+        let task = Task::start(self.events, format!("resolve packages of {device}"));
+        let work = WorkFolder::new(&self.cache.work(), "manifest")?;
+        let choice = Choice::asked(request, keys, builder);
+        let chosen = chosen::ask(self, choice, device.as_str(), work.path())?;
+        task.finish(format!("{} packages", chosen.packages.len()));
+        Ok(FirmwareLock {
+            lock_version: FIRMWARE_LOCK_VERSION,
+            device: device.clone(),
+            request: request.clone(),
+            release: builder.record.id.release().clone(),
+            builder: builder.record.sha256,
+            date: chosen.epoch.and_then(|at| DateTime::from_timestamp(at, 0)).unwrap_or_default(),
+            image_limit: offered.and_then(|offered| offered.image_limit_bytes),
+            installed_size: chosen.installed,
+            packages: chosen.packages,
+        })
+    }
+
     /// The firmware of an order: as it lies in the cache, or built. With `force` it is built.
     /// `name` is for messages.
     ///
@@ -86,12 +120,12 @@ impl Firmwares<'_> {
     /// folder of what was refused.
     pub fn build(
         &self,
-        order: &FirmwareOrder,
+        resolved: &ResolvedFirmware,
         builder: &Builder,
-        name: &str,
         force: bool,
         now: DateTime<Utc>,
     ) -> Result<Firmware> {
+        let (order, name) = (&resolved.order, resolved.lock.device.as_str());
         let digest = order.recipe.digest();
         let folder = self.cache.firmware(&digest);
         let _making = wait_for(&lock_of(&folder), name, self.events, self.cancel)?;
@@ -104,7 +138,7 @@ impl Firmwares<'_> {
         std::fs::create_dir_all(&kept).during(|| format!("making {}", kept.display()))?;
         let made = make::image(self, order, builder, name, work.path())?;
         point(Point::FirmwareMade)?;
-        let record = self.collect(&made, order, digest, name, now).inspect_err(|_| {
+        let record = self.collect(&made, resolved, digest, name, now).inspect_err(|_| {
             let _ = self.keep_log(&digest, &made.log);
         })?;
         let root = kept.join("root");
@@ -132,7 +166,7 @@ impl Firmwares<'_> {
     fn collect(
         &self,
         made: &Made,
-        order: &FirmwareOrder,
+        resolved: &ResolvedFirmware,
         digest: Digest,
         name: &str,
         now: DateTime<Utc>,
@@ -167,7 +201,7 @@ impl Firmwares<'_> {
             }
         }
         let overview = ProfilesJson::parse(&read("profiles.json")?).map_err(|f| said(f.message))?;
-        let profile = &order.recipe.profile;
+        let profile = &resolved.order.recipe.profile;
         let device = overview.profiles.get(profile);
         let device = device.ok_or_else(|| said(format!("profiles.json has nothing of {profile}")))?;
         if device.images.is_empty() {
@@ -185,21 +219,38 @@ impl Firmwares<'_> {
             return Err(said("there is not one manifest".to_owned()));
         };
         let packages = manifest(&String::from_utf8_lossy(&read(list)?)).map_err(|f| said(f.message))?;
-        let kernel = packages.iter().find(|p| p.name == "kernel").map(|p| p.version.clone());
+        self.as_locked(&packages, &resolved.lock)?;
+        let kernel = packages.iter().find(|p| p.name.as_str() == "kernel").map(|p| p.version.clone());
         Ok(FirmwareRecord {
             digest,
-            recipe: order.recipe.clone(),
+            recipe: resolved.order.recipe.clone(),
             images: device.images.clone(),
             kernel: overview.kernel.clone().or(kernel),
             packages,
             files: files.into_values().collect(),
             revision: overview.version_code.clone(),
             boards: device.boards.clone(),
+            architecture: overview.architecture.clone(),
             source_date_epoch: overview.source_date_epoch,
             network: made.network,
             built: now,
             elapsed_ms: made.elapsed_ms,
         })
+    }
+
+    /// Refuses a build that has other packages than were locked: its recipe would not say what is in it.
+    fn as_locked(&self, packages: &[ManifestPackage], lock: &FirmwareLock) -> Result<()> {
+        let changes = firmware_lock::diff(&lock.packages, packages);
+        let Some(first) = changes.first() else { return Ok(()) };
+        let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        // What is built of the same lock tomorrow will not be what was locked either.
+        Err(Failure::upstream(format!(
+            "{}: the packages are no longer those of the lock: {first}",
+            lock.device
+        ))
+        .code(ErrorCode::PackageUnavailable)
+        .details(lines.join("\n"))
+        .hint(format!("Run `bootwright lock --update {}` and review the change.", lock.device)))
     }
 
     /// Keeps the log of a build that failed where people look.
@@ -209,6 +260,28 @@ impl Firmwares<'_> {
         write_atomic(&path, log.as_bytes(), 0o644)?;
         Ok(path)
     }
+}
+
+/// The records of all firmware of a cache, without looking at their files, each with the folder
+/// of its files.
+///
+/// # Errors
+/// If the cache cannot be read.
+pub fn records(cache: &Cache) -> Result<Vec<(FirmwareRecord, PathBuf)>> {
+    let folder = cache.folder(Kind::OpenwrtFirmware);
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.during(|| format!("reading {}", folder.display()))?,
+    };
+    let mut records = Vec::new();
+    for entry in entries {
+        let path = entry.during(|| format!("reading {}", folder.display()))?.path();
+        let digest = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
+        if let Some(digest) = digest {
+            records.extend(read_record(&path, &digest)?.map(|record| (record, path.join("root"))));
+        }
+    }
+    Ok(records)
 }
 
 fn firmware(record: FirmwareRecord, folder: &Path, made: bool, held: Cache) -> Firmware {

@@ -6,30 +6,33 @@
 //! with the network before it: it downloads the same packages, which later builds find.
 
 use super::builders::{Builder, wait_for};
-use super::failure;
 use super::firmware::Firmwares;
+use super::{chosen, failure};
 use crate::build::cache::lock_of;
 use crate::effects::files::{parent, read_if_exists};
 use crate::effects::process::{Output, find_tool};
-use crate::effects::{Point, Sandbox, point};
+use crate::effects::{Point, Process, Sandbox, point};
 use crate::model::catalog::{OverlayContent, OverlayEntry};
+use crate::model::device::BuilderProfile;
 use crate::model::failure::IoContext;
-use crate::model::firmware::{FirmwareOrder, FirmwareRecipe, NetworkUse};
+use crate::model::firmware::{FirmwareFeed, FirmwareOrder, FirmwareRecipe, NetworkUse};
+use crate::model::firmware_lock::FirmwareRequest;
 use crate::model::openwrt::{FeedKey, feed_key};
-use crate::model::{ErrorCode, Failure, Result};
+use crate::model::{Digest, ErrorCode, Failure, Result};
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the Image Builder lies as `make` sees it.
-const BUILDER: &str = "/builder";
+pub(super) const BUILDER: &str = "/builder";
 /// Where the files are that are laid over the root file system.
 const FILES: &str = "/files";
 /// Where images go. A folder of its own for each build: `make` merges what it finds.
 const OUT: &str = "/out";
 /// Where packages and indexes are kept, in the Image Builder.
-const DOWNLOADS: &str = "dl";
+pub(super) const DOWNLOADS: &str = "dl";
 /// Package repositories as apk reads them, and as opkg does.
 const APK: &str = "repositories";
 const OPKG: &str = "repositories.conf";
@@ -39,6 +42,42 @@ const EPOCH: &str = "version.date";
 const LONGEST: u64 = 1 << 20;
 /// A build that takes longer never ends.
 const PATIENCE: Duration = Duration::from_hours(4);
+
+/// What decides about packages, and which Image Builder is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Choice<'a> {
+    pub builder: &'a Builder,
+    profile: &'a BuilderProfile,
+    packages: &'a [String],
+    feeds: &'a [FirmwareFeed],
+    /// The keys of the feeds, in their order.
+    keys: &'a [Arc<[u8]>],
+    /// What the logs of failures are kept by.
+    id: Digest,
+}
+
+impl<'a> Choice<'a> {
+    /// Of an order.
+    fn of(order: &'a FirmwareOrder, builder: &'a Builder) -> Self {
+        let recipe = &order.recipe;
+        let (profile, packages) = (&recipe.profile, recipe.packages.as_slice());
+        Self { builder, profile, packages, feeds: &recipe.feeds, keys: &order.keys, id: recipe.digest() }
+    }
+
+    /// Of a request that nothing answers yet.
+    pub fn asked(request: &'a FirmwareRequest, keys: &'a [Arc<[u8]>], builder: &'a Builder) -> Self {
+        let (profile, packages) = (&request.profile, request.packages.as_slice());
+        Self { builder, profile, packages, feeds: &request.feeds, keys, id: Digest::of_json(request) }
+    }
+
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![format!("PROFILE={}", self.profile)];
+        if !self.packages.is_empty() {
+            arguments.push(format!("PACKAGES={}", self.packages.join(" ")));
+        }
+        arguments
+    }
+}
 
 /// What `make` left.
 pub struct Made {
@@ -72,34 +111,27 @@ pub fn image(
     for entry in &order.files {
         lay(entry, &files)?;
     }
-    let network = fetch(firmwares, order, builder, name, &fresh("fetch")?, &downloads)?;
-    let sandbox = sandbox(order, builder, &fresh("overlay")?)?
+    let choice = Choice::of(order, builder);
+    let network = fetch(firmwares, choice, name, &fresh("fetch")?, &downloads)?;
+    let sandbox = sandbox(choice, &fresh("overlay")?)?
         .bind(&files, FILES)
         .bind_writable(&out, OUT)
         .bind_writable(&downloads, format!("{BUILDER}/{DOWNLOADS}"));
     let began = Instant::now();
-    let output = run(firmwares, &sandbox, &image_arguments(&order.recipe), name)?;
+    let arguments = image_arguments(choice, &order.recipe);
+    let output = process(firmwares, &sandbox, &arguments, name)?.one_stream().run(firmwares.cancel)?;
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let log = output.text();
     if !output.status.success() {
-        let failure = failed(firmwares, order, &output, name, false);
-        // Nobody could look whether there is such a package.
-        if firmwares.offline && failure.code == ErrorCode::PackageUnavailable && has_servers(order, builder)?
-        {
-            let offline = Failure::offline(format!("{name}: a package is not in the cache"));
-            return Err(offline
-                .details(failure.details.unwrap_or_default())
-                .hint("Run the same once with network: what is fetched is kept."));
-        }
-        return Err(failure);
+        return Err(failed(firmwares, choice, &output, name, false));
     }
     Ok(Made { out, log, network, elapsed_ms })
 }
 
 /// The arguments of `make`: each is one, whatever is in it, and nothing in it can be expanded.
-fn image_arguments(recipe: &FirmwareRecipe) -> Vec<String> {
+fn image_arguments(choice: Choice<'_>, recipe: &FirmwareRecipe) -> Vec<String> {
     let mut arguments = vec!["image".to_owned()];
-    arguments.extend(choice(recipe));
+    arguments.extend(choice.arguments());
     arguments.push(format!("BIN_DIR={OUT}"));
     if !recipe.files.is_empty() {
         arguments.push(format!("FILES={FILES}"));
@@ -114,19 +146,11 @@ fn image_arguments(recipe: &FirmwareRecipe) -> Vec<String> {
     arguments
 }
 
-fn choice(recipe: &FirmwareRecipe) -> Vec<String> {
-    let mut arguments = vec![format!("PROFILE={}", recipe.profile)];
-    if !recipe.packages.is_empty() {
-        arguments.push(format!("PACKAGES={}", recipe.packages.join(" ")));
-    }
-    arguments
-}
-
-/// The Image Builder with the repositories of an order, and without network.
-fn sandbox(order: &FirmwareOrder, builder: &Builder, scratch: &Path) -> Result<Sandbox> {
+/// The Image Builder with the repositories of a choice, and without network.
+pub(super) fn sandbox(choice: Choice<'_>, scratch: &Path) -> Result<Sandbox> {
+    let builder = choice.builder;
     let mut sandbox = Sandbox::new(std::slice::from_ref(&builder.root), scratch)?;
-    let recipe = &order.recipe;
-    if !recipe.feeds.is_empty() {
+    if !choice.feeds.is_empty() {
         let is_apk = builder.root.join(APK).is_file();
         let list = if is_apk { APK } else { OPKG };
         let mut text = repositories(builder, list)?;
@@ -135,7 +159,7 @@ fn sandbox(order: &FirmwareOrder, builder: &Builder, scratch: &Path) -> Result<S
         }
         let keys = sandbox.upper().join("keys");
         std::fs::create_dir_all(&keys).during(|| format!("making {}", keys.display()))?;
-        for (feed, key) in recipe.feeds.iter().zip(&order.keys) {
+        for (feed, key) in choice.feeds.iter().zip(choice.keys) {
             let url = feed.url.as_str().trim_end_matches('/');
             let file = match (feed_key(key), is_apk) {
                 (Some(FeedKey::Pem), true) => {
@@ -146,8 +170,8 @@ fn sandbox(order: &FirmwareOrder, builder: &Builder, scratch: &Path) -> Result<S
                     text.push_str(&format!("src/gz {} {url}\n", feed.name));
                     id
                 }
-                (_, true) => return Err(wrong_key(recipe, &feed.name, "PEM")),
-                (_, false) => return Err(wrong_key(recipe, &feed.name, "usign")),
+                (_, true) => return Err(wrong_key(builder, &feed.name, "PEM")),
+                (_, false) => return Err(wrong_key(builder, &feed.name, "usign")),
             };
             write(&keys.join(file), key)?;
         }
@@ -159,10 +183,10 @@ fn sandbox(order: &FirmwareOrder, builder: &Builder, scratch: &Path) -> Result<S
     Ok(sandbox)
 }
 
-fn wrong_key(recipe: &FirmwareRecipe, feed: impl std::fmt::Display, wanted: &str) -> Failure {
+fn wrong_key(builder: &Builder, feed: impl std::fmt::Display, wanted: &str) -> Failure {
     Failure::spec(format!(
         "the key of the repository {feed} is not of the kind that {} takes",
-        recipe.release
+        builder.record.id.release()
     ))
     .hint(format!("Give the repository's {wanted} key."))
 }
@@ -174,87 +198,95 @@ fn repositories(builder: &Builder, list: &str) -> Result<String> {
 }
 
 /// The release's own time, where the Image Builder says it.
-fn epoch(builder: &Builder) -> Result<Option<String>> {
+pub(super) fn epoch(builder: &Builder) -> Result<Option<String>> {
     let bytes = read_if_exists(&builder.root.join(EPOCH), LONGEST)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     Ok(((1..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())).then_some(text))
 }
 
-/// Whether packages of an order come from servers.
-fn has_servers(order: &FirmwareOrder, builder: &Builder) -> Result<bool> {
+/// Whether packages of a choice come from servers.
+pub(super) fn has_servers(choice: Choice<'_>) -> Result<bool> {
+    let builder = choice.builder;
     let of_builder = |list| -> Result<bool> {
         let text = repositories(builder, list)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
         Ok(lines.into_iter().any(|line| line.contains("://") && !line.contains("file://")))
     };
-    Ok(!order.recipe.feeds.is_empty() || of_builder(APK)? || of_builder(OPKG)?)
+    Ok(!choice.feeds.is_empty() || of_builder(APK)? || of_builder(OPKG)?)
 }
 
-/// Has the packages of an order in `downloads`, a copy of what the cache keeps for the builder:
+/// Has the packages of a choice in `downloads`, a copy of what the cache keeps for the builder:
 /// package managers write where others read.
 fn fetch(
     firmwares: &Firmwares<'_>,
-    order: &FirmwareOrder,
-    builder: &Builder,
+    choice: Choice<'_>,
     name: &str,
     scratch: &Path,
     downloads: &Path,
 ) -> Result<NetworkUse> {
-    if !has_servers(order, builder)? {
+    if !has_servers(choice)? {
         return Ok(NetworkUse::None);
     }
-    let kept = firmwares.cache.openwrt_packages(&builder.record.sha256);
+    let kept = firmwares.cache.openwrt_packages(&choice.builder.record.sha256);
     let _alone = wait_for(&lock_of(&kept), name, firmwares.events, firmwares.cancel)?;
     std::fs::create_dir_all(&kept).during(|| format!("making {}", kept.display()))?;
     let mut network = NetworkUse::None;
     if !firmwares.offline {
-        let sandbox = sandbox(order, builder, scratch)?
-            .with_network()
-            .bind_writable(&kept, format!("{BUILDER}/{DOWNLOADS}"));
-        let mut arguments = vec!["manifest".to_owned()];
-        arguments.extend(choice(&order.recipe));
-        let output = run(firmwares, &sandbox, &arguments, name)?;
-        if !output.status.success() {
-            return Err(failed(firmwares, order, &output, name, true));
-        }
+        let sandbox =
+            sandbox(choice, scratch)?.with_network().bind_writable(&kept, format!("{BUILDER}/{DOWNLOADS}"));
+        chosen::list(firmwares, choice, &sandbox, name, true)?;
         network = NetworkUse::Fetch;
         point(Point::FirmwareFetched)?;
     }
     crate::build::cache::stamp(&kept)?;
-    for entry in std::fs::read_dir(&kept).during(|| format!("reading {}", kept.display()))? {
+    copy_packages(&kept, downloads)?;
+    Ok(network)
+}
+
+/// Copies packages that were fetched to where one build may write.
+pub(super) fn copy_packages(kept: &Path, downloads: &Path) -> Result<()> {
+    std::fs::create_dir_all(kept).during(|| format!("making {}", kept.display()))?;
+    for entry in std::fs::read_dir(kept).during(|| format!("reading {}", kept.display()))? {
         let entry = entry.during(|| format!("reading {}", kept.display()))?;
         if entry.file_type().during(|| format!("reading {}", kept.display()))?.is_file() {
             let to = downloads.join(entry.file_name());
             std::fs::copy(entry.path(), &to).during(|| format!("copying to {}", to.display()))?;
         }
     }
-    Ok(network)
+    Ok(())
 }
 
-fn run(firmwares: &Firmwares<'_>, sandbox: &Sandbox, arguments: &[String], name: &str) -> Result<Output> {
+pub(super) fn process(
+    firmwares: &Firmwares<'_>,
+    sandbox: &Sandbox,
+    arguments: &[String],
+    name: &str,
+) -> Result<Process> {
     let make = find_tool("make")
         .ok_or_else(|| Failure::host("make is not installed").hint("Run `bootwright doctor --install`."))?;
     let process = sandbox.workshop(&make.to_string_lossy(), BUILDER)?;
-    process
-        .args(arguments)
-        .one_stream()
-        .timeout(PATIENCE)
-        .log_to(firmwares.events, name)
-        .run(firmwares.cancel)
+    Ok(process.args(arguments).timeout(PATIENCE).log_to(firmwares.events, name))
 }
 
 /// Why `make` failed, with its log kept.
-fn failed(
+pub(super) fn failed(
     firmwares: &Firmwares<'_>,
-    order: &FirmwareOrder,
+    choice: Choice<'_>,
     output: &Output,
     name: &str,
     network: bool,
 ) -> Failure {
-    let log = output.text();
-    let failure = failure::read(&log, name, network)
+    let log = format!("{}{}", output.text(), output.errors());
+    let mut failure = failure::read(&log, name, network)
         .unwrap_or_else(|| failure::unknown(&log, name, &output.status.to_string()));
-    match firmwares.keep_log(&order.recipe.digest(), &log) {
+    // Nobody could look whether there is such a package.
+    let unseen = firmwares.offline && failure.code == ErrorCode::PackageUnavailable;
+    if unseen && has_servers(choice).unwrap_or(false) {
+        failure = Failure::offline(format!("{name}: a package is not in the cache"))
+            .details(failure.details.unwrap_or_default())
+            .hint("Run the same once with network: what is fetched is kept.");
+    }
+    match firmwares.keep_log(&choice.id, &log) {
         Ok(path) => {
             let details = failure.details.clone().unwrap_or_default();
             failure.details(format!("{details}\n(all of it: {})", path.display()))

@@ -5,6 +5,7 @@
 //! - [`archive`]: archive → folder
 //! - [`builders`]: the cache of unpacked builders
 //! - `make`: `make image` in a sandbox
+//! - `chosen`: which packages it will put in
 //! - [`firmware`]: the cache of what it made
 //! - `failure`: why it failed
 //!
@@ -13,6 +14,7 @@
 
 pub mod archive;
 pub mod builders;
+mod chosen;
 mod failure;
 pub mod firmware;
 mod make;

@@ -1,7 +1,7 @@
 //! Device profiles: what no field's type can say.
 
 use super::outputs::named_file;
-use super::{Report, doubled};
+use super::{Report, doubled, schedule};
 use crate::catalog::files::Files;
 use crate::model::device::{DeviceProfile, FIRST_BOOT, ROOTFS_MIB};
 use crate::model::openwrt::feed_key;
@@ -38,6 +38,7 @@ pub fn check(report: &mut Report<'_>, profile: &DeviceProfile, files: &Files) {
         }
     }
     doubled(report, "spec.disabledServices", &spec.disabled_services);
+    schedule::times(report, spec.schedule.as_ref(), spec.schedule_time_zone.as_ref());
     if spec.rootfs_size.is_some() && spec.rootfs_mib().is_none() {
         report.error(
             "spec.rootfsSize",

@@ -161,7 +161,8 @@ pub fn image(report: &mut Report<'_>, image: &OsImage, settings: &Settings, file
 }
 
 /// Checks one device profile.
-pub fn device(report: &mut Report<'_>, profile: &DeviceProfile, files: &Files) {
+pub fn device(report: &mut Report<'_>, profile: &DeviceProfile, settings: &Settings, files: &Files) {
+    system::known_channel(report, &profile.spec.channel, settings);
     device::check(report, profile, files);
 }
 

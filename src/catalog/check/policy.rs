@@ -8,7 +8,7 @@ use super::super::shape::nearest;
 use super::{Report, text};
 use crate::model::policy::document::{MaxSizes, PolicyDocument, RequiredVerification, RuleText};
 use crate::model::policy::{
-    Pattern, Place, Policy, Requirement, Rule, Select, Selection, Subject, Verification,
+    Pattern, Place, Policy, ProductKind, Requirement, Rule, Select, Selection, Subject, Verification,
 };
 use crate::model::spec::{Base, Output, Size};
 
@@ -88,6 +88,7 @@ fn selection(report: &mut Report<'_>, at: &str, select: Option<&Select>) -> Sele
         report.error(at, "`select` names nothing", "Take it away: without it, a rule is about all images.");
     }
     empty(report, &format!("{at}.images"), select.images.as_ref());
+    empty(report, &format!("{at}.kinds"), select.kinds.as_ref());
     empty(report, &format!("{at}.channels"), select.channels.as_ref());
     empty(report, &format!("{at}.bases"), select.bases.as_ref());
     empty(report, &format!("{at}.outputs"), select.outputs.as_ref());
@@ -115,13 +116,22 @@ fn selects_something(report: &mut Report<'_>, at: &str, select: &Selection, imag
                 .push((format!("{at}.images[{index}]"), format!("no image is called {}", pattern.as_str())));
         }
     }
+    for (index, kind) in select.rest.kinds.iter().flatten().enumerate() {
+        if !any(&|i| i.kind() == *kind) {
+            let what = match kind {
+                ProductKind::Image => "the catalog has no image",
+                ProductKind::Firmware => "the catalog has no device profile",
+            };
+            unused.push((format!("{at}.kinds[{index}]"), what.to_owned()));
+        }
+    }
     for (index, channel) in select.rest.channels.iter().flatten().enumerate() {
         if !any(&|i| i.channel == channel) {
             unused.push((format!("{at}.channels[{index}]"), format!("no image is on channel {channel}")));
         }
     }
     for (index, base) in select.rest.bases.iter().flatten().enumerate() {
-        if !any(&|i| i.base == *base) {
+        if !any(&|i| i.base == Some(*base)) {
             unused.push((format!("{at}.bases[{index}]"), format!("no image is made from {}", base.as_str())));
         }
     }
@@ -132,7 +142,7 @@ fn selects_something(report: &mut Report<'_>, at: &str, select: &Selection, imag
         }
     }
     for (index, architecture) in select.rest.architectures.iter().flatten().enumerate() {
-        if !any(&|i| i.architecture == *architecture) {
+        if !any(&|i| i.architecture == Some(*architecture)) {
             let message = format!("no image is for {}", architecture.as_str());
             unused.push((format!("{at}.architectures[{index}]"), message));
         }
@@ -140,6 +150,7 @@ fn selects_something(report: &mut Report<'_>, at: &str, select: &Selection, imag
     let rest = &select.rest;
     let lists = [
         select.images.as_ref().map(Vec::len),
+        rest.kinds.as_ref().map(Vec::len),
         rest.channels.as_ref().map(Vec::len),
         rest.bases.as_ref().map(Vec::len),
         rest.outputs.as_ref().map(Vec::len),
@@ -211,6 +222,7 @@ impl Asked<'_, '_> {
             Some(Requirement::FileModes(all))
         });
         self.only_true("reproducible", rule.reproducible, Requirement::Reproducible);
+        self.only_true("bootedFirmware", rule.booted_firmware, Requirement::BootedFirmware);
     }
 
     fn some<T>(

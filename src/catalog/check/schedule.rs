@@ -4,8 +4,12 @@ use super::{Report, accounts};
 use crate::model::spec::OsImage;
 
 pub fn check(report: &mut Report<'_>, image: &OsImage) {
-    let spec = &image.spec;
-    if let Some(schedule) = &spec.schedule
+    times(report, image.spec.schedule.as_ref(), image.spec.schedule_time_zone.as_ref());
+}
+
+/// The schedule of an image or a device profile, and the time zone that it is read in.
+pub(super) fn times(report: &mut Report<'_>, schedule: Option<&String>, zone: Option<&String>) {
+    if let Some(schedule) = schedule
         && let Err(why) = check_schedule(schedule)
     {
         report.error(
@@ -14,9 +18,9 @@ pub fn check(report: &mut Report<'_>, image: &OsImage) {
             "Write minute, hour, day of month, month and day of week: \"0 3 * * 1\" is Mondays at 3:00.",
         );
     }
-    if let Some(zone) = &spec.schedule_time_zone {
+    if let Some(zone) = zone {
         accounts::time_zone(report, "spec.scheduleTimeZone", zone);
-        if spec.schedule.is_none() {
+        if schedule.is_none() {
             report.error(
                 "spec.scheduleTimeZone",
                 "nothing reads this: there is no schedule",

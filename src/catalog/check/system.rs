@@ -1,6 +1,7 @@
 //! Name, distribution, architecture, init, packages, services, channel.
 
 use super::{Report, doubled, text};
+use crate::model::name::ChannelName;
 use crate::model::settings::Settings;
 use crate::model::spec::OsImage;
 
@@ -9,11 +10,16 @@ pub fn check(report: &mut Report<'_>, image: &OsImage, settings: &Settings) {
     let spec = &image.spec;
     packages(report, image);
     services(report, image);
-    if !settings.channels.is_empty() && !settings.channels.contains(&spec.channel) {
+    known_channel(report, &spec.channel, settings);
+}
+
+/// Refuses a channel that the settings do not name, if they name any.
+pub(super) fn known_channel(report: &mut Report<'_>, channel: &ChannelName, settings: &Settings) {
+    if !settings.channels.is_empty() && !settings.channels.contains(channel) {
         let allowed: Vec<&str> = settings.channels.iter().map(|c| c.as_str()).collect();
         report.error(
             "spec.channel",
-            format!("channel {} is not one of this catalog's", spec.channel),
+            format!("channel {channel} is not one of this catalog's"),
             format!("Use one of {}, or add it to `channels` in bootwright.yaml.", allowed.join(", ")),
         );
     }

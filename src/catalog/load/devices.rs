@@ -3,6 +3,7 @@
 use super::super::check;
 use super::super::diagnostic::Diagnostic;
 use super::super::files::{File, Files};
+use super::super::lockfile::parse_firmware_lock;
 use super::super::overlay;
 use super::super::schema::Kind;
 use super::super::source::Source;
@@ -10,6 +11,7 @@ use super::super::yaml::{self, Node};
 use super::{Loader, is_spec};
 use crate::model::catalog::DeviceDocument;
 use crate::model::device::{DeviceName, DeviceProfile};
+use crate::model::settings::Settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,14 +34,14 @@ pub fn text_of<'f>(files: &'f Files, name: &DeviceName) -> Option<(&'f str, &'f 
 
 impl Loader<'_> {
     /// Reads one device profile.
-    pub(super) fn device(&mut self, source: &Source<'_>, node: &Node) {
+    pub(super) fn device(&mut self, source: &Source<'_>, node: &Node, settings: &Settings) {
         let (profile, mut report) = self.typed::<DeviceProfile>(source, node, Kind::DeviceProfile);
         let Some(profile) = profile else {
             self.names_unsure = true;
             self.found.extend(report.finish());
             return;
         };
-        check::device(&mut report, &profile, self.files);
+        check::device(&mut report, &profile, settings, self.files);
         let named = report.intact("metadata.name");
         self.names_unsure |= !named;
         let name = profile.metadata.name.clone();
@@ -54,7 +56,8 @@ impl Loader<'_> {
         self.found.extend(report.finish());
         if named && other.is_none() {
             let place = format!("{}:{}", source.file, node.mark.line);
-            let document = DeviceDocument { profile, place, overlay: Vec::new(), files: BTreeMap::new() };
+            let document =
+                DeviceDocument { profile, place, lock: None, overlay: Vec::new(), files: BTreeMap::new() };
             self.devices.insert(name, document);
         }
     }
@@ -66,6 +69,19 @@ impl Loader<'_> {
         match device {
             Some(device) => Some(("a device profile", device.place.clone())),
             None => image().map(|image| ("an image", image.place.clone())),
+        }
+    }
+
+    /// Reads the lock of a device.
+    pub(super) fn device_lock(&mut self, path: &str, name: &DeviceName) {
+        let Some(text) = self.text(path) else { return };
+        match parse_firmware_lock(path, text, name) {
+            Ok(lock) => {
+                if let Some(document) = self.devices.get_mut(name) {
+                    document.lock = Some(lock);
+                }
+            }
+            Err(found) => self.found.extend(found),
         }
     }
 

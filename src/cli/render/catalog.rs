@@ -6,8 +6,8 @@ use crate::model::catalog::CatalogSource;
 use crate::model::lock::PackageChange;
 use crate::model::policy::Severity;
 use crate::ops::{
-    CheckReport, CheckedImage, Complaint, InitReport, LockOutcome, LockReport, LockState, LockedImage,
-    NewReport,
+    CheckReport, CheckedImage, Complaint, InitReport, LockOutcome, LockReport, LockState, LockedDevice,
+    LockedImage, NewReport,
 };
 
 /// What a source file may show of one line.
@@ -141,16 +141,36 @@ fn complain(complaint: &Complaint, mark: &str, palette: Palette) -> String {
 }
 
 pub fn lock(report: &LockReport, palette: Palette) -> String {
-    report.images.iter().map(|image| locked(image, palette)).collect()
+    let images = report.images.iter().map(|image| locked(image, palette));
+    images.chain(report.devices.iter().map(|device| locked_device(device, palette))).collect()
+}
+
+fn outcome(outcome: LockOutcome, path: &str) -> String {
+    match outcome {
+        LockOutcome::Kept => "answers its spec, kept".to_owned(),
+        LockOutcome::Unchanged => "nothing new upstream".to_owned(),
+        LockOutcome::Written => format!("wrote {}", clean(path)),
+        LockOutcome::WouldWrite => format!("would write {}", clean(path)),
+    }
+}
+
+fn locked_device(device: &LockedDevice, palette: Palette) -> String {
+    let mut out = format!(
+        "{}: {} (OpenWrt {}, {}, {} installed)\n",
+        palette.strong(device.device.as_str()),
+        outcome(device.outcome, &device.path),
+        device.release,
+        count(device.packages, "package"),
+        bytes(device.installed_size)
+    );
+    for change in &device.changes {
+        out.push_str(&format!("  {}\n", clean(&change.to_string())));
+    }
+    out
 }
 
 fn locked(image: &LockedImage, palette: Palette) -> String {
-    let what = match image.outcome {
-        LockOutcome::Kept => "answers its spec, kept".to_owned(),
-        LockOutcome::Unchanged => "nothing new upstream".to_owned(),
-        LockOutcome::Written => format!("wrote {}", clean(&image.path)),
-        LockOutcome::WouldWrite => format!("would write {}", clean(&image.path)),
-    };
+    let what = outcome(image.outcome, &image.path);
     let mut out = format!(
         "{}: {what} ({}, {})\n",
         palette.strong(image.image.as_str()),

@@ -5,6 +5,7 @@ use crate::cli::error;
 use crate::cli::terminal::{Palette, clean};
 use crate::model::firmware::{FirmwareRecord, NetworkUse};
 use crate::ops::openwrt::building::{DeviceFirmware, FirmwareBuildReport, FirmwareOutcome};
+use crate::ops::openwrt::records::BuildsReport;
 
 pub fn build(report: &FirmwareBuildReport, palette: Palette) -> String {
     let mut out = String::new();
@@ -43,6 +44,41 @@ fn one(device: &DeviceFirmware, palette: Palette) -> String {
     out.push_str(&device.record.as_ref().map(record).unwrap_or_default());
     if let Some(path) = &device.path {
         out.push_str(&format!("  folder   {}\n", clean(&path.display().to_string())));
+    }
+    out
+}
+
+/// What `openwrt builds` says.
+pub fn builds(report: &BuildsReport, palette: Palette) -> String {
+    let mut out = String::new();
+    for build in &report.builds {
+        let names: Vec<&str> = build.profiles.iter().map(|name| name.as_str()).collect();
+        let names = if names.is_empty() { "of no profile".to_owned() } else { names.join(", ") };
+        out.push_str(&format!(
+            "{}  {names}\n  OpenWrt  {} {} {}, {}\n  built    {}\n",
+            palette.strong(&build.recipe.short()),
+            build.release,
+            build.platform,
+            build.device,
+            count(build.packages, "package"),
+            build.built.format("%Y-%m-%d %H:%M UTC"),
+        ));
+        for image in &build.images {
+            out.push_str(&format!("  image    {}  {}\n", image.sha256.hex(), clean(&image.name)));
+        }
+        for release in &build.releases {
+            out.push_str(&format!("  release  {}/{}\n", release.profile, release.version));
+        }
+        if let Some(path) = &build.path {
+            out.push_str(&format!("  folder   {}\n", clean(&path.display().to_string())));
+        }
+    }
+    for failed in &report.failed {
+        let line = error::one_line(&failed.failure);
+        out.push_str(&format!("{} {}: {line}\n", palette.bad("failed"), failed.profile));
+    }
+    if report.builds.is_empty() {
+        out.push_str("no build fits\n");
     }
     out
 }

@@ -153,6 +153,7 @@ mod tests {
             stale: None,
             damaged: None,
             lost: Vec::new(),
+            room: None,
         }
     }
 

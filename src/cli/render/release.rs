@@ -54,7 +54,7 @@ pub fn show(report: &ReleaseShow, palette: Palette) -> String {
         out.push_str(&format!("{}\n", clean(description)));
     }
     let channels: Vec<_> = report.channels.iter().map(ToString::to_string).collect();
-    let base = format!("{} {} {}", manifest.base.as_str(), manifest.suite, manifest.architecture.as_str());
+    let base = format!("{} {}", manifest.system.words(), manifest.system.architecture());
     let commit = match &manifest.commit {
         Some(commit) => format!("{} {}", short(&commit.id), commit.subject),
         None => "none: a working tree".to_owned(),

@@ -119,6 +119,9 @@ pub struct RuleText {
     /// Release: no file is listed as not reproducible. Only `true` can be written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproducible: Option<bool>,
+    /// Release: no firmware that no virtual machine here has started. Only `true` can be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted_firmware: Option<bool>,
 }
 
 /// What a violation does.
@@ -147,6 +150,16 @@ impl Severity {
     }
 }
 
+/// What a catalog asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProductKind {
+    /// An OS image.
+    Image,
+    /// The firmware of a device.
+    Firmware,
+}
+
 /// Images: those that fit every list that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -154,6 +167,9 @@ pub struct Select {
     /// Names (`*` and `?` stand for any letters).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<String>>,
+    /// OS images or the firmware of devices; both when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<ProductKind>>,
     /// Channels that the specs name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<ChannelName>>,

@@ -53,6 +53,29 @@ pub struct ReleaseFacts {
     pub signers: Option<Vec<String>>,
     /// How old it is, in whole days; absent before it is published.
     pub age_days: Option<u32>,
+    /// The images of a firmware.
+    pub firmware: Vec<FirmwareImage>,
+}
+
+/// One image of a firmware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirmwareImage {
+    /// Its file.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether a virtual machine started it.
+    pub booted: bool,
+}
+
+impl FirmwareImage {
+    /// One image and what the evidence of its bytes shows, if there is any.
+    pub fn of(name: &str, size: u64, evidence: Option<&Evidence>) -> Self {
+        let passed = |evidence: &Evidence| {
+            evidence.checks.iter().any(|c| c.boot.is_some() && c.verdict == Verdict::Passed)
+        };
+        Self { name: name.to_owned(), size, booted: evidence.is_some_and(passed) }
+    }
 }
 
 /// One artifact of a release.
@@ -76,6 +99,11 @@ impl ReleaseFacts {
             let evidence = manifest.verification.iter().find(|e| e.artifact == file.sha256);
             ArtifactFacts::of(kind, file.size, evidence)
         });
+        let images = manifest.files.iter().filter(|f| f.role == FileRole::Artifact(ArtifactKind::Firmware));
+        let firmware = images.map(|file| {
+            let evidence = manifest.verification.iter().find(|e| e.artifact == file.sha256);
+            FirmwareImage::of(&file.name, file.size, evidence)
+        });
         let differing = manifest.not_reproducible.iter().map(|n| (n.file.clone(), n.why.clone()));
         Self {
             what: format!("release {}", manifest.version),
@@ -83,6 +111,7 @@ impl ReleaseFacts {
             not_reproducible: differing.collect(),
             signers: None,
             age_days: None,
+            firmware: firmware.collect(),
         }
     }
 }

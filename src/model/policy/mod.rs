@@ -9,8 +9,8 @@ mod facts;
 mod finding;
 mod pattern;
 
-pub use document::{Select, Severity};
-pub use facts::{ArtifactFacts, Content, ContentEntry, ContentKind, ReleaseFacts};
+pub use document::{ProductKind, Select, Severity};
+pub use facts::{ArtifactFacts, Content, ContentEntry, ContentKind, FirmwareImage, ReleaseFacts};
 pub use finding::{Finding, Place, Stage};
 pub use pattern::Pattern;
 
@@ -64,12 +64,12 @@ pub struct Subject<'a> {
     pub name: &'a ImageName,
     /// Its channel.
     pub channel: &'a ChannelName,
-    /// What it is made from.
-    pub base: Base,
+    /// What it is made from; a firmware of none of them.
+    pub base: Option<Base>,
     /// What is made of it.
     pub outputs: &'a [Output],
-    /// What its programs are made for.
-    pub architecture: Architecture,
+    /// What its programs are made for; a firmware for none of them.
+    pub architecture: Option<Architecture>,
 }
 
 impl<'a> Subject<'a> {
@@ -79,10 +79,20 @@ impl<'a> Subject<'a> {
         Self {
             name: &image.metadata.name,
             channel: &spec.channel,
-            base: spec.base,
+            base: Some(spec.base),
             outputs: &spec.outputs,
-            architecture: spec.architecture,
+            architecture: Some(spec.architecture),
         }
+    }
+
+    /// The firmware of a device, by the name that it is published under.
+    pub fn of_device(name: &'a ImageName, channel: &'a ChannelName) -> Self {
+        Self { name, channel, base: None, outputs: &[], architecture: None }
+    }
+
+    /// What kind it is of.
+    pub fn kind(&self) -> ProductKind {
+        if self.base.is_some() { ProductKind::Image } else { ProductKind::Firmware }
     }
 }
 
@@ -93,10 +103,11 @@ impl Selection {
             list.is_none_or(|items| items.iter().any(fits))
         }
         one_of(self.images.as_ref(), |p| p.matches(image.name.as_str()))
+            && one_of(self.rest.kinds.as_ref(), |kind| *kind == image.kind())
             && one_of(self.rest.channels.as_ref(), |c| c == image.channel)
-            && one_of(self.rest.bases.as_ref(), |b| *b == image.base)
+            && one_of(self.rest.bases.as_ref(), |b| Some(*b) == image.base)
             && one_of(self.rest.outputs.as_ref(), |o| image.outputs.contains(o))
-            && one_of(self.rest.architectures.as_ref(), |a| *a == image.architecture)
+            && one_of(self.rest.architectures.as_ref(), |a| Some(*a) == image.architecture)
     }
 }
 
@@ -139,6 +150,8 @@ pub enum Requirement {
     FileModes(Vec<(Pattern, u32)>),
     /// No file is listed as not reproducible.
     Reproducible,
+    /// No firmware that was not booted.
+    BootedFirmware,
 }
 
 impl Requirement {

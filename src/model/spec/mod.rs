@@ -183,7 +183,7 @@ fn default_outputs() -> Vec<Output> {
     vec![Output::Iso]
 }
 
-fn default_channel() -> ChannelName {
+pub(super) fn default_channel() -> ChannelName {
     "edge".parse().expect("a valid channel name")
 }
 

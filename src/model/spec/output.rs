@@ -54,7 +54,7 @@ pub struct Limits {
 }
 
 /// How old a release may get before it is called stale, on its download page too.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Freshness {
     /// Days since it was published, or since a look at the mirrors found nothing newer. A
@@ -62,4 +62,11 @@ pub struct Freshness {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 36_500))]
     pub max_age_days: Option<u32>,
+}
+
+impl Freshness {
+    /// Whether nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

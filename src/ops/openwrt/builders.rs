@@ -1,6 +1,6 @@
 //! `openwrt builder ensure`, `list`, `verify`, `prune`.
 
-use super::upstream::{Place, Upstream};
+use super::place::Place;
 use crate::build::cache::Kind;
 use crate::build::cache::needs::Needs;
 use crate::build::cache::prune::{Limits, Prune, Why, require};
@@ -181,10 +181,11 @@ pub struct PrunedBuilder {
 /// *offline* if it is not in the cache and may not be asked for.
 pub fn builder_ensure(context: &Context, request: BuilderEnsureRequest) -> Result<BuilderEnsureReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
-    let upstream = Upstream::open(context, &workspace)?;
+    let place = Place::open(context, &workspace)?;
+    let upstream = place.upstream(context, &workspace)?;
     let (builder, asked) = upstream.ensure(&request.release, &request.platform)?;
     let made = builder.made;
-    let builders = upstream.place.builders()?;
+    let builders = place.builders()?;
     let listed = builders.into_iter().find(|listed| listed.sha256 == builder.record.sha256);
     let builder = listed.ok_or_else(|| Failure::bug("an Image Builder that is held vanished"))?;
     Ok(BuilderEnsureReport { builder, made, asked })

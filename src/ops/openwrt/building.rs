@@ -1,14 +1,15 @@
 //! `openwrt build`: device profiles → firmware in the cache.
 
+use super::place::Place;
 use super::profiles::known;
-use super::upstream::Upstream;
-use crate::build::cache::Cache;
-use crate::build::openwrt::{Builder, Firmware, Firmwares, builders};
+use crate::build::openwrt::{Builder, Firmware, Firmwares};
 use crate::model::catalog::DeviceDocument;
 use crate::model::device::{DeviceName, TagName};
-use crate::model::firmware::{FirmwareOrder, FirmwareRecord};
-use crate::model::openwrt::{BuilderId, BuilderRecord, Platform, Release};
-use crate::model::{Digest, Failure, FailureClass, Result};
+use crate::model::firmware::FirmwareRecord;
+use crate::model::firmware_lock::FirmwareLock;
+use crate::model::openwrt::{BuilderId, Platform, Release};
+use crate::model::product::Lock;
+use crate::model::{Digest, Failure, FailureClass, ImageName, Result};
 use crate::ops::workspace::Workspace;
 use crate::ops::{CatalogRef, Context};
 use crate::resolve;
@@ -129,22 +130,20 @@ type Asked = (Release, Platform);
 pub fn firmware_build(context: &Context, request: &FirmwareBuildRequest) -> Result<FirmwareBuildReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
     let selected = select(context, &workspace, request)?;
-    let cache = Cache::open(&workspace.cache_folder())?;
+    let place = Place::open(context, &workspace)?;
     let firmwares = Firmwares {
-        cache: &cache,
+        cache: &place.cache,
         events: &context.events,
         cancel: &context.cancel,
         offline: context.offline,
     };
     let mut outcomes = Outcomes::new();
     // What is there is found without a server, and without a look at the Image Builders.
-    let mut missing: Vec<&DeviceDocument> = Vec::new();
-    let here = builders::records(&cache)?;
-    let unsigned = workspace.settings().openwrt.unsigned;
+    let mut missing: Vec<Missing<'_>> = Vec::new();
     for (name, document) in selected {
-        let order = at_rest(&here, document, unsigned)
-            .map(|record| resolve::firmware(document, &record.id, record.sha256));
-        let digest = order.as_ref().map(|order| order.recipe.digest());
+        let lock = answer(&place, document, request)?;
+        let resolved = lock.clone().map(|lock| resolve::firmware(document, lock)).transpose()?;
+        let digest = resolved.map(|resolved| resolved.order.recipe.digest());
         let found = match digest.filter(|_| !request.force) {
             Some(digest) => firmwares.find(&digest)?,
             None => None,
@@ -160,11 +159,11 @@ pub fn firmware_build(context: &Context, request: &FirmwareBuildRequest) -> Resu
                 };
                 outcomes.insert(name.clone(), Ok(DeviceFirmware::planned(name, outcome, digest)));
             }
-            None => missing.push(document),
+            None => missing.push(Missing { document, lock }),
         }
     }
     if !missing.is_empty() {
-        outcomes.extend(build(context, &workspace, &firmwares, request, &missing)?);
+        outcomes.extend(build(context, &workspace, &place, request, &missing)?);
     }
     let mut report =
         FirmwareBuildReport { dry_run: request.dry_run, firmware: Vec::new(), failed: Vec::new() };
@@ -214,60 +213,93 @@ fn select<'w>(
     Ok(selected)
 }
 
-/// The Image Builder of a profile, where no server need be asked for it: a release that has a
-/// number stays what it is.
-fn at_rest<'r>(
-    here: &'r [BuilderRecord],
+/// A device without firmware, and its lock if one answers.
+struct Missing<'a> {
+    document: &'a DeviceDocument,
+    lock: Option<FirmwareLock>,
+}
+
+/// The lock that answers a profile without a server being asked: the catalog's, or for a release
+/// that has a number the one that was made here last, unless all is to be made anew.
+fn answer(
+    place: &Place,
     document: &DeviceDocument,
-    unsigned: bool,
-) -> Option<&'r BuilderRecord> {
-    let spec = &document.profile.spec;
-    if !matches!(spec.release, Release::Exact(_)) {
-        return None;
+    request: &FirmwareBuildRequest,
+) -> Result<Option<FirmwareLock>> {
+    if let Some(lock) = &document.lock {
+        return Ok(Some(lock.clone()));
     }
-    let id = BuilderId::new(spec.release.clone(), spec.platform()).ok()?;
-    here.iter().rev().find(|record| record.id == id && (unsigned || !record.signed_by.is_empty()))
+    if request.force || !matches!(document.profile.spec.release, Release::Exact(_)) {
+        return Ok(None);
+    }
+    let name = ImageName::from(&document.profile.metadata.name);
+    let (asked, _) = resolve::firmware_request(document);
+    Ok(match place.runtime.block_on(place.state.made_lock(&name))? {
+        Some(Lock::Firmware(lock)) if lock.request == asked => Some(lock),
+        _ => None,
+    })
 }
 
 fn build(
     context: &Context,
     workspace: &Workspace,
-    firmwares: &Firmwares<'_>,
+    place: &Place,
     request: &FirmwareBuildRequest,
-    missing: &[&DeviceDocument],
+    missing: &[Missing<'_>],
 ) -> Result<Outcomes> {
-    let upstream = Upstream::open(context, workspace)?;
+    let upstream = place.upstream(context, workspace)?;
     // One after the other: each is fetched and unpacked once, whoever wants it.
-    let mut builders: BTreeMap<Asked, Result<Builder>> = BTreeMap::new();
-    for document in missing {
+    let mut asked: BTreeMap<Asked, Result<(Builder, bool)>> = BTreeMap::new();
+    let mut locked: BTreeMap<Digest, Result<Builder>> = BTreeMap::new();
+    for Missing { document, lock } in missing {
+        context.cancel.check()?;
         let spec = &document.profile.spec;
-        let asked = (spec.release.clone(), spec.platform());
-        if let Entry::Vacant(entry) = builders.entry(asked) {
-            context.cancel.check()?;
-            let builder = upstream.at_rest_or_asked(&entry.key().0, &entry.key().1);
-            entry.insert(builder);
+        match lock {
+            Some(lock) => {
+                if let Entry::Vacant(entry) = locked.entry(lock.builder) {
+                    let id = BuilderId::new(lock.release.clone(), spec.platform())?;
+                    entry.insert(upstream.exactly(&id, lock.builder));
+                }
+            }
+            None => {
+                if let Entry::Vacant(entry) = asked.entry((spec.release.clone(), spec.platform())) {
+                    let builder = upstream.at_rest_or_asked(&entry.key().0, &entry.key().1);
+                    entry.insert(builder);
+                }
+            }
         }
     }
     let now = context.clock.now();
-    let one = |document: &DeviceDocument| -> Result<DeviceFirmware> {
+    let unasked = || Failure::bug("an Image Builder was not asked for");
+    let one = |Missing { document, lock }: &Missing<'_>| -> Result<DeviceFirmware> {
         let (name, spec) = (&document.profile.metadata.name, &document.profile.spec);
-        let builder = match builders.get(&(spec.release.clone(), spec.platform())) {
-            Some(Ok(builder)) => builder,
-            Some(Err(failure)) => return Err(failure.clone()),
-            None => return Err(Failure::bug("an Image Builder was not asked for")),
+        let (lock, builder) = match lock {
+            Some(lock) => {
+                let builder = locked.get(&lock.builder).ok_or_else(unasked)?;
+                (lock.clone(), builder.as_ref().map_err(Clone::clone)?)
+            }
+            None => {
+                let found = asked.get(&(spec.release.clone(), spec.platform())).ok_or_else(unasked)?;
+                let (builder, asked) = found.as_ref().map_err(Clone::clone)?;
+                let lock = upstream.lock_with(builder, *asked, document, None)?;
+                let made = Lock::Firmware(lock.clone());
+                let image = ImageName::from(name);
+                place.runtime.block_on(place.state.put_made_lock(&image, &made))?;
+                (lock, builder)
+            }
         };
-        let order: FirmwareOrder = resolve::firmware(document, &builder.record.id, builder.record.sha256);
-        // What a server was asked about may be here all the same.
-        let firmware = firmwares.build(&order, builder, name.as_str(), request.force, now)?;
+        let resolved = resolve::firmware(document, lock)?;
+        // Somebody else may have made it meanwhile.
+        let firmware = upstream.firmwares().build(&resolved, builder, request.force, now)?;
         Ok(DeviceFirmware::of(name, firmware))
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = request.jobs.map_or(processors, usize::from).min(missing.len()).max(1);
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Outcomes::new()));
     let work = || {
-        while let Some(document) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = one(document);
-            let name = document.profile.metadata.name.clone();
+        while let Some(missing) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = one(missing);
+            let name = missing.document.profile.metadata.name.clone();
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(name, outcome);
         }
     };

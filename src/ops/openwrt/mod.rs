@@ -4,10 +4,14 @@
 //! - [`profiles`]: device profiles of the catalog
 //! - [`bundle`]: device profiles as one file
 //! - [`building`]: device profiles → firmware
-//! - `upstream`: the servers and the cache that the others speak of
+//! - [`locking`]: device profiles → locks
+//! - [`records`]: what was built
+//! - `place`: the cache that the others speak of
 
 pub mod builders;
 pub mod building;
 pub mod bundle;
+pub mod locking;
+mod place;
 pub mod profiles;
-mod upstream;
+pub mod records;

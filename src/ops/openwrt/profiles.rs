@@ -1,6 +1,6 @@
 //! `openwrt profiles list`, `search`, `show`, `new`, `clone`, `deprecate`.
 
-use super::upstream::Upstream;
+use super::place::Place as Kept;
 use crate::catalog::files::{FileKind, Files};
 use crate::catalog::{self, Location, device_text, diagnostic};
 use crate::effects::files::write_atomic;
@@ -261,7 +261,8 @@ pub(super) fn known<'c>(catalog: &'c Catalog, name: &DeviceName) -> Result<&'c D
 /// As the Image Builder of the target would be had.
 pub fn profile_offered(context: &Context, request: &ProfileOfferedRequest) -> Result<ProfileOfferedReport> {
     let workspace = Workspace::open(context, &request.catalog)?;
-    let upstream = Upstream::open(context, &workspace)?;
+    let kept = Kept::open(context, &workspace)?;
+    let upstream = kept.upstream(context, &workspace)?;
     let (id, offered) = upstream.offered(&request.release, &request.platform)?;
     let fits = |(profile, offered): &(BuilderProfile, OfferedProfile)| {
         let text = format!("{profile} {} {}", offered.titles.join(" "), offered.boards.join(" "));
@@ -303,6 +304,11 @@ pub fn profile_new(context: &Context, request: &ProfileNewRequest) -> Result<Pro
             disabled_services: Vec::new(),
             repositories: Vec::new(),
             board: None,
+            channel: crate::ops::catalogs::first_channel(&place.files)?,
+            schedule: None,
+            schedule_time_zone: None,
+            freshness: crate::model::spec::Freshness::default(),
+            paused: false,
         },
     };
     let workspace = Workspace::open(context, &request.catalog)?;
@@ -326,7 +332,8 @@ fn ask(context: &Context, workspace: &Workspace, spec: &DeviceSpec) -> Result<Op
     if workspace.settings().openwrt.urls.is_empty() {
         return Ok(None);
     }
-    let upstream = Upstream::open(context, workspace)?;
+    let kept = Kept::open(context, workspace)?;
+    let upstream = kept.upstream(context, workspace)?;
     if context.offline && !upstream.has_folder() {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! Rules on the packages that a spec resolved to.
 
-use super::{Packages, Report};
-use crate::model::catalog::ImageDocument;
+use super::{FirmwarePackages, Packages, Report};
+use crate::model::catalog::{DeviceDocument, ImageDocument};
 use crate::model::policy::{Pattern, Requirement, Rule, Stage};
 use crate::resolve::ISO_BOOT_FILES;
 
@@ -31,17 +31,66 @@ pub(super) fn judge(rule: &Rule, image: &ImageDocument, packages: Packages<'_>, 
                 }
             }
         }
-        Requirement::LockRequired if image.lock.is_none() => {
-            let name = &image.spec.metadata.name;
-            report.add(
-                Stage::Lock,
-                "metadata.name",
-                format!("there is no committed lock for {name}"),
-                format!("Run `bootwright lock {name}` and commit specs/{name}.lock.yaml."),
-            );
-        }
+        Requirement::LockRequired if image.lock.is_none() => no_lock(report),
         _ => {}
     }
+}
+
+/// The same for the firmware of a device.
+pub(super) fn judge_device(
+    rule: &Rule,
+    device: &DeviceDocument,
+    packages: FirmwarePackages<'_>,
+    report: &mut Report<'_>,
+) {
+    let spec = &device.profile.spec;
+    let name = &device.profile.metadata.name;
+    match &rule.requirement {
+        Requirement::ForbiddenPackages(patterns) => {
+            let names: Vec<&str> = match packages {
+                FirmwarePackages::Locked(lock) => lock.packages.iter().map(|p| p.name.as_str()).collect(),
+                FirmwarePackages::Asked(_) => spec.packages.add.iter().map(|p| p.as_str()).collect(),
+            };
+            for package in names {
+                let Some(pattern) = patterns.iter().find(|p| p.matches(package)) else { continue };
+                let by = if pattern.is_plain() { String::new() } else { format!(" by {}", pattern.as_str()) };
+                let own = spec.packages.add.iter().position(|own| own.as_str() == package);
+                let (field, hint) = match own {
+                    Some(index) => (format!("spec.packages.add[{index}]"), "Take it out of the packages."),
+                    None => (
+                        "spec.packages".to_owned(),
+                        "Write it into `packages.remove`, or take out what brings it.",
+                    ),
+                };
+                report.add(Stage::Lock, &field, format!("package {package} is forbidden{by}"), hint);
+            }
+        }
+        Requirement::RequiredPackages(patterns) => {
+            let FirmwarePackages::Locked(lock) = packages else { return };
+            for pattern in patterns {
+                if !lock.packages.iter().any(|p| pattern.matches(p.name.as_str())) {
+                    report.add(
+                        Stage::Lock,
+                        "spec.packages",
+                        format!("no package {} is installed", pattern.as_str()),
+                        format!("Write it into `packages.add`, then run `bootwright lock {name}`."),
+                    );
+                }
+            }
+        }
+        Requirement::LockRequired if device.lock.is_none() => no_lock(report),
+        _ => {}
+    }
+}
+
+fn no_lock(report: &mut Report<'_>) {
+    let name = report.name;
+    report.add(
+        Stage::Lock,
+        "metadata.name",
+        format!("there is no committed lock for {name}"),
+        format!("Run `bootwright lock {name}` and commit specs/{name}.lock.yaml."),
+    );
 }
 
 /// Names with their layers, as far as they are known.

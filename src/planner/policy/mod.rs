@@ -14,7 +14,8 @@ mod lock;
 mod release;
 mod spec;
 
-use crate::model::catalog::ImageDocument;
+use crate::model::catalog::{DeviceDocument, ImageDocument};
+use crate::model::firmware_lock::{FirmwareLock, FirmwareRequest};
 use crate::model::lock::LockRequest;
 use crate::model::policy::{
     ArtifactFacts, Content, Finding, Place, Policy, ReleaseFacts, Rule, Stage, Subject,
@@ -41,6 +42,51 @@ pub enum Packages<'a> {
     Locked(&'a Lock),
     /// Nothing.
     Unknown,
+}
+
+/// What is known of the packages of a firmware before it is built.
+#[derive(Clone, Copy, Debug)]
+pub enum FirmwarePackages<'a> {
+    /// What will be asked for; what comes with it is not known yet.
+    Asked(&'a FirmwareRequest),
+    /// All of them.
+    Locked(&'a FirmwareLock),
+}
+
+/// What a rule is held against: an image or the firmware of a device, and where its document stands.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// What selections look at.
+    pub subject: Subject<'a>,
+    /// Where its document stands.
+    pub place: &'a str,
+}
+
+impl<'a> From<&'a ImageDocument> for About<'a> {
+    fn from(document: &'a ImageDocument) -> Self {
+        Self { subject: Subject::of(&document.spec), place: &document.place }
+    }
+}
+
+impl<'a> About<'a> {
+    /// The firmware of a device, by the name that it is published under.
+    pub fn device(name: &'a ImageName, document: &'a DeviceDocument) -> Self {
+        let subject = Subject::of_device(name, &document.profile.spec.channel);
+        Self { subject, place: &document.place }
+    }
+}
+
+/// What the rules have against the firmware of a device and its packages, by the name that it is
+/// published under.
+pub fn of_device(
+    policies: &[Policy],
+    name: &ImageName,
+    device: &DeviceDocument,
+    packages: FirmwarePackages<'_>,
+) -> Vec<Finding> {
+    judge(policies, About::device(name, device), |rule, report| {
+        lock::judge_device(rule, device, packages, report);
+    })
 }
 
 /// What the rules have against a spec, the mirrors that it is built from and its packages.
@@ -71,13 +117,21 @@ pub fn of_build(
 }
 
 /// What the rules have against a release that is about to be published.
-pub fn of_release(policies: &[Policy], image: &ImageDocument, facts: &ReleaseFacts) -> Vec<Finding> {
-    judge(policies, image, |rule, report| release::judge(rule, facts, Stage::Release, report))
+pub fn of_release<'a>(
+    policies: &[Policy],
+    about: impl Into<About<'a>>,
+    facts: &ReleaseFacts,
+) -> Vec<Finding> {
+    judge(policies, about, |rule, report| release::judge(rule, facts, Stage::Release, report))
 }
 
 /// What the rules have against the release that the image's channel points to.
-pub fn of_published(policies: &[Policy], image: &ImageDocument, facts: &ReleaseFacts) -> Vec<Finding> {
-    judge(policies, image, |rule, report| release::judge(rule, facts, Stage::Published, report))
+pub fn of_published<'a>(
+    policies: &[Policy],
+    about: impl Into<About<'a>>,
+    facts: &ReleaseFacts,
+) -> Vec<Finding> {
+    judge(policies, about, |rule, report| release::judge(rule, facts, Stage::Published, report))
 }
 
 /// Whether some rule for this image is of a kind: facts that nobody asks for need not be found out.
@@ -100,15 +154,15 @@ pub fn speaks(rules: &[&Rule], image: &ImageName, facts: &ReleaseFacts) -> bool 
     !findings.is_empty()
 }
 
-fn judge(
+fn judge<'a>(
     policies: &[Policy],
-    image: &ImageDocument,
+    about: impl Into<About<'a>>,
     mut look: impl FnMut(&Rule, &mut Report<'_>),
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let name = &image.spec.metadata.name;
-    for rule in rules(policies, Subject::of(&image.spec)) {
-        look(rule, &mut Report { rule, name, place: &image.place, findings: &mut findings });
+    let About { subject, place } = about.into();
+    for rule in rules(policies, subject) {
+        look(rule, &mut Report { rule, name: subject.name, place, findings: &mut findings });
     }
     findings
 }

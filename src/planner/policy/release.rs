@@ -19,6 +19,16 @@ pub(super) fn judge(rule: &Rule, facts: &ReleaseFacts, stage: Stage, report: &mu
                 );
             }
         }
+        Requirement::BootedFirmware => {
+            for image in facts.firmware.iter().filter(|image| !image.booted) {
+                report.add(
+                    stage,
+                    "spec.target",
+                    format!("{}: nothing here has booted {}", facts.what, image.name),
+                    "Publish it where its target can be booted, or take this device out of the rule.",
+                );
+            }
+        }
         Requirement::Reproducible => {
             for (file, why) in &facts.not_reproducible {
                 report.add(

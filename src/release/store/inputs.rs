@@ -3,6 +3,7 @@
 use super::{check, observe};
 use crate::effects::Place;
 use crate::model::name::ImageName;
+use crate::model::product::Lock;
 use crate::model::recipe::{Recipe, ResolvedRecipe};
 use crate::model::release::{FileRole, Manifest};
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
@@ -19,12 +20,22 @@ const LIMIT: u64 = 256 << 20;
 /// release was made by a program that kept no inputs or wrote recipes otherwise.
 pub fn recorded(folder: &Place, manifest: &Manifest) -> Result<ResolvedRecipe> {
     let of = &manifest.image;
+    if manifest.system.firmware().is_some() {
+        return Err(Failure::spec(format!(
+            "{of} {} is firmware, which is not built again here",
+            manifest.version
+        ))
+        .hint("Build it again with `bootwright openwrt build --force` and compare `sha256Unsigned`."));
+    }
     let recipe: Recipe = serde_json::from_slice(&read(folder, manifest, FileRole::Recipe)?)
         .map_err(|e| other_program(of, manifest, &format!("its recipe cannot be read: {e}")))?;
     if recipe.digest() != manifest.recipe {
         return Err(other_program(of, manifest, "its recipe has fields that this program does not know"));
     }
     let lock = observe::parse_lock(&read(folder, manifest, FileRole::Lock)?)?;
+    let Lock::Image(lock) = lock else {
+        return Err(Failure::untrusted(format!("{of} {}: its lock is of a firmware", manifest.version)));
+    };
     if lock.digest() != manifest.lock {
         return Err(Failure::untrusted(format!("{of} {}: its lock is another one", manifest.version)));
     }

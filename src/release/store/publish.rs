@@ -7,18 +7,20 @@ use crate::effects::{Place, Point, point};
 use crate::model::artifact::{Built, VerifiedArtifact};
 use crate::model::attachment::RegistryImage;
 use crate::model::catalog::CatalogSource;
-use crate::model::lock::Lock;
 use crate::model::name::{ChannelName, ImageName, Version};
-use crate::model::recipe::Recipe;
-use crate::model::release::{FileRole, IndexedRelease, Manifest, NotReproducible, RELEASE_FORMAT};
+use crate::model::product::{Lock, Recipe};
+use crate::model::release::{
+    FileRole, IndexedRelease, Manifest, NotReproducible, RELEASE_FORMAT, ReleaseFile, System,
+};
 use crate::model::settings::Keyless;
-use crate::model::{ArtifactKind, Digest, Failure, Result};
+use crate::model::{Artifact, ArtifactKind, Digest, Failure, Result};
 use crate::release::attached::Documents;
 use crate::release::blockmap::BlockMap;
 use crate::release::changelog::{self, Changes};
 use crate::release::{inputs, keyless, pages, path, provenance, sbom, sums};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Everything that becomes one release. Artifacts come as witnesses: what was not verified
@@ -62,14 +64,41 @@ pub struct Publication {
 }
 
 impl Publication {
-    fn image(&self) -> &ImageName {
-        &self.recipe.image
+    /// The name that it is published under.
+    pub fn image(&self) -> ImageName {
+        self.lock.name()
     }
 
-    /// The name that an artifact is published under.
-    fn file_name(&self, kind: ArtifactKind) -> String {
-        let architecture = self.recipe.architecture.as_str();
-        format!("{}-{}-{architecture}.{}", self.image(), self.version, kind.suffix())
+    /// The name that an artifact is published under: those of firmware are the Image Builder's.
+    fn file_name(&self, artifact: &Artifact) -> String {
+        let Recipe::Image(recipe) = &self.recipe else { return own_name(&artifact.path) };
+        let (kind, architecture) = (artifact.kind, recipe.architecture.as_str());
+        format!("{}-{}-{architecture}.{}", recipe.image, self.version, kind.suffix())
+    }
+
+    /// What it is made from.
+    fn system(&self) -> Result<System> {
+        match (&self.recipe, &self.built.firmware) {
+            (Recipe::Image(recipe), _) => Ok(System::Image {
+                base: recipe.base,
+                suite: recipe.suite.to_string(),
+                architecture: recipe.architecture,
+            }),
+            (Recipe::Firmware(_), Some(firmware)) => {
+                Ok(System::Firmware { openwrt: Box::new(firmware.facts.clone()) })
+            }
+            (Recipe::Firmware(_), None) => {
+                Err(Failure::bug(format!("publishing {}: nothing is known of the firmware", self.image())))
+            }
+        }
+    }
+
+    /// The date that everything in it carries, in seconds since 1970.
+    fn epoch(&self) -> i64 {
+        match &self.recipe {
+            Recipe::Image(recipe) => recipe.epoch,
+            Recipe::Firmware(_) => self.lock.date().timestamp(),
+        }
     }
 
     /// Pieces that do not belong together are a bug of the caller, found before anything is
@@ -81,7 +110,8 @@ impl Publication {
         if self.built.recipe != recipe {
             return bug("the build is of another recipe");
         }
-        if self.lock.digest() != self.recipe.lock || &self.lock.image != self.image() {
+        let other = matches!(&self.recipe, Recipe::Image(recipe) if recipe.image != self.image());
+        if self.lock.digest() != self.recipe.lock() || other {
             return bug("the lock is another recipe's");
         }
         if !observe::parse_lock(&self.lock_text).is_ok_and(|lock| lock == self.lock) {
@@ -141,14 +171,14 @@ impl Store {
         publication.check()?;
         let writer = Writer::open(self, signers)?;
         publication.published =
-            writer.later(publication.image(), &publication.version, publication.published);
+            writer.later(&publication.image(), &publication.version, publication.published);
         let content = match there_already(&writer, &publication)? {
             Some((manifest, digest)) => Content::There { manifest: Box::new(manifest), digest },
             None => write_release(&writer, &publication)?,
         };
         Ok(Staged {
             writer,
-            image: publication.image().clone(),
+            image: publication.image(),
             channel: publication.channel,
             version: publication.version,
             published: publication.published,
@@ -243,7 +273,7 @@ impl Staged<'_> {
 
 /// The release in this publication's place, if it is sound and holds the same.
 fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Manifest, Digest)>> {
-    let (image, version) = (publication.image(), &publication.version);
+    let (image, version) = (&publication.image(), &publication.version);
     let folder = writer.store.folder(image, version);
     if !folder.is_folder()? {
         return Ok(None);
@@ -253,11 +283,13 @@ fn there_already(writer: &Writer<'_>, publication: &Publication) -> Result<Optio
     let (Some(manifest), []) = (checked.manifest, checked.defects.as_slice()) else { return Ok(None) };
     let differs = publication.artifacts.iter().map(VerifiedArtifact::artifact).find(|artifact| {
         let role = FileRole::Artifact(artifact.kind);
-        !manifest.files.iter().any(|f| f.role == role && f.sha256 == artifact.digest)
+        // Of one kind a firmware has several.
+        let is_it = |f: &&ReleaseFile| f.role == role && f.name == publication.file_name(artifact);
+        !manifest.files.iter().filter(is_it).any(|f| f.sha256 == artifact.digest)
     });
     let (digest, _) = folder.join(MANIFEST).digest()?;
     let Some(artifact) = differs else { return Ok(Some((manifest, digest))) };
-    let name = publication.file_name(artifact.kind);
+    let name = publication.file_name(artifact);
     let listed = index::find(&writer.index, image, version).is_ok();
     if !listed || !manifest.files.iter().any(|f| f.name == name) {
         // Nobody could see it yet, or it lacks a file: the newer build takes its place.
@@ -280,7 +312,7 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
     take_evidence(&mut staging, publication)?;
     write_documents(&mut staging, writer, publication)?;
     let changes = write_changelog(&mut staging, writer, publication)?;
-    let manifest = manifest(&staging, publication, changes.previous.clone());
+    let manifest = manifest(&staging, publication, changes.previous.clone())?;
     let mut bytes =
         serde_json::to_vec_pretty(&manifest).map_err(|e| Failure::bug(format!("writing {MANIFEST}: {e}")))?;
     bytes.push(b'\n');
@@ -306,14 +338,22 @@ fn write_release(writer: &Writer<'_>, publication: &Publication) -> Result<Conte
 fn take_artifacts(staging: &mut Staging, publication: &Publication) -> Result<()> {
     for witness in &publication.artifacts {
         let artifact = witness.artifact();
-        let name = publication.file_name(artifact.kind);
+        let name = publication.file_name(artifact);
         staging.take(&artifact.path, &name, FileRole::Artifact(artifact.kind), artifact.digest)?;
         if artifact.kind == ArtifactKind::Iso {
             let map = BlockMap::of(&staging.folder().join(&name))?;
             staging.write(&format!("{name}.bmap"), FileRole::BlockMap, map.to_xml().as_bytes())?;
         }
     }
+    for path in publication.built.firmware.iter().flat_map(|firmware| &firmware.beside) {
+        staging.copy(path, &own_name(path), FileRole::ImageBuilder)?;
+    }
     Ok(())
+}
+
+/// The name that a file has where it was built.
+fn own_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn take_evidence(staging: &mut Staging, publication: &Publication) -> Result<()> {
@@ -331,30 +371,29 @@ fn take_evidence(staging: &mut Staging, publication: &Publication) -> Result<()>
 
 fn write_documents(staging: &mut Staging, writer: &Writer<'_>, publication: &Publication) -> Result<()> {
     let Publication { recipe, built, .. } = publication;
+    let (image, system) = (publication.image(), publication.system()?);
     let subject = sbom::Subject {
-        image: recipe.image.as_str(),
+        image: image.as_str(),
         version: publication.version.as_str(),
-        base: recipe.base,
-        suite: recipe.suite.as_str(),
+        system: &system,
         recipe: built.recipe,
-        epoch: recipe.epoch,
+        epoch: publication.epoch(),
     };
     let text = sbom::write(&subject, &built.packages)?;
     staging.write(sbom::FILE_NAME, FileRole::Sbom, text.as_bytes())?;
     let names: Vec<(String, Digest)> = publication
         .artifacts
         .iter()
-        .map(|a| (publication.file_name(a.artifact().kind), a.artifact().digest))
+        .map(|a| (publication.file_name(a.artifact()), a.artifact().digest))
         .chain(publication.registry.iter().map(|image| (image.repository().to_owned(), image.digest)))
         .collect();
     let statement = provenance::Statement {
         subjects: names.iter().map(|(name, digest)| (name.as_str(), *digest)).collect(),
         source: &publication.source,
-        image: recipe.image.as_str(),
-        base: recipe.base,
-        suite: recipe.suite.as_str(),
+        image: image.as_str(),
+        system: &system,
         recipe: built.recipe,
-        lock: recipe.lock,
+        lock: recipe.lock(),
         packages: &built.packages,
         builder: &publication.builder,
         invocation: publication.invocation.as_deref(),
@@ -384,7 +423,7 @@ fn write_changelog(staging: &mut Staging, writer: &Writer<'_>, publication: &Pub
 /// The release that this one follows: its channel's, or the newest other one. One that
 /// cannot be read any more has nothing to compare with.
 fn previous(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Manifest, Lock)>> {
-    let image = publication.image();
+    let image = &publication.image();
     let on_channel =
         head(&writer.index, image, &publication.channel).filter(|r| r.version != publication.version);
     let newest = || {
@@ -399,18 +438,16 @@ fn previous(writer: &Writer<'_>, publication: &Publication) -> Result<Option<(Ma
     Ok(lock.map(|lock| (manifest, lock)))
 }
 
-fn manifest(staging: &Staging, publication: &Publication, previous: Option<Version>) -> Manifest {
+fn manifest(staging: &Staging, publication: &Publication, previous: Option<Version>) -> Result<Manifest> {
     let Publication { recipe, built, .. } = publication;
-    Manifest {
+    Ok(Manifest {
         format: RELEASE_FORMAT,
-        image: recipe.image.clone(),
+        image: publication.image(),
         version: publication.version.clone(),
         description: publication.description.clone(),
-        base: recipe.base,
-        suite: recipe.suite.to_string(),
-        architecture: recipe.architecture,
+        system: publication.system()?,
         recipe: built.recipe,
-        lock: recipe.lock,
+        lock: recipe.lock(),
         commit: publication.source.commit.clone(),
         published: publication.published,
         previous,
@@ -421,7 +458,7 @@ fn manifest(staging: &Staging, publication: &Publication, previous: Option<Versi
         not_reproducible: publication.not_reproducible.clone(),
         package_count: built.packages.len(),
         tool: crate::release::TOOL.to_owned(),
-    }
+    })
 }
 
 fn sign(

@@ -11,10 +11,11 @@ use crate::effects::Place;
 use crate::effects::files::{WorkFolder, digest_file};
 use crate::model::artifact::InstalledPackage;
 use crate::model::failure::IoContext;
-use crate::model::name::{ImageName, Version};
+use crate::model::name::{ImageName, PackageName, Version};
 use crate::model::observed::{Mend, StoreFinding};
+use crate::model::product::Lock;
 use crate::model::release::{FileRole, IndexedRelease, Manifest, ReleaseFile};
-use crate::model::{Digest, Failure, Lock, Result};
+use crate::model::{Digest, Failure, Result};
 use crate::release::changelog::{self, Changes};
 use crate::release::{pages, sums};
 use chrono::{DateTime, Utc};
@@ -197,8 +198,9 @@ impl Repair<'_, '_> {
             }
             None => Changes { previous: None, packages: Vec::new(), artifacts: Vec::new(), inputs },
         };
+        let architecture = self.manifest.system.architecture();
         let packages: Vec<InstalledPackage> =
-            lock.iter().flat_map(|lock| &lock.packages).map(installed).collect();
+            lock.iter().flat_map(|lock| installed(lock, architecture)).collect();
         pages::release(&pages::ReleasePage {
             manifest: &self.manifest,
             packages: &packages,
@@ -223,15 +225,25 @@ impl Repair<'_, '_> {
     }
 }
 
-fn installed(package: &crate::model::lock::LockedPackage) -> InstalledPackage {
-    InstalledPackage {
-        name: package.name.to_string(),
-        version: package.version.clone(),
-        architecture: package.architecture.clone(),
+/// The packages of a lock; those of a firmware are all made for `architecture`.
+fn installed(lock: &Lock, architecture: &str) -> Vec<InstalledPackage> {
+    let package = |name: &PackageName, version: &str, architecture: &str, sha256| InstalledPackage {
+        name: name.to_string(),
+        version: version.to_owned(),
+        architecture: architecture.to_owned(),
         source: None,
         maintainer: None,
         homepage: None,
-        sha256: Some(package.sha256),
+        sha256,
+    };
+    match lock {
+        Lock::Image(lock) => {
+            let packages = lock.packages.iter();
+            packages.map(|p| package(&p.name, &p.version, &p.architecture, Some(p.sha256))).collect()
+        }
+        Lock::Firmware(lock) => {
+            lock.packages.iter().map(|p| package(&p.name, &p.version, architecture, None)).collect()
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub fn difference(
         ArtifactKind::Iso => iso(&sides)?,
         ArtifactKind::OciArchive => oci(&sides)?,
         ArtifactKind::Rootfs => tar::zstd(&sides)?,
-        ArtifactKind::Disk => None,
+        ArtifactKind::Disk | ArtifactKind::Firmware => None,
     };
     let found = found.unwrap_or_else(|| Found {
         place: Vec::new(),

@@ -114,7 +114,7 @@ fn examine(
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
 }
 
-fn check(name: &str, began: Instant, judgement: inspect::Judgement) -> Check {
+pub(super) fn check(name: &str, began: Instant, judgement: inspect::Judgement) -> Check {
     let verdict = match judgement.reasons {
         reasons if reasons.is_empty() => Verdict::Passed,
         reasons => Verdict::Refused { reasons },

@@ -61,8 +61,8 @@ fn killed_at_every_point_and_started_again() {
     let (_, iso_points) = iso.copy().traced(|command| {
         command.env("BOOTWRIGHT_STOP_AT", "run.verifying");
     });
-    // Those of OpenWrt are passed by no run: openwrt::killed and openwrt::building kill there; nor
-    // are those of card writers: writers::killed does.
+    // Those of OpenWrt are passed by runs with devices (openwrt::released kills there), those of
+    // card writers by no run (writers::killed does).
     let elsewhere = ["builder.", "firmware.", "card.", "writer."];
     let is_elsewhere = |name: &&str| elsewhere.iter().any(|others| name.starts_with(others));
     let of_runs = Point::ALL.iter().map(|p| p.name()).filter(|name| !is_elsewhere(name));

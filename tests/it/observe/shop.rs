@@ -147,6 +147,7 @@ impl Shop {
             lock_text: catalog::lock_text(&resolved.lock).into_bytes(),
             blobs: resolved.blobs.clone(),
             built: Built {
+                firmware: None,
                 recipe: recipe.digest(),
                 artifacts: vec![iso, oci],
                 layers: layers
@@ -159,8 +160,8 @@ impl Shop {
                     .collect(),
                 packages: Vec::new(),
             },
-            recipe,
-            lock: resolved.lock,
+            recipe: recipe.into(),
+            lock: resolved.lock.into(),
             artifacts: vec![good_iso, good_oci],
             description: None,
             channel: edge(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The profile of the office without a repository of its own, which no server of the tests has.
-fn world() -> World {
+pub fn world() -> World {
     let world = office();
     let (before, feed) = ROUTER.split_once("  repositories:\n").unwrap();
     let board = feed.lines().find(|line| line.contains("board")).unwrap();
@@ -23,7 +23,7 @@ fn world() -> World {
     world
 }
 
-fn write(world: &World, path: &str, text: &str) {
+pub fn write(world: &World, path: &str, text: &str) {
     let path = world.catalog().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();

@@ -27,6 +27,15 @@ else
   images="{\"type\": \"sysupgrade\", \"name\": \"$image\", \"filesystem\": \"squashfs\", \"size\": $bytes,
     \"sha256\": \"$(sha256sum < "$bin/$image" | cut -c 1-64)\", \"sha256_unsigned\": \"$unsigned\"}"
 fi
+# A disk: a table with one partition, where a kernel would be and then the root.
+if [ "@TARGET@" = x86/64 ]; then
+  disk=$stem-squashfs-combined.img
+  { head -c 446 /dev/zero; printf '\200\0\0\0\203\0\0\0\1\0\0\0\377\377\0\0'; head -c 48 /dev/zero; printf '\125\252'
+    head -c 65024 /dev/zero; mksquashfs "$TARGET_DIR" "$bin/disk.root" -noappend -no-progress -quiet -all-root -processors 1 > /dev/null; cat "$bin/disk.root"; } > "$bin/$disk"
+  rm "$bin/disk.root"; gzip -9n "$bin/$disk"
+  sum=$(sha256sum < "$bin/$disk.gz" | cut -c 1-64)
+  images="$images${images:+,} {\"type\": \"combined\", \"name\": \"$disk.gz\", \"filesystem\": \"squashfs\", \"sha256\": \"$sum\", \"sha256_unsigned\": \"$sum\"}"
+fi
 ./scripts/package.sh list > "$bin/$stem.manifest"
 cat > "$bin/profiles.json" <<END
 {"metadata_version": 1, "target": "@TARGET@", "version_code": "$REVISION", "version_number": "@RELEASE@",

@@ -6,6 +6,7 @@ mod fixture;
 mod killed;
 mod packages;
 mod profiles;
+mod released;
 mod servers;
 mod trust;
 mod web;

@@ -40,6 +40,14 @@ install() { # NAME ASKER
   tar -xzOf "$file" ./data.tar.gz | tar -xzf - -C "$TARGET_DIR" || exit 1
   tar -xzOf "$file" ./data.tar.gz | tar -tzf - > "$db/$1.files"
   echo "$version" > "$db/$1"
+  # What the package manager of the device will know.
+  if [ @FAMILY@ = apk ]; then
+    mkdir -p "$TARGET_DIR/lib/apk/db"
+    printf 'C:Q1\nP:%s\nV:%s\nA:all\n\n' "$1" "$version" >> "$TARGET_DIR/lib/apk/db/installed"
+  else
+    mkdir -p "$TARGET_DIR/usr/lib/opkg"
+    printf 'Package: %s\nVersion: %s\nStatus: install user installed\nArchitecture: all\n\n' "$1" "$version" >> "$TARGET_DIR/usr/lib/opkg/status"
+  fi
   if tar -xzOf "$file" ./control.tar.gz | tar -xzOf - ./postinst > "$TOPDIR/build_dir/postinst" 2>/dev/null; then
     sh "$TOPDIR/build_dir/postinst" || fail "postinst script ./usr/lib/opkg/info/$1.postinst has failed with exit code $?"
   fi

@@ -194,10 +194,13 @@ impl World {
 
     fn desired(&self, text: &ImageText) -> Desired {
         let wanted = match (&text.recipe, &text.needs_lock) {
-            (Some(recipe), None) => Wanted::Recipe(Box::new(self.resolved(&text.name, recipe))),
+            (Some(recipe), None) => Wanted::Recipe(Box::new(self.resolved(&text.name, recipe).into())),
             (None, Some(recipe)) => Wanted::NeedsLock {
-                request: self.resolved(&text.name, recipe).lock.request,
-                stale: text.stale.as_ref().map(|stale| Box::new(self.resolved(&text.name, stale).lock)),
+                request: self.resolved(&text.name, recipe).lock.request.into(),
+                stale: text
+                    .stale
+                    .as_ref()
+                    .map(|stale| Box::new(self.resolved(&text.name, stale).lock.into())),
             },
             _ => panic!("{}: either recipe or needsLock", text.name),
         };
@@ -222,8 +225,8 @@ impl World {
             ObservedRelease {
                 version: Version::of(midnight(release.date), &recipe_digest),
                 recipe_digest,
-                recipe: (!release.recipe_unreadable).then(|| resolved.recipe.clone()),
-                lock: (!release.lock_unreadable).then(|| resolved.lock.clone()),
+                recipe: (!release.recipe_unreadable).then(|| resolved.recipe.clone().into()),
+                lock: (!release.lock_unreadable).then(|| resolved.lock.clone().into()),
                 commit: None,
                 facts: None,
                 published: midnight(release.date),
@@ -273,7 +276,7 @@ impl World {
         let lock = text
             .lock
             .as_ref()
-            .map(|f| failures(f, request_digest(&self.resolved(image, &f.of).lock.request)));
+            .map(|f| failures(f, request_digest(&self.resolved(image, &f.of).lock.request.into())));
         let store = BTreeMap::new();
         History {
             build,

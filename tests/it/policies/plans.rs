@@ -47,7 +47,7 @@ impl World {
                 lock_pinned: true,
                 commit_date: now(),
                 origins: BTreeMap::new(),
-                wanted: Wanted::Recipe(Box::new(resolved.clone())),
+                wanted: Wanted::Recipe(Box::new(resolved.clone().into())),
             }],
             observed: Observed::default(),
             cached_layers: BTreeSet::new(),
@@ -68,8 +68,8 @@ impl World {
         let release = ObservedRelease {
             version: Version::of(at, &recipe),
             recipe_digest: recipe,
-            recipe: Some(self.resolved.recipe.clone()),
-            lock: Some(self.resolved.lock.clone()),
+            recipe: Some(self.resolved.recipe.clone().into()),
+            lock: Some(self.resolved.lock.clone().into()),
             commit: None,
             facts: None,
             published: at,
@@ -92,6 +92,7 @@ impl World {
 
 fn facts(verified: bool) -> ReleaseFacts {
     ReleaseFacts {
+        firmware: Vec::new(),
         what: "release 20261101-0123abcd".to_owned(),
         artifacts: vec![ArtifactFacts { output: Output::Iso, size: 4096, verified, boots: Vec::new() }],
         not_reproducible: vec![("edge.iso".to_owned(), "its serial number is random".to_owned())],
@@ -128,7 +129,7 @@ fn an_image_without_a_lock_is_refused_before_it_is_locked() {
     let mut world = World::new("allowedBases: [arch]");
     let request = world.resolved.lock.request.clone();
     world.inputs.images[0].lock_pinned = false;
-    world.inputs.images[0].wanted = Wanted::NeedsLock { request, stale: None };
+    world.inputs.images[0].wanted = Wanted::NeedsLock { request: request.into(), stale: None };
     assert!(world.plan().plan.steps.is_empty());
 }
 

@@ -55,6 +55,7 @@ pub fn fresh(world: &World, clock: Clock, force: &[&str], offline: bool) -> Opti
         keys,
         registry: None,
         mirrors: catalog.settings.mirrors.clone(),
+        openwrt_keys: Vec::new(),
         cache,
         state,
         looking: Looking::new(true, false, false, None),

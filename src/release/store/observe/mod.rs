@@ -15,11 +15,10 @@ pub(super) use mends::block_map;
 use super::{Store, check, index};
 use crate::effects::{Cancel, Place};
 use crate::model::event::Emitter;
-use crate::model::lock::Lock;
 use crate::model::name::{ImageName, Version};
 use crate::model::observed::{Defect, Mend, Observed, ObservedImage, ObservedRelease};
 use crate::model::policy::ReleaseFacts;
-use crate::model::recipe::Recipe;
+use crate::model::product::{Lock, Recipe};
 use crate::model::release::{FileRole, IndexedImage, IndexedRelease, Manifest, ReleaseFile};
 use crate::model::{Digest, Failure, Result};
 use crate::release::keys::Trust;
@@ -449,6 +448,8 @@ pub(super) fn read_role(
 pub(super) fn parse_lock(bytes: &[u8]) -> Result<Lock> {
     // YAML 1.1 would read the package `no` as a boolean.
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_slice_with_options(bytes, options)
-        .map_err(|e| Failure::untrusted(format!("the lock cannot be read: {e}")))
+    // One kind after the other: texts that look like numbers would be numbers to who asks for both.
+    let image = serde_saphyr::from_slice_with_options(bytes, options.clone()).map(Lock::Image);
+    let firmware = || serde_saphyr::from_slice_with_options(bytes, options).map(Lock::Firmware);
+    image.or_else(|e| firmware().map_err(|_| Failure::untrusted(format!("the lock cannot be read: {e}"))))
 }
