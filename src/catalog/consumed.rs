@@ -47,6 +47,11 @@ impl Reads {
         }
     }
 
+    /// What its programs are made for.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
     /// The image as the rules of policies select it.
     pub fn subject<'a>(&'a self, name: &'a ImageName) -> Subject<'a> {
         Subject {

@@ -134,7 +134,7 @@ fn image_of(
         let message = format!("{} has no output that goes on a card", card.image);
         report.conflict(&field, message, "Add `disk` or `iso` to its outputs.");
     }
-    let is = image.architecture;
+    let is = reads.architecture();
     if let Some(wanted) = card.architecture.filter(|wanted| *wanted != is) {
         report.conflict(
             &format!("{at}.architecture"),

@@ -44,7 +44,7 @@ impl<'a> Loader<'a> {
         let others = self.others;
         let known = self.images.iter().map(|(name, document)| (name.clone(), Reads::of(document)));
         let images: BTreeMap<_, _> =
-            known.chain(others.iter().map(|(n, r)| (n.clone(), r.clone()))).collect();
+            known.chain(others.images.iter().map(|(n, r)| (n.clone(), r.clone()))).collect();
         let images = (judged && self.specs_are_sound()).then_some(&images);
         for (path, text) in orders {
             let (documents, _) = yaml::parse(text);
