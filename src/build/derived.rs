@@ -157,7 +157,12 @@ mod tests {
         let items: Vec<usize> = (0..1000).collect();
         let failure = in_parallel(&items, |i| {
             done.fetch_add(1, Ordering::Relaxed);
-            if *i == 3 { Err(Failure::bug("three")) } else { Ok(()) }
+            if *i == 3 {
+                return Err(Failure::bug("three"));
+            }
+            // Who fails may wait for a processor while the others go on.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            Ok(())
         })
         .unwrap_err();
         assert_eq!(failure.message, "three");
