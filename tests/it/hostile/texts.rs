@@ -84,7 +84,7 @@ fn texts_made_to_break_a_reader() {
         ("noise", (0..65_536_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), ""),
         (
             "another kind of a later version",
-            SPEC.replace("OsImage", "CardWriter").into_bytes(),
+            SPEC.replace("OsImage", "Runner").into_bytes(),
             "not there yet",
         ),
         ("another version", SPEC.replace("v1", "v999").into_bytes(), ""),
