@@ -82,11 +82,7 @@ fn texts_made_to_break_a_reader() {
         ("an open quote", format!("{SPEC}  channel: \"a\n").into_bytes(), "not valid YAML"),
         ("nothing", Vec::new(), "no document"),
         ("noise", (0..65_536_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), ""),
-        (
-            "another kind of a later version",
-            SPEC.replace("OsImage", "Runner").into_bytes(),
-            "not there yet",
-        ),
+        ("another kind of a later version", SPEC.replace("OsImage", "Runner").into_bytes(), "not there yet"),
         ("another version", SPEC.replace("v1", "v999").into_bytes(), ""),
     ];
     for (case, text, words) in &texts {
