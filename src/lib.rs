@@ -10,10 +10,10 @@
 //! - [`tables`]: data the project curates: distributions, package names per distribution, kernels, keywords of prompts
 //! - [`catalog`]: text of a catalog → validated specs, profiles, policies and settings, with spans for every complaint
 //! - [`configure`]: settings of a spec → files, accounts, services, programs and checks; pure
-//! - [`resolve`]: spec + tables + lock → recipe
+//! - [`resolve`]: spec or device profile + tables + lock → recipe
 //! - [`planner`]: recipes × observed → plan and report; pure
 //! - [`effects`]: the only doors out: process, sandbox, fetch, files, places (folder or bucket), block devices, clock
-//! - [`state`]: the database: runs, events, leases, Image Builders
+//! - [`state`]: the database: runs, events, leases, Image Builders, card writers and their jobs, what was written to cards
 //! - [`intake`]: plain words → spec: the deterministic reader, and language models
 //! - [`build`]: package managers, layers, plans carried out, ISO, disk image, OCI and registry, root filesystem archive, Containerfiles, OpenWrt's Image Builders
 //! - [`verify`]: boots and inspects artifacts, gathers evidence

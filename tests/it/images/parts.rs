@@ -157,8 +157,11 @@ impl Case {
         // The colours of st are compiled in, and its window fills the screen.
         let back = if self.terminal == "st" { 0 } else { 200 };
         let mut wrong = Vec::new();
-        // At least the border of the window that has the keyboard.
-        for (what, colour, least) in [("background", self.colours[0], back), ("accent", self.colours[1], 5)] {
+        // With xmobar nothing has it but the border of the window that has the keyboard.
+        let accent = if self.bar == "xmobar" { 5 } else { 15 };
+        for (what, colour, least) in
+            [("background", self.colours[0], back), ("accent", self.colours[1], accent)]
+        {
             let found = share(colour);
             if found < least {
                 wrong.push(format!("{:?}: {what} has {found} of 1000", self.parts()));
@@ -190,7 +193,7 @@ fn laid_out(case: &Case, root: &Path) {
 }
 
 /// Runs a program of the root as its root.
-fn inside(root: &Path, program: &str, args: &[&str]) -> Output {
+pub(super) fn inside(root: &Path, program: &str, args: &[&str]) -> Output {
     let mut bwrap = super::command("bwrap");
     bwrap.arg("--bind").arg(root).args([
         "/",
