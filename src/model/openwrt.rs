@@ -6,6 +6,7 @@
 //! Formats: the metadata that downloads.openwrt.org serves beside its files.
 
 use super::name::{BadName, checked_name};
+use super::spec::Architecture;
 use super::{Digest, Failure, Result};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -78,9 +79,20 @@ impl fmt::Display for Platform {
 }
 
 impl Platform {
+    /// What a virtual machine has to be that starts firmware of the target, where there is one: targets
+    /// whose kernels know QEMU's machines and whose images are whole disks.
+    pub fn machine(&self) -> Option<Architecture> {
+        match self.to_string().as_str() {
+            "x86/64" => Some(Architecture::X86_64),
+            "armsr/armv8" => Some(Architecture::Aarch64),
+            _ => None,
+        }
+    }
+
     /// Why no virtual machine of this host starts firmware of the target; nothing where one can.
     pub fn not_bootable(&self) -> Option<String> {
-        Some(format!("cannot be booted here: there is no virtual machine for {self}"))
+        let none = self.machine().is_none();
+        none.then(|| format!("cannot be booted here: there is no virtual machine for {self}"))
     }
 }
 

@@ -9,7 +9,7 @@ use super::evidence::Evidence;
 use super::firmware::{FirmwareRecord, ImageFile, NetworkUse};
 use super::name::{ChannelName, ImageName, Version};
 use super::openwrt::{Platform, Release};
-use super::spec::{Architecture, Base};
+use super::spec::{Architecture, Base, BootMode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -148,6 +148,20 @@ pub struct FirmwareFacts {
 const CARD_IMAGES: [&str; 6] = ["combined-efi", "sdcard", "sdcard-img", "combined", "factory", "sysupgrade"];
 
 impl FirmwareFacts {
+    /// How a virtual machine starts an image; `None` if there is none for the target, or the image is not a
+    /// whole disk (`rootfs`, `kernel`).
+    pub fn boot_mode(&self, image: &ImageFile) -> Option<BootMode> {
+        let machine = self.platform.machine()?;
+        let is_disk = image.name.ends_with(".img") || image.name.ends_with(".img.gz");
+        let mode = match (image.kind.as_str(), machine) {
+            ("combined", Architecture::X86_64) => BootMode::Bios,
+            // ARM's machines start by UEFI alone: the names of their images do not say so.
+            ("combined", Architecture::Aarch64) | ("combined-efi", _) => BootMode::Uefi,
+            _ => return None,
+        };
+        is_disk.then_some(mode)
+    }
+
     /// The image that is written to a card or disk as it is, if there is one: of several the one that
     /// starts on more machines, and the one whose root cannot be written to.
     pub fn card_image(&self) -> Option<&str> {

@@ -37,6 +37,14 @@ pub enum Acceleration {
 }
 
 impl Acceleration {
+    /// Decides where there is no kernel to try KVM with: one that hangs would be held against the image.
+    pub(super) fn without_kernel(&self) -> Accelerator {
+        match self {
+            Self::Always(accelerator) => *accelerator,
+            Self::Auto { .. } => Accelerator::Tcg,
+        }
+    }
+
     /// Decides for an ISO.
     pub(super) fn choose(
         &self,

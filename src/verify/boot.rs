@@ -1,19 +1,18 @@
 //! One boot of one image: machine, serial line and session put together, and the evidence
 //! that they leave.
 
-use super::machine::{Config, Machine, Medium, Output};
+use super::dialogue::{Action, Dialogue, Input};
+use super::machine::{Config, Machine, Output};
 use super::picture;
 use super::qmp::Message;
 use super::serial::{Milestone, Seen, Serial};
-use super::session::{Action, Expected, Input, Session};
 use crate::effects::files::{WorkFolder, write_atomic};
 use crate::effects::{Cancel, Task};
-use crate::model::check;
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, EvidenceFile, Verdict};
-use crate::model::probe::{Nonce, Reader};
-use crate::model::spec::{BootMode, Verify};
-use crate::model::{Digest, Failure, FailureClass, Result};
+use crate::model::probe::Reader;
+use crate::model::spec::BootMode;
+use crate::model::{Failure, FailureClass, Result};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,8 +23,6 @@ const TICK: Duration = Duration::from_millis(50);
 const AFTERMATH: Duration = Duration::from_millis(500);
 /// GRUB's words while its menu waits.
 const COUNTDOWN: &str = "will be executed automatically in";
-/// The field of a spec that shows something while the system starts.
-const SHOWN_AT_START: &str = "spec.customization.bootloader.plymouth";
 /// So often the screen is looked at then, and so many times at most.
 const START_EVERY: Duration = Duration::from_secs(3);
 const MOST_STARTS: usize = 100;
@@ -39,58 +36,54 @@ const PICTURE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Boot<'a> {
     /// The machine.
     pub config: Config<'a>,
-    /// Who must answer.
-    pub build_id: &'a Digest,
-    /// What it must show.
-    pub wish: &'a Verify,
-    /// What its settings have to show.
-    pub checks: &'a [check::Check],
+    /// What the evidence's files are below: `bios`.
+    pub name: &'a str,
+    /// Whether something is to be seen while the system starts.
+    pub shows_start: bool,
     /// Where the machine's own folder is made.
     pub scratch: &'a Path,
-    /// Where the evidence goes: a folder named after the mode is made in it.
+    /// Where the evidence goes: a folder with the name is made in it.
     pub evidence: &'a Path,
 }
 
 impl Boot<'_> {
-    /// Makes it.
+    /// Makes it, and talks to the system.
     ///
     /// # Errors
     /// *Cancelled* on request; class *host* if the evidence cannot be written. That the
     /// machine cannot be started is a verdict, not an error.
-    pub fn run(&self, events: &Emitter, cancel: &Cancel) -> Result<Check> {
+    pub fn run(&self, dialogue: Box<dyn Dialogue + '_>, events: &Emitter, cancel: &Cancel) -> Result<Check> {
         let mode = self.config.mode;
-        let task = Task::start(events, format!("boot {}", mode.as_str()));
-        let folder = WorkFolder::new(self.scratch, &format!("boot-{}", mode.as_str()))?;
+        let task = Task::start(events, format!("boot {}", self.name));
+        let folder = WorkFolder::new(self.scratch, &format!("boot-{}", self.name))?;
         let record = match Machine::start(&self.config, folder.path(), cancel) {
-            Ok(machine) => self.watch(machine, events, cancel)?,
+            Ok(machine) => self.watch(machine, dialogue, events, cancel)?,
             Err(failure) => Record::failed(failure)?,
         };
         let outcome = outcome(&record.verdict);
-        let check = record.write(self.evidence, mode)?;
+        let check = record.write(self.evidence, self.name, mode)?;
         task.finish(outcome);
         Ok(check)
     }
 
-    fn watch(&self, machine: Machine, events: &Emitter, cancel: &Cancel) -> Result<Record> {
-        let expected = Expected {
-            build_id: self.build_id,
-            mode: self.config.mode,
-            wish: self.wish,
-            checks: self.checks,
-            live: matches!(self.config.medium, Medium::Disc(_)),
-            nonces: [nonce()?, nonce()?],
-        };
+    fn watch(
+        &self,
+        machine: Machine,
+        dialogue: Box<dyn Dialogue + '_>,
+        events: &Emitter,
+        cancel: &Cancel,
+    ) -> Result<Record> {
         let mut watch = Watch {
             machine,
-            session: Session::new(expected),
+            dialogue,
             serial: Serial::default(),
             reader: Reader::default(),
             started: Instant::now(),
             pending: None,
             pictures: [Picture::None, Picture::None, Picture::None],
-            start: self.checks.iter().any(|check| check.field == SHOWN_AT_START).then(Starting::default),
+            start: self.shows_start.then(Starting::default),
             panicked: None,
-            source: format!("boot {}", self.config.mode.as_str()),
+            source: format!("boot {}", self.name),
             events,
         };
         let verdict = watch.run(cancel)?;
@@ -98,11 +91,6 @@ impl Boot<'_> {
         watch.take_last_picture(&verdict);
         Ok(watch.into_record(verdict))
     }
-}
-
-/// A nonce from the kernel's random numbers.
-fn nonce() -> Result<Nonce> {
-    Ok(Nonce::new(crate::effects::random::bytes()?))
 }
 
 /// What came of it, in a few words.
@@ -145,7 +133,7 @@ impl Record {
         })
     }
 
-    fn write(self, evidence: &Path, mode: BootMode) -> Result<Check> {
+    fn write(self, evidence: &Path, name: &str, mode: BootMode) -> Result<Check> {
         let mut check = Check {
             name: format!("boot-{}", mode.as_str()),
             boot: Some(mode),
@@ -157,10 +145,11 @@ impl Record {
         let mut results = serde_json::to_vec_pretty(&check)
             .map_err(|e| Failure::bug(format!("writing the results of {}: {e}", check.name)))?;
         results.push(b'\n');
+        let folder = name;
         let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
-            let path = evidence.join(mode.as_str()).join(name);
+            let path = evidence.join(folder).join(name);
             write_atomic(&path, bytes, 0o644)?;
-            check.files.push(EvidenceFile { name: format!("{}/{name}", mode.as_str()), path });
+            check.files.push(EvidenceFile { name: format!("{folder}/{name}"), path });
             Ok(())
         };
         put("results.json", &results)?;
@@ -230,7 +219,7 @@ enum Picture {
 /// A machine that is watched.
 struct Watch<'a> {
     machine: Machine,
-    session: Session<'a>,
+    dialogue: Box<dyn Dialogue + 'a>,
     serial: Serial,
     reader: Reader,
     started: Instant,
@@ -262,7 +251,7 @@ impl Watch<'_> {
             }
             self.look_at_start();
             let (last, stuck) = (self.serial.last(), self.serial.stuck());
-            actions.extend(self.session.tick(self.started.elapsed(), &last, stuck));
+            actions.extend(self.dialogue.tick(self.started.elapsed(), &last, stuck));
             for action in actions {
                 if let Some(verdict) = self.perform(action) {
                     return Ok(verdict);
@@ -287,21 +276,24 @@ impl Watch<'_> {
     }
 
     fn tell(&mut self, input: Input) -> Vec<Action> {
-        self.session.take(self.started.elapsed(), input, &self.serial.last())
+        self.dialogue.take(self.started.elapsed(), input, &self.serial.last())
     }
 
     fn perform(&mut self, action: Action) -> Option<Verdict> {
         match action {
             Action::Finish(verdict) => return Some(verdict),
             Action::Screenshot => self.ask_for_picture(Shot::System),
-            Action::Say(line) => {
-                if let Err(failure) = self.machine.say(&line) {
-                    // The guest may have closed the port; silence is judged by the clock.
-                    self.events.log(&self.source, failure.message);
-                }
-            }
+            Action::Say(line) => self.told(|machine| machine.say(&line)),
+            Action::Type(keys) => self.told(|machine| machine.press(&keys)),
         }
         None
+    }
+
+    fn told(&mut self, tell: impl FnOnce(&mut Machine) -> Result<()>) {
+        if let Err(failure) = tell(&mut self.machine) {
+            // The guest may have closed the port; silence is judged by the clock.
+            self.events.log(&self.source, failure.message);
+        }
     }
 
     fn take(&mut self, output: Output) -> Vec<Action> {
@@ -329,21 +321,22 @@ impl Watch<'_> {
                     if let Some(start) = self.start.as_mut().filter(|_| m >= Milestone::Kernel) {
                         start.kernel.get_or_insert(now);
                     }
-                    self.session.milestone(now, m.as_str());
+                    self.dialogue.milestone(now, m.as_str());
                 }
                 Seen::Panic(words) => actions.extend(self.tell(Input::Panic(words))),
                 Seen::Line(line) => {
                     if line.contains(COUNTDOWN) {
                         self.ask_once(Shot::Menu);
-                        if self.session.hurries() {
+                        if self.dialogue.hurries() {
                             // Without it the menu goes on by itself a few seconds later.
-                            let _ = self.machine.press_enter();
+                            let _ = self.machine.press("\r");
                         }
                     }
                     self.events.log(&self.source, line);
                 }
             }
         }
+        actions.extend(self.tell(Input::Serial(bytes.to_vec())));
         actions
     }
 
@@ -452,7 +445,7 @@ impl Watch<'_> {
     fn into_record(self, verdict: Verdict) -> Record {
         let time = self.machine.processor_time();
         self.machine.end();
-        let (mut findings, timings) = self.session.into_record();
+        let (mut findings, timings) = self.dialogue.into_record();
         if let Some((ran, waited)) = time {
             findings.push(format!(
                 "host: ran {} s, waited {} s for a processor",

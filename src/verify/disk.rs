@@ -4,7 +4,7 @@ use crate::effects::Cancel;
 use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// So many zeros at a stretch are left out of the file.
@@ -14,13 +14,14 @@ const ROOM: u64 = 1 << 30;
 /// No disk of an image is larger; the file was made by somebody else's program perhaps.
 const LARGEST: u64 = 1 << 40;
 
-/// Unpacks a zstd-compressed disk image; what is zero takes no room.
+/// Unpacks a disk image (zstd, gzip or neither); what is zero takes no room. What stands behind the first
+/// gzip member is left out: OpenWrt puts metadata there.
 ///
 /// # Errors
 /// Class *upstream* if it is no such image, *host* if there is no room for it.
 pub(super) fn unpack(packed: &Path, image: &Path, cancel: &Cancel) -> Result<()> {
     let reading = || format!("unpacking {}", packed.display());
-    let mut from = File::open(packed).and_then(zstd::Decoder::new).during(reading)?;
+    let mut from = plain(packed).during(reading)?;
     let writing = || format!("writing {}", image.display());
     let mut to = File::create(image).during(writing)?;
     let mut buffer = vec![0; HOLE];
@@ -42,6 +43,16 @@ pub(super) fn unpack(packed: &Path, image: &Path, cancel: &Cancel) -> Result<()>
         }
     }
     to.set_len(size).during(writing)
+}
+
+/// What a file holds, by its first bytes.
+fn plain(packed: &Path) -> std::io::Result<Box<dyn Read>> {
+    let mut file = BufReader::with_capacity(HOLE, File::open(packed)?);
+    Ok(match file.fill_buf()? {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(file)?),
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::GzDecoder::new(file)),
+        _ => Box::new(file),
+    })
 }
 
 /// Makes a machine's disk larger than the image, as those are that it is written to: so the
@@ -83,7 +94,14 @@ mod tests {
         unpack(&packed, &image, &Cancel::default()).unwrap();
         assert!(std::fs::read(&image).unwrap() == bytes);
         assert!(image.metadata().unwrap().blocks() * 512 < 1 << 20);
-        std::fs::write(&packed, b"no archive").unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        for other in [[&gzip.finish().unwrap()[..], b"FWx0"].concat(), bytes.clone()] {
+            std::fs::write(&packed, other).unwrap();
+            unpack(&packed, &image, &Cancel::default()).unwrap();
+            assert!(std::fs::read(&image).unwrap() == bytes);
+        }
+        std::fs::write(&packed, [&[0x28, 0xb5, 0x2f, 0xfd][..], b"no archive"].concat()).unwrap();
         assert!(unpack(&packed, &image, &Cancel::default()).is_err());
     }
 }

@@ -164,6 +164,8 @@ pub enum Medium<'a> {
     Disc(&'a Path),
     /// A disk that the machine writes to: a copy of its own.
     Disk(&'a Path),
+    /// The same on the bus of virtual machines (virtio), which every kernel that is made for them knows.
+    Virtio(&'a Path),
 }
 
 /// What a machine is made of.
@@ -222,11 +224,13 @@ pub fn hardware(config: &Config, vars: Option<&Path>) -> Vec<OsString> {
     add(&["-m", &config.memory_mib.to_string()]);
     let (medium, read_only, kind) = match config.medium {
         Medium::Disc(path) => (path, true, "cd"),
-        Medium::Disk(path) => (path, false, "hd"),
+        Medium::Disk(path) | Medium::Virtio(path) => (path, false, "hd"),
     };
     add(&["-blockdev", &block_device("medium", medium, read_only)]);
     if matches!(config.mode, BootMode::BiosUsb | BootMode::UefiUsb | BootMode::SecureBootUsb) {
         add(&["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,removable=on,bootindex=0"]);
+    } else if matches!(config.medium, Medium::Virtio(_)) {
+        add(&["-device", "virtio-blk-pci,drive=medium,bootindex=0"]);
     } else if arm {
         add(&["-device", "virtio-scsi-pci"]);
         add(&["-device", &format!("scsi-{kind},drive=medium,bootindex=0")]);
@@ -368,12 +372,12 @@ impl Machine {
         self.probe.write_all(line.as_bytes()).during(|| "speaking to the image".to_owned())
     }
 
-    /// Presses the Enter key on the serial line.
+    /// Presses keys on the serial line.
     ///
     /// # Errors
-    /// If QEMU is gone.
-    pub fn press_enter(&mut self) -> Result<()> {
-        self.serial.write_all(b"\r").during(|| "pressing Enter on the serial line".to_owned())
+    /// If the guest does not read, or QEMU is gone.
+    pub fn press(&mut self, keys: &str) -> Result<()> {
+        self.serial.write_all(keys.as_bytes()).during(|| "typing on the serial line".to_owned())
     }
 
     /// The next thing that comes out, within `limit`.
@@ -547,6 +551,8 @@ mod tests {
             assert!(!disc.contains(r#".iso","read-only":false"#), "{disc}");
         }
         assert!(arguments_with(BootMode::UefiUsb, disk).contains("usb-storage,drive=medium"));
+        let virtio = arguments_with(BootMode::Uefi, Medium::Virtio(Path::new("/images/disk.img")));
+        assert!(virtio.contains("virtio-blk-pci,drive=medium") && virtio.contains(r#""read-only":false"#));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod accel;
 mod boot;
 mod compare;
 mod declared;
+mod dialogue;
 mod disk;
 mod firmware;
 mod host;
@@ -35,12 +36,17 @@ use crate::model::check;
 use crate::model::event::Emitter;
 use crate::model::evidence::{Check, Evidence};
 use crate::model::failure::IoContext;
+use crate::model::probe::Nonce;
 use crate::model::spec::{BootMode, Verify};
 use crate::model::{Artifact, Digest, ErrorCode, Failure, FailureClass, Result};
 use judge::Judgement;
+use session::{Expected, Session};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+/// The field of a spec that shows something while the system starts.
+const SHOWN_AT_START: &str = "spec.customization.bootloader.plymouth";
 
 /// How verification is carried out on this host.
 #[derive(Clone, Debug)]
@@ -148,7 +154,16 @@ fn boots(
     environment.push(format!("accelerator: {}", accelerator.as_str()));
     environment.push(format!("processors: {processors}"));
     environment.extend(host::firmware_words(&options.tools, &modes));
+    let shows_start = declared.iter().any(|check| check.field == SHOWN_AT_START);
     let one = |mode: BootMode, medium: machine::Medium<'_>| {
+        let session = Session::new(Expected {
+            build_id,
+            mode,
+            wish,
+            checks: declared,
+            live: matches!(medium, machine::Medium::Disc(_)),
+            nonces: [nonce()?, nonce()?],
+        });
         boot::Boot {
             config: machine::Config {
                 tools: &options.tools,
@@ -159,16 +174,20 @@ fn boots(
                 processors,
                 sandbox: host.sandbox,
             },
-            build_id,
-            wish,
-            checks: declared,
+            name: mode.as_str(),
+            shows_start,
             scratch: &options.scratch,
             evidence: &options.evidence,
         }
-        .run(events, cancel)
+        .run(Box::new(session), events, cancel)
     };
     let checks = at_once(machines, &modes, |mode| with_medium(mode, &one))?;
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
+}
+
+/// A nonce from the kernel's random numbers.
+fn nonce() -> Result<Nonce> {
+    Ok(Nonce::new(crate::effects::random::bytes()?))
 }
 
 /// The file's absolute path, if it still is what the artifact says.

@@ -8,6 +8,7 @@
 //! nobody asked for, silence, a wrong answer.
 
 use super::declared::Declared;
+use super::dialogue::{Action, Dialogue, Input};
 use super::judge::{self, Judgement};
 use crate::model::Digest;
 use crate::model::check::Check;
@@ -48,40 +49,6 @@ pub struct Expected<'a> {
     pub live: bool,
     /// One for each of the two boots.
     pub nonces: [Nonce; 2],
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// The guest opened or closed the port.
-    Port {
-        /// Whether it is open now.
-        open: bool,
-    },
-    /// A whole answer came out of the port.
-    Answer(Box<Answer>),
-    /// The kernel panicked.
-    Panic(String),
-    /// The machine was reset by the guest.
-    Reset,
-    /// The machine was powered off; QEMU's word for why.
-    Shutdown {
-        /// `guest-shutdown`, `host-error`, …
-        reason: String,
-    },
-    /// QEMU failed.
-    Failed(String),
-}
-
-/// What shall be done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Send this over the port.
-    Say(String),
-    /// Take a picture of the screen.
-    Screenshot,
-    /// It is over.
-    Finish(Verdict),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,25 +105,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Notes a milestone of the serial line.
-    pub fn milestone(&mut self, now: Duration, name: &str) {
+}
+
+impl Dialogue for Session<'_> {
+    fn milestone(&mut self, now: Duration, name: &str) {
         let again = matches!(self.stage, Stage::BootingAgain | Stage::PoweringOff);
         self.mark(now, &if again { format!("reboot: {name}") } else { name.to_owned() });
     }
 
-    /// Whether the boot loader's menu, which is on the screen now, is to be cut short. The
-    /// first boot has shown that it starts its first entry by itself.
-    pub fn hurries(&mut self) -> bool {
+    fn hurries(&mut self) -> bool {
         self.stage == Stage::BootingAgain && !std::mem::replace(&mut self.hurried, true)
     }
 
-    /// What was found, and the milestones in milliseconds.
-    pub fn into_record(self) -> (Vec<String>, Vec<(String, u64)>) {
+    fn into_record(self: Box<Self>) -> (Vec<String>, Vec<(String, u64)>) {
         (self.findings, self.timings)
     }
 
-    /// Takes in what happened. `last` says how far the serial line shows it to be.
-    pub fn take(&mut self, now: Duration, input: Input, last: &str) -> Vec<Action> {
+    fn take(&mut self, now: Duration, input: Input, last: &str) -> Vec<Action> {
         if self.stage == Stage::Over {
             return Vec::new();
         }
@@ -173,11 +138,11 @@ impl<'a> Session<'a> {
                 if open { self.say_hello(now) } else { Vec::new() }
             }
             Input::Answer(answer) => self.answer(now, &answer),
+            Input::Serial(_) => Vec::new(),
         }
     }
 
-    /// Lets time pass. `stuck` says why the machine will never go on by itself.
-    pub fn tick(&mut self, now: Duration, last: &str, stuck: Option<&str>) -> Vec<Action> {
+    fn tick(&mut self, now: Duration, last: &str, stuck: Option<&str>) -> Vec<Action> {
         let timeout = Duration::from_secs(self.expected.wish.timeout_seconds.into());
         let waited = now.saturating_sub(self.since);
         match self.stage {
@@ -225,6 +190,9 @@ impl<'a> Session<'a> {
         }
     }
 
+}
+
+impl Session<'_> {
     fn answer_limit(&self) -> Duration {
         let checks = u32::try_from(self.expected.checks.len()).unwrap_or(u32::MAX);
         ANSWER_LIMIT.saturating_add(EACH_LIMIT.saturating_mul(checks))

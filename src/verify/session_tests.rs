@@ -114,7 +114,7 @@ fn the_whole_way() {
     assert!(matches!(course.take(hello(1)).as_slice(), [Action::Say(s)] if s.starts_with("poweroff 0202")));
     let off = course.take(Input::Shutdown { reason: "guest-shutdown".into() });
     assert_eq!(Course::verdict(off), Verdict::Passed);
-    let (findings, timings) = course.session.into_record();
+    let (findings, timings) = Box::new(course.session).into_record();
     assert!(findings.iter().any(|f| f.starts_with("clean reboot")));
     let names: Vec<_> = timings.iter().map(|(n, _)| n.as_str()).collect();
     assert_eq!(names, ["signal", "dwell", "checked", "reset", "reboot: signal", "powered off"]);
@@ -249,7 +249,7 @@ fn what_may_become_right_is_waited_for_and_then_named() {
     assert_eq!(c.wait(9), []);
     assert!(matches!(c.wait(1).as_slice(), [Action::Say(s)] if s.starts_with("check")));
     assert!(is_reboot(&c.take(state("running"))));
-    let (findings, _) = c.session.into_record();
+    let (findings, _) = Box::new(c.session).into_record();
     assert!(findings.contains(&"declared and found: 1 of 1".to_owned()), "{findings:?}");
     let mut c = course();
     c.reach_check();

@@ -1,9 +1,12 @@
 //! Looks into the images of a firmware: that they are what the Image Builder listed, and that their
-//! root file system has the overlay, the first-boot script and the packages.
+//! root file system has the overlay, the first-boot script and the packages. What holds a whole disk for a
+//! target that a virtual machine can play is then started and asked the same.
 //!
-//! Nothing of an image is run, and no link of it is followed on the host. That a list says what is
+//! Nothing of an image is run on the host, and no link of it is followed there. That a list says what is
 //! in it is not enough: a `FILES` folder that is not found is no error to the Image Builder.
 
+mod booted;
+mod console;
 mod root;
 
 use super::root::check;
@@ -24,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Raised when firmware is looked at in another way: earlier evidence does not count then.
-pub const FIRMWARE_CHECKS: u32 = 1;
+pub const FIRMWARE_CHECKS: u32 = 2;
 /// How long unpacking may take.
 const LIMIT: Duration = Duration::from_mins(20);
 /// No file that is looked at is longer, in bytes.
@@ -48,7 +51,7 @@ pub struct Promised<'a> {
     pub facts: &'a FirmwareFacts,
 }
 
-/// Looks into one image of a firmware. That it is refused is in the evidence, not an error.
+/// Looks into one image of a firmware, and starts it where that can be done. That it is refused is in the evidence, not an error.
 ///
 /// # Errors
 /// Class *host* if a tool is missing or the disk is full; *cancelled* on request.
@@ -84,7 +87,17 @@ pub fn firmware(
     let refused = checks.iter().filter(|c| c.verdict != Verdict::Passed).count();
     task.finish(if refused == 0 { "passed".to_owned() } else { format!("{refused} checks refused") });
     let mut environment = vec![unsquashfs_version(cancel)?];
-    environment.extend(promised.facts.not_booted.iter().map(|why| format!("not booted: {why}")));
+    drop(work);
+    let mode = image.and_then(|image| Some((image, promised.facts.boot_mode(image)?)));
+    if let Some((image, mode)) = mode.filter(|_| refused == 0) {
+        let (boot, words) = booted::started((image, &path), mode, promised, options, (events, cancel))?;
+        checks.push(boot);
+        environment.extend(words);
+    } else if let Some(why) = &promised.facts.not_booted {
+        environment.push(format!("not booted: {why}"));
+    } else if mode.is_none() {
+        environment.push(format!("not booted: {name} is not a whole disk"));
+    }
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
 }
 
@@ -251,19 +264,24 @@ impl Root {
                 started.push(entry.during(reading)?.file_name().to_string_lossy().into_owned());
             }
         }
-        let mut judgement = Judgement::default();
-        let mut count = 0;
-        for service in disabled {
-            count += 1;
-            // `S` or `K`, two digits, the name.
-            let is_started = |link: &String| link.starts_with('S') && link.get(3..) == Some(service);
-            if started.iter().any(is_started) {
-                judgement.reasons.push(format!("the service {service} is started, and was to be off"));
-            }
-        }
-        judgement.findings.push(format!("services that are off: {count}"));
-        Ok(judgement)
+        Ok(off(&started, disabled))
     }
+}
+
+/// None of the links to started services is one of those that were to be off.
+fn off<'s>(started: &[String], disabled: impl Iterator<Item = &'s str>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let mut count = 0;
+    for service in disabled {
+        count += 1;
+        // `S` or `K`, two digits, the name.
+        let is_started = |link: &String| link.starts_with('S') && link.get(3..) == Some(service);
+        if started.iter().any(is_started) {
+            judgement.reasons.push(format!("the service {service} is started, and was to be off"));
+        }
+    }
+    judgement.findings.push(format!("services that are off: {count}"));
+    judgement
 }
 
 /// The packages of a database of stanzas: a line with the name, one with the version.
