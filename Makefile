@@ -12,7 +12,7 @@ FLASH_FLAGS :=
 # How long each parser is fuzzed.
 SECONDS := 600
 
-.PHONY: setup setup-test release demo test test-images bench bench-flash bench-images bench-scale bench-specs fuzz fmt lint doc clean-demo
+.PHONY: setup setup-test release demo test test-images bench bench-firmware bench-flash bench-images bench-scale bench-specs fuzz fmt lint doc clean-demo
 
 setup:
 	@scripts/setup.sh .ci/packages.txt .ci/packages-build.txt
@@ -53,6 +53,10 @@ bench-scale: setup
 # 1,000 specs checked and resolved: fails over 1 s or 200 MiB.
 bench-specs:
 	cargo bench $(CARGO_FLAGS) --bench specs
+
+# Twenty devices on one Image Builder of the tests, and how long one that is there takes to be found.
+bench-firmware: setup-test
+	cargo bench $(CARGO_FLAGS) --bench firmware
 
 # An image on a card in memory with dd, bmaptool and Bootwright; FLASH_FLAGS: see the file.
 bench-flash: setup-test

@@ -104,7 +104,6 @@ impl<'a> Session<'a> {
             timings: Vec::new(),
         }
     }
-
 }
 
 impl Dialogue for Session<'_> {
@@ -189,7 +188,6 @@ impl Dialogue for Session<'_> {
             _ => Vec::new(),
         }
     }
-
 }
 
 impl Session<'_> {

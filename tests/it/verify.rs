@@ -38,7 +38,7 @@ fn run(program: &str, args: &[&str], dir: &Path) -> String {
 }
 
 /// Debian's cloud kernel, unpacked once for all runs of the tests.
-fn kernel() -> &'static Path {
+pub fn kernel() -> &'static Path {
     static KERNEL: OnceLock<PathBuf> = OnceLock::new();
     KERNEL.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verify-kernel");
@@ -60,12 +60,12 @@ fn kernel() -> &'static Path {
     })
 }
 
-fn find(folder: &Path, part: &str) -> PathBuf {
+pub fn find(folder: &Path, part: &str) -> PathBuf {
     let mut entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     entries.find(|p| p.to_string_lossy().contains(part)).unwrap_or_else(|| panic!("no {part} in {folder:?}"))
 }
 
-fn put(path: &Path, bytes: &[u8], mode: u32) {
+pub fn put(path: &Path, bytes: &[u8], mode: u32) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

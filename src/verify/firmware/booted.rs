@@ -44,7 +44,8 @@ pub(super) fn started(
     (events, cancel): (&Emitter, &Cancel),
 ) -> Result<(Check, Vec<String>)> {
     let architecture = promised.facts.platform.machine();
-    let architecture = architecture.ok_or_else(|| Failure::bug("a firmware is booted that no machine has"))?;
+    let architecture =
+        architecture.ok_or_else(|| Failure::bug("a firmware is booted that no machine has"))?;
     let tools = Tools::of(architecture);
     let host = host::look(&tools, cancel)?;
     host::machines(1, MEMORY_MIB)?;

@@ -18,7 +18,8 @@ fn shell(keys: &str, started: bool) -> String {
     let command = keys.replace(STARTED, &format!("echo {count}")).replace(DRAFT, draft.to_str().unwrap());
     #[expect(clippy::disallowed_methods, reason = "a shell answers as the device's would")]
     let output = Command::new("sh").arg("-c").arg(command).output().unwrap();
-    format!("{keys}{}root@OpenWrt:~# \x1b[6n", String::from_utf8(output.stdout).unwrap()).replace('\n', "\r\n")
+    format!("{keys}{}root@OpenWrt:~# \x1b[6n", String::from_utf8(output.stdout).unwrap())
+        .replace('\n', "\r\n")
 }
 
 fn course() -> Course {

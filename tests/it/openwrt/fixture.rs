@@ -3,7 +3,7 @@
 //! Real in it: the layout and the names; tar, zstd, xz; SHA-256, OpenPGP and usign signatures;
 //! the Makefile, which `make` runs, with the real one's targets, variables and messages; package
 //! files and a squashfs for each image. What installs packages is a script in the words of opkg
-//! and apk, and images have no kernel.
+//! and apk, and images have no kernel (those of `bootable` do).
 
 use crate::crash::command;
 use base64::Engine;
@@ -25,10 +25,11 @@ const MAKEFILE: &str = include_str!("builder.mk");
 const IMAGE_LIMIT: u64 = 1_000_000;
 
 /// Release, target with subtarget, and the end of the archive's name.
-pub const RELEASES: [(&str, &str, &str); 5] = [
+pub const RELEASES: [(&str, &str, &str); 6] = [
     ("24.10.5", "x86/64", "zst"),
     ("24.10.4", "x86/64", "zst"),
     ("24.10.5", "ramips/mt7621", "zst"),
+    ("24.10.4", "ramips/mt7621", "zst"),
     ("23.05.5", "x86/64", "xz"),
     ("snapshot", "x86/64", "zst"),
 ];

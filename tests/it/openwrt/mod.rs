@@ -1,6 +1,8 @@
 //! OpenWrt's Image Builders, with the real program: found, checked, unpacked, kept, removed.
 
 mod archives;
+mod bootable;
+mod booted;
 mod building;
 mod fixture;
 mod killed;

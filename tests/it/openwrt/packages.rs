@@ -34,37 +34,53 @@ const PACKAGES: [Package; 18] = [
 
 /// Writes all packages and their index.
 pub fn write(to: &Path) {
-    let work = tempfile::tempdir().unwrap();
     let mut index = String::new();
     for (name, version, dependencies, conflicts, files, script) in PACKAGES {
-        let top = work.path().join(name);
-        let (data, control) = (top.join("data"), top.join("control"));
-        for path in files {
-            let path = data.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let bytes = if name == "big" { noise() } else { format!("{name} {version}\n").into_bytes() };
-            fs::write(path, bytes).unwrap();
-        }
-        fs::create_dir_all(&control).unwrap();
-        fs::write(control.join("control"), format!("Package: {name}\nVersion: {version}\n")).unwrap();
-        if !script.is_empty() {
-            fs::write(control.join("postinst"), script).unwrap();
-        }
-        fs::write(top.join("debian-binary"), "2.0\n").unwrap();
-        tar(&top.join("data.tar.gz"), &data);
-        tar(&top.join("control.tar.gz"), &control);
-        for folder in [&data, &control] {
-            fs::remove_dir_all(folder).unwrap();
-        }
-        let file = to.join(format!("{name}_{version}.ipk"));
-        tar(&file, &top);
-        let mut sha256 = Digest::of(fs::read(&file).unwrap()).hex();
+        let mut sha256 = write_one(to, Kept { name, version, script }, |data| {
+            for path in files {
+                let path = data.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let bytes = if name == "big" { noise() } else { format!("{name} {version}\n").into_bytes() };
+                fs::write(path, bytes).unwrap();
+            }
+        });
         if name == "damaged" {
             sha256 = "0".repeat(64);
         }
         index.push_str(&format!("{name} {version} {sha256} {dependencies} {conflicts}\n"));
     }
     fs::write(to.join("index"), index).unwrap();
+}
+
+/// What a package says of itself.
+pub struct Kept<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    /// What runs when it is installed; empty for nothing.
+    pub script: &'a str,
+}
+
+/// Writes one package with the files that `fill` puts into its root; its SHA-256.
+pub fn write_one(to: &Path, package: Kept<'_>, fill: impl FnOnce(&Path)) -> String {
+    let Kept { name, version, script } = package;
+    let top = tempfile::tempdir().unwrap();
+    let (data, control) = (top.path().join("data"), top.path().join("control"));
+    fs::create_dir_all(&data).unwrap();
+    fill(&data);
+    fs::create_dir_all(&control).unwrap();
+    fs::write(control.join("control"), format!("Package: {name}\nVersion: {version}\n")).unwrap();
+    if !script.is_empty() {
+        fs::write(control.join("postinst"), script).unwrap();
+    }
+    fs::write(top.path().join("debian-binary"), "2.0\n").unwrap();
+    tar(&top.path().join("data.tar.gz"), &data);
+    tar(&top.path().join("control.tar.gz"), &control);
+    for folder in [&data, &control] {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    let file = to.join(format!("{name}_{version}.ipk"));
+    tar(&file, top.path());
+    Digest::of(fs::read(&file).unwrap()).hex()
 }
 
 fn tar(to: &Path, folder: &Path) {

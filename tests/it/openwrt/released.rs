@@ -1,6 +1,7 @@
 //! Device profiles as releases, with the real program: checked, planned, locked, built, looked into,
 //! signed, published, and put on a card.
 
+use super::bootable::bootable;
 use super::building::{self, write};
 use super::fixture::{Said, World, pack};
 use crate::crash::command;
@@ -19,7 +20,7 @@ const CELLAR: &str = include_str!("../../../specs/cellar-router.yaml");
 const FIRST_BOOT: &str = include_str!("../../../specs/scripts/cellar-router.sh");
 
 /// A catalog with both routers, a key to sign with and a store.
-fn world() -> World {
+pub fn world() -> World {
     let world = building::world();
     write(&world, "specs/cellar-router.yaml", &CELLAR.replace("  paused: true\n", ""));
     write(&world, "specs/scripts/cellar-router.sh", FIRST_BOOT);
@@ -35,6 +36,13 @@ fn without_cellar(world: &World) {
         fs::remove_file(world.catalog().join(path)).unwrap();
     }
     fs::remove_dir_all(world.catalog().join("specs/overlays/cellar-router")).unwrap();
+}
+
+/// The other one is.
+pub fn only_cellar(world: &World) {
+    fs::remove_file(world.catalog().join("specs/router.yaml")).unwrap();
+    fs::remove_file(world.catalog().join("specs/scripts/first.sh")).unwrap();
+    fs::remove_dir_all(world.catalog().join("specs/overlays/office-router")).unwrap();
 }
 
 fn settings(world: &World) {
@@ -101,8 +109,9 @@ fn script(tree: &Path, name: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn privileged_a_profile_becomes_a_release_that_anyone_can_check() {
+fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     let world = world();
+    bootable(&world, "24.10.5", &|_| {});
     assert_eq!(world.run(&["check"]).report()["problems"], json!([]));
     // Nothing is asked, and nothing is known of packages yet.
     let (action, why) = reasons(&world, "cellar-router");
@@ -137,19 +146,54 @@ fn privileged_a_profile_becomes_a_release_that_anyone_can_check() {
         assert!(world.run(&["release", "verify", name]).0.status.success());
     }
     what_is_in_the_release(&world);
+    what_the_machine_showed(&world);
 
     // The card gets the disk image, and nothing that is only for the router's own flash.
     let card = world.path().join("card");
-    fs::File::create(&card).unwrap().set_len(16 << 20).unwrap();
+    fs::File::create(&card).unwrap().set_len(128 << 20).unwrap();
     let Some(device) = Loop::with(&card, &[]) else { return };
     device.assert_ours();
     let said = world.run(&["flash", "cellar-router", "--device", &device.path, "--dry-run"]);
     let flash = said.report();
     let name = flash["source"]["name"].as_str().unwrap();
-    assert!(name.ends_with("openwrt-24.10.5-x86-64-generic-squashfs-combined.img.gz"), "{flash}");
+    assert!(name.ends_with("openwrt-24.10.5-x86-64-generic-squashfs-combined-efi.img.gz"), "{flash}");
     assert_eq!((&flash["source"]["vouched"], &flash["source"]["packing"]), (&json!(true), &json!("gzip")));
     let said = world.run(&["flash", "office-router", "--device", &device.path, "--dry-run"]);
     assert!(said.words().contains("nor firmware for a card"), "{}", said.words());
+}
+
+/// Both disks were started, by BIOS and by UEFI; the rest is a part of them.
+fn what_the_machine_showed(world: &World) {
+    let manifest = manifest(world, "cellar-router");
+    assert_eq!(manifest["openwrt"]["notBooted"], Value::Null);
+    let evidence = manifest["verification"].as_array().unwrap();
+    let boots: Vec<&Value> = evidence
+        .iter()
+        .flat_map(|e| e["checks"].as_array().unwrap())
+        .filter(|check| check["boot"] != Value::Null)
+        .collect();
+    let names: Vec<&str> = boots.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["boot-uefi", "boot-bios"], "{manifest}");
+    for boot in boots {
+        assert_eq!(boot["verdict"]["verdict"], "passed");
+        let findings: Vec<&str> =
+            boot["findings"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+        for found in
+            ["DISTRIB_RELEASE: 24.10.5", "board: qemu-standard-pc (QEMU)", "packages: 7", "first boot: done"]
+        {
+            assert!(findings.contains(&found), "{found}: {findings:?}");
+        }
+        let timings = boot["timingsMs"].to_string();
+        assert!(timings.contains("init-complete") && timings.contains("reboot: init-complete"), "{timings}");
+    }
+    let folder = release(world, "cellar-router");
+    for kind in ["combined", "combined-efi"] {
+        let log = fs::read_to_string(folder.join(format!("evidence/squashfs-{kind}-serial.log"))).unwrap();
+        assert!(log.contains("Please press Enter to activate this console"), "{log}");
+        assert!(folder.join(format!("evidence/squashfs-{kind}-screenshot.png")).exists());
+    }
+    let page = fs::read_to_string(folder.join("index.html")).unwrap();
+    assert!(page.contains("boot-uefi") && !page.contains("cannot be booted here"), "{page}");
 }
 
 fn what_is_in_the_release(world: &World) {
@@ -263,12 +307,6 @@ fn a_branch_follows_its_releases_when_its_lock_is_made_anew() {
     let world = world();
     without_cellar(&world);
     change(&world, "specs/router.yaml", "release: 24.10.5", "release: \"24.10\"");
-    change(
-        &world,
-        "specs/router.yaml",
-        "target: ramips\n  subtarget: mt7621\n  profile: netgear_r6220",
-        "target: x86\n  subtarget: 64\n  profile: generic",
-    );
     let versions = world.server().join(".versions.json");
     let all = fs::read_to_string(&versions).unwrap();
     fs::write(&versions, all.replace("\"24.10.5\",\"24.10.4\"", "\"24.10.4\"")).unwrap();
@@ -348,6 +386,12 @@ fn firmware_that_is_not_what_was_promised_is_refused_by_name() {
 #[test]
 fn builds_are_found_by_profile_image_and_device() {
     let world = world();
+    change(
+        &world,
+        "specs/cellar-router.yaml",
+        "target: x86\n  subtarget: 64\n  profile: generic",
+        "target: ramips\n  subtarget: mt7621\n  profile: tplink_re650-v1",
+    );
     let none = world.run(&["openwrt", "builds"]).report();
     assert_eq!((&none["builds"], &none["latest"]), (&json!([]), &Value::Null));
     assert_eq!(world.run(&["openwrt", "builds", "--profile", "nobody"]).error()["class"], "spec");
@@ -372,7 +416,7 @@ fn builds_are_found_by_profile_image_and_device() {
     let of_device = builds(&["--device", "netgear_r6220", "--release", "24.10"]);
     assert_eq!(recipes(&of_device).len(), 2);
     assert_eq!(recipes(&builds(&["--device", "netgear_r6220", "--release", "23.05"])).len(), 0);
-    assert_eq!(recipes(&builds(&["--device", "generic"])).len(), 1);
+    assert_eq!(recipes(&builds(&["--device", "tplink_re650-v1"])).len(), 1);
     // Without the cache the releases still know; without a database, too.
     fs::remove_dir_all(world.cache()).unwrap();
     let again = builds(&["--profile", "office-router"]);
