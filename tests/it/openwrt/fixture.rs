@@ -147,7 +147,7 @@ impl World {
     }
 
     /// Makes an Image Builder and everything beside it.
-    fn release(&self, release: &str, platform: &str, end: &str) {
+    pub fn release(&self, release: &str, platform: &str, end: &str) {
         let work = self.path().join("make");
         let tree = work.join(stem(release, platform));
         for folder in ["staging_dir/host/bin", "packages", "scripts", "target/linux"] {
@@ -279,7 +279,7 @@ impl Said {
 /// The devices of a target.
 fn devices(platform: &str) -> Vec<&'static str> {
     match platform {
-        "x86/64" => vec!["generic"],
+        "x86/64" | "armsr/armv8" => vec!["generic"],
         _ => vec!["netgear_r6220", "netgear_r6260", "tplink_re650-v1"],
     }
 }
@@ -312,8 +312,10 @@ fn profiles_json(release: &str, platform: &str) -> String {
         })
     };
     let profiles = match platform {
-        "x86/64" => json!({"generic": {"image_prefix": "p", "images": [], "device_packages": [],
-            "supported_devices": [], "titles": [{"title": "Generic x86/64"}]}}),
+        "x86/64" | "armsr/armv8" => {
+            json!({"generic": {"image_prefix": "p", "images": [], "device_packages": [],
+            "supported_devices": [], "titles": [{"title": "Generic"}]}})
+        }
         _ => json!({
             "netgear_r6220": device("NETGEAR", "R6220", "netgear,r6220"),
             "netgear_r6260": device("NETGEAR", "R6260", "netgear,r6260"),

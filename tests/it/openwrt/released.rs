@@ -51,7 +51,7 @@ fn settings(world: &World) {
     world.write_settings(&format!("{openwrt}{ours}"));
 }
 
-fn change(world: &World, path: &str, from: &str, to: &str) {
+pub fn change(world: &World, path: &str, from: &str, to: &str) {
     let text = fs::read_to_string(world.catalog().join(path)).unwrap();
     assert!(text.contains(from), "{path}: {text}");
     write(world, path, &text.replace(from, to));
@@ -83,7 +83,7 @@ fn release(world: &World, name: &str) -> PathBuf {
     folders.pop().unwrap()
 }
 
-fn manifest(world: &World, name: &str) -> Value {
+pub fn manifest(world: &World, name: &str) -> Value {
     let bytes = fs::read(release(world, name).join("manifest.json")).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
@@ -111,7 +111,7 @@ fn script(tree: &Path, name: &str, from: &str, to: &str) {
 #[test]
 fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     let world = world();
-    bootable(&world, "24.10.5", &|_| {});
+    bootable(&world, "24.10.5", "x86/64", &|_| {});
     assert_eq!(world.run(&["check"]).report()["problems"], json!([]));
     // Nothing is asked, and nothing is known of packages yet.
     let (action, why) = reasons(&world, "cellar-router");
