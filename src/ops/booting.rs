@@ -5,7 +5,8 @@ use super::{BootReport, BootRequest, BootTarget, Context};
 use crate::effects::Place;
 use crate::effects::files::WorkFolder;
 use crate::effects::place::Local;
-use crate::model::release::FileRole;
+use crate::model::release::{FileRole, FirmwareFacts};
+use crate::model::spec::Architecture;
 use crate::model::{ArtifactKind, Failure, Result};
 use crate::verify::{self, Acceleration, Options, Screen, Tools, interactive::Session};
 use std::time::Instant;
@@ -18,10 +19,14 @@ const SCRATCH: &str = ".bootwright/boot";
 /// # Errors
 /// Class *host* if the machine cannot be started.
 pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
-    let file = file_of(context, &request)?;
+    let (file, architecture) = file_of(context, &request)?;
     let work = WorkFolder::new(&context.cwd.join(SCRATCH), "session")?;
     let mut options = Options::below(work.path());
-    let tools = Tools::of(verify::interactive::architecture_of(file.path(), &context.cancel)?);
+    let architecture = match architecture {
+        Some(architecture) => architecture,
+        None => verify::interactive::architecture_of(file.path(), &context.cancel)?,
+    };
+    let tools = Tools::of(architecture);
     options.tools = tools.clone();
     // Kept between sessions: the probe of a host takes a while.
     options.acceleration = Acceleration::Auto { cache: context.cwd.join(SCRATCH).join("accelerator.json") };
@@ -50,15 +55,16 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     })
 }
 
-fn file_of(context: &Context, request: &BootRequest) -> Result<Local> {
+/// The file, and what its programs are made for where the release says so.
+fn file_of(context: &Context, request: &BootRequest) -> Result<(Local, Option<Architecture>)> {
     let release = match &request.target {
         BootTarget::File(path) => {
             let path = context.cwd.join(path);
             if path.is_file() {
-                return Place::folder(path).local();
+                return Ok((Place::folder(path).local()?, None));
             }
             return Err(Failure::not_found(format!("there is no file {}", path.display()))
-                .hint("Name an ISO or a disk image (.img.zst), or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
+                .hint("Name an ISO or a disk image (.img, .img.zst, .img.gz), or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION."));
         }
         BootTarget::Release(release) => release,
     };
@@ -66,9 +72,22 @@ fn file_of(context: &Context, request: &BootRequest) -> Result<Local> {
     let version = version(&opened.store.index(&opened.keys)?, release)?;
     let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
     let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
-    let image = of(ArtifactKind::Iso).or_else(|| of(ArtifactKind::Disk)).ok_or_else(|| {
-        Failure::not_found(format!("{} {version} has neither ISO nor disk image", release.image))
-            .hint("Only images with `iso` or `disk` in their outputs can be booted.")
+    let firmware = manifest.system.firmware().filter(|firmware| firmware.not_booted.is_none());
+    let starts = |firmware: &'_ FirmwareFacts| {
+        let image = firmware.images.iter().find(|image| firmware.boot_mode(image) == Some(request.mode))?;
+        manifest.files.iter().find(|file| file.name == image.name)
+    };
+    let disk = firmware.and_then(starts);
+    let image = of(ArtifactKind::Iso).or_else(|| of(ArtifactKind::Disk)).or(disk).ok_or_else(|| {
+        let message = format!(
+            "{} {version} has no ISO, disk image or firmware that starts by {}",
+            release.image,
+            request.mode.as_str()
+        );
+        Failure::not_found(message).hint(
+            "Images with `iso` or `disk` in their outputs can be booted, and firmware of x86/64 and armsr/armv8 with \
+             `--mode bios` or `--mode uefi`, as its images have it.",
+        )
     })?;
     let file = opened.store.folder(&release.image, &version).join(&image.name).local()?;
     let (digest, _) = crate::effects::files::digest_file(file.path())?;
@@ -76,5 +95,5 @@ fn file_of(context: &Context, request: &BootRequest) -> Result<Local> {
         return Err(Failure::untrusted(format!("{} is not what was published", file.path().display()))
             .hint("`bootwright release verify` says more; `bootwright reconcile` publishes it again."));
     }
-    Ok(file)
+    Ok((file, firmware.and_then(|firmware| firmware.platform.machine())))
 }

@@ -29,7 +29,7 @@ pub enum Screen {
 /// What to boot, and how.
 #[derive(Clone, Debug)]
 pub struct Session<'a> {
-    /// An ISO, or a disk image as it is published (`.img.zst`).
+    /// An ISO, or a disk image as it is published (`.img.zst`, `.img.gz`, `.img`).
     pub image: &'a Path,
     /// Firmware and kind of medium.
     pub mode: BootMode,
@@ -46,7 +46,7 @@ pub struct Session<'a> {
 }
 
 /// What the machines are that start from an ISO: by the name of the program that their firmware
-/// looks for (UEFI specification, 3.5.1.1). What has none of them starts as a PC does.
+/// looks for (UEFI specification, 3.5.1.1). What has none of them, as a disk, starts as a PC does.
 ///
 /// # Errors
 /// Class *host* if xorriso is missing, *cancelled* on request.
@@ -117,7 +117,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
 
 /// Whether a file is a disk image, by its name.
 pub(super) fn is_disk(file: &Path) -> bool {
-    file.extension().is_some_and(|ending| ending == "zst")
+    file.extension().is_some_and(|ending| ending == "zst" || ending == "gz" || ending == "img")
 }
 
 fn screen_arguments(screen: &Screen) -> Vec<String> {
