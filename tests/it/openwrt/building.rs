@@ -272,10 +272,10 @@ fn failed(world: &World, case: &str, class: &str, code: &str, words: &str) {
     assert!(failure["hint"].is_string(), "{case}");
 }
 
-#[test]
-fn packages_of_servers_are_fetched_before_and_kept() {
+/// The office's router with a package of a repository that is signed by the key that the profile names;
+/// the repository, its server, and the profile's text.
+fn with_feed() -> (World, PathBuf, Web, String) {
     let world = office();
-    // A repository with one package, signed by the key that the profile names.
     let feed = world.path().join("feed");
     fs::create_dir_all(&feed).unwrap();
     let all = world.path().join("all");
@@ -291,7 +291,12 @@ fn packages_of_servers_are_fetched_before_and_kept() {
     let text = text.replace("[luci, tmux]", "[luci, extra]");
     write(&world, "specs/router.yaml", &text);
     world.ensure("24.10.5", "ramips/mt7621").report();
+    (world, feed, web, text)
+}
 
+#[test]
+fn packages_of_servers_are_fetched_before_and_kept() {
+    let (world, feed, web, text) = with_feed();
     // Without network there is nothing to build it of, and the profile is not at fault.
     let offline = ["--offline", "openwrt", "build", "office-router"];
     let said = world.run(&offline);
@@ -315,7 +320,8 @@ fn packages_of_servers_are_fetched_before_and_kept() {
     );
     assert_eq!(web.requests(), Vec::<String>::new());
     // An index by another key: the word that decides is the signature's.
-    fs::write(feed.join("Packages.sig"), super::fixture::Usign::new(9).sign(list.as_bytes())).unwrap();
+    let list = fs::read(feed.join("Packages")).unwrap();
+    fs::write(feed.join("Packages.sig"), super::fixture::Usign::new(9).sign(&list)).unwrap();
     write(&world, "specs/router.yaml", &text.replace("64MiB", "65MiB"));
     let said = build(&world, &["office-router"]);
     assert_eq!(said.0.status.code(), Some(7), "{}", said.words());
@@ -355,6 +361,19 @@ fn killed_anywhere_nothing_is_half_there() {
         assert_eq!(world.leftovers(), Vec::<String>::new(), "{name}");
         assert_eq!(world.run(&["openwrt", "builder", "verify"]).report()["damaged"], json!([]));
     }
+}
+
+#[test]
+fn killed_when_packages_are_there_they_are_not_fetched_twice() {
+    let (world, _feed, web, _) = with_feed();
+    let mut killed = world.bootwright(&["openwrt", "build", "office-router"]);
+    let killed = killed.env("BOOTWRIGHT_STOP_AT", Point::FirmwareFetched.name()).output().unwrap();
+    assert_eq!(killed.status.signal(), Some(9));
+    let report = build(&world, &["office-router"]).report();
+    assert_eq!(outcomes(&report)[0].1, "built");
+    let fetched = web.requests().iter().filter(|request| request.contains("extra_1.0")).count();
+    assert_eq!(fetched, 1);
+    assert_eq!(world.leftovers(), Vec::<String>::new());
 }
 
 #[test]

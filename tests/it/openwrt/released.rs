@@ -383,6 +383,26 @@ fn firmware_that_is_not_what_was_promised_is_refused_by_name() {
     }
 }
 
+/// The same Image Builder, the same lock, other packages than it said.
+#[test]
+fn a_build_of_other_packages_than_were_locked_is_refused() {
+    let world = world();
+    without_cellar(&world);
+    alter(&world, "24.10.5", "ramips/mt7621", &|tree| {
+        let list = "./scripts/package.sh list > \"$bin";
+        script(tree, "image.sh", list, &format!("echo 3.5-r1 > \"$TARGET_DIR/usr/lib/db/tmux\"; {list}"));
+    });
+    world.run(&["lock"]).report();
+    let said = world.run(&["reconcile"]);
+    let report: Value = serde_json::from_slice(&said.0.stdout).unwrap();
+    let failure = &report["failed"][0]["failure"];
+    assert_eq!((&failure["class"], &failure["code"]), (&json!("upstream"), &json!("PKG_UNAVAILABLE")));
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("no longer those of the lock: tmux 3.4-r1 → 3.5-r1"), "{message}");
+    assert!(!world.catalog().join("releases/office-router").exists());
+    assert!(world.run(&["openwrt", "builds"]).report()["builds"] == json!([]));
+}
+
 #[test]
 fn builds_are_found_by_profile_image_and_device() {
     let world = world();
@@ -501,7 +521,7 @@ fn killed_anywhere_the_next_run_publishes() {
         Point::IndexWritten,
         Point::RunPublished,
     ];
-    // Nothing is fetched for this device: building.rs kills there.
+    // Nothing is fetched for this device: building.rs kills when packages are there.
     let of_openwrt = Point::ALL.iter().filter(|p| **p != Point::FirmwareFetched);
     let of_openwrt =
         of_openwrt.filter(|p| p.name().starts_with("builder.") || p.name().starts_with("firmware."));
