@@ -9,10 +9,10 @@ use bootwright::build::managers::apt;
 use bootwright::build::registry::answers;
 use bootwright::catalog::{self, Files, Location, diagnostic, files::FileKind};
 use bootwright::intake;
+use bootwright::model::block_map::BlockMap;
 use bootwright::model::catalog::CatalogSource;
 use bootwright::model::{Digest, probe};
 use bootwright::planner::Schedule;
-use bootwright::release::blockmap::BlockMap;
 use bootwright::release::{
     PublicKey, Signer, Trust, cosign, dsse, keyless, openpgp, provenance, store, sums,
 };

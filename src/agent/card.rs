@@ -5,11 +5,12 @@ use super::journal::{Journal, Medium, Same};
 use crate::effects::ClaimedDevice;
 use crate::effects::block::{Access, at_port};
 use crate::model::Result;
+use crate::model::device::BoardName;
 use crate::model::flash::Device;
 use crate::model::receipt::{FlashJob, JobState};
 use crate::model::spec::Size;
 use crate::model::writer::{Repeat, Slot, WriterName};
-use crate::ops::{self, CatalogRef, Context, FlashPlan};
+use crate::ops::{self, CatalogRef, Context, FlashPlan, not_for};
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,12 +36,7 @@ pub fn may_carry(slot: &Slot, own: &WriterName, job: &FlashJob) -> Result<(), St
     if !slot.images.is_empty() && !slot.images.contains(&job.image) {
         return Err(format!("slot {} does not carry {}", slot.name, job.image));
     }
-    match &job.board {
-        Some(board) if !slot.boards.is_empty() && !slot.boards.contains(board) => {
-            Err(format!("slot {} does not carry board {board}", slot.name))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether a release whose signature was checked is for this slot and what was ordered. The card
@@ -61,21 +57,10 @@ pub fn may_carry_release(slot: &Slot, job: &FlashJob, plan: &FlashPlan) -> Resul
     if let Some(most) = slot.max_size.filter(|most| size > most.bytes()) {
         return Err(format!("it has {}, slot {} carries {most} at most", Size::from_bytes(size), slot.name));
     }
-    // A release that says of no board that it is for it is for none that somebody demands.
-    match job.board.as_ref().or(slot.boards.first()) {
-        Some(board) if release.board.as_ref().is_none_or(|is| !is_for(slot, job, is)) => {
-            Err(match &release.board {
-                Some(is) => format!("it is for board {is}, and {board} is asked for"),
-                None => format!("it says of no board that it is for it, and {board} is asked for"),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn is_for(slot: &Slot, job: &FlashJob, board: &crate::model::device::BoardName) -> bool {
-    job.board.as_ref().is_none_or(|wanted| wanted == board)
-        && (slot.boards.is_empty() || slot.boards.contains(board))
+    let is_for = |board: &BoardName| release.is_for(board.as_str());
+    let missed = job.board.iter().find(|board| !is_for(board));
+    let missed = missed.or(slot.boards.first().filter(|_| !slot.boards.iter().any(is_for)));
+    missed.map_or(Ok(()), |board| Err(format!("it {}", not_for(&release.boards, board.as_str()))))
 }
 
 /// Waits for a card in the slot that the job is for: the one that was begun, or one that does

@@ -11,7 +11,9 @@ use crate::model::flash::{CardReport, Device, Fault, VerifyScope};
 use crate::model::receipt::{FlashJob, JobState, RECEIPT_FORMAT, Receipt, ReceiptResult, SignedReceipt};
 use crate::model::writer::Slot;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
-use crate::ops::{self, BootTarget, CatalogRef, Context, FlashRequest, Prepared, ReleaseRef, ReleaseWhich};
+use crate::ops::{
+    self, BootTarget, CatalogRef, Context, FlashRequest, MapChoice, Prepared, ReleaseRef, ReleaseWhich,
+};
 use chrono::{DateTime, Utc};
 use std::time::{Duration, Instant};
 
@@ -235,7 +237,9 @@ impl<'a> Worker<'a> {
             store: None,
             target: BootTarget::Release(ReleaseRef { image: job.image.clone(), which }),
             sha256: None,
+            block_map: MapChoice::Beside,
             architecture: job.architecture,
+            board: job.board.clone(),
             keys: Vec::new(),
             threshold: None,
             devices: vec![device.path.clone()],

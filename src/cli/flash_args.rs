@@ -1,6 +1,7 @@
 //! The arguments of `flash` and its commands.
 
 use super::args::{KeysArg, StoreArg, architecture_parser};
+use crate::model::device::BoardName;
 use crate::model::flash::VerifyScope;
 use crate::model::spec::Architecture;
 use crate::model::{Digest, ImageName};
@@ -77,9 +78,20 @@ pub struct FlashWriteArgs {
     /// The SHA-256 that the image file must have; releases bring their own
     #[arg(long, value_name = "DIGEST")]
     pub sha256: Option<Digest>,
+    /// The block map of an image file (bmap 2.0): what it must hold, compared before a card is
+    /// touched. One beside it (FILE.bmap) is found; releases bring their own
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "no_bmap")]
+    pub bmap: Option<PathBuf>,
+    /// Compare with no block map, also if there is one
+    #[arg(long)]
+    pub no_bmap: bool,
     /// Refuse a release that is for another architecture
     #[arg(long, value_name = "ARCHITECTURE", value_parser = architecture_parser())]
     pub architecture: Option<Architecture>,
+    /// Refuse a release that is not for this board, such as netgear,r6220 or generic-x86_64, or
+    /// for this architecture
+    #[arg(long, value_name = "BOARD")]
+    pub board: Option<BoardName>,
     /// Say what would be done, and touch nothing
     #[arg(long)]
     pub dry_run: bool,

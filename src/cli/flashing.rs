@@ -11,7 +11,7 @@ use crate::model::flash::Device;
 use crate::model::{Failure, Result};
 use crate::ops::{
     self, CatalogRef, CheckVerdict, Context, FlashCheckRequest, FlashHistoryRequest, FlashReport,
-    FlashRequest,
+    FlashRequest, MapChoice,
 };
 use crate::state::FlashFilter;
 use std::fs::File;
@@ -74,7 +74,13 @@ fn write(args: FlashWriteArgs, catalog: CatalogRef, context: &Context, answers: 
         store: args.store.store,
         target: args.target.ok_or_else(|| Failure::bug("flash was called with nothing to write"))?,
         sha256: args.sha256,
+        block_map: match (args.bmap, args.no_bmap) {
+            (Some(path), _) => MapChoice::File(path),
+            (None, true) => MapChoice::Without,
+            (None, false) => MapChoice::Beside,
+        },
         architecture: args.architecture,
+        board: args.board,
         keys: args.keys.keys,
         threshold: args.keys.threshold,
         devices: args.devices,

@@ -9,6 +9,7 @@ use crate::effects::Cancel;
 use crate::model::failure::IoContext;
 use crate::model::{Failure, Result};
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the first request says.
@@ -17,6 +18,8 @@ pub const STOPPING: &str = "stopping: finished steps are kept and the next run g
 /// What the first request says while cards are written.
 pub const STOPPING_FLASH: &str =
     "stopping: cards that are not proved are left so that they do not boot (once more to stop at once)";
+/// How long a word may take before nobody waits for it.
+const WORD: Duration = Duration::from_millis(100);
 /// What a hang-up says; nobody may be there to read it.
 const HUNG_UP: &str = "the terminal hung up; the work goes on";
 
@@ -83,7 +86,7 @@ impl Handlers {
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => {}
                 _ = hangup => {
-                    say(progress, HUNG_UP);
+                    drop(say(progress, HUNG_UP));
                     continue;
                 }
             }
@@ -92,17 +95,23 @@ impl Handlers {
                 // removed by the next run.
                 std::process::exit(i32::from(Exit::Interrupted as u8));
             }
+            // First the word: whoever stops at once may be gone before it is said.
+            let _ = say(progress, stopping).recv_timeout(WORD);
             cancel.request();
-            say(progress, stopping);
         }
     }
 }
 
 /// Says something without waiting for it: a terminal that was stopped (Ctrl-S) must not
-/// keep the next signal from being seen.
-fn say(progress: &Progress, text: &'static str) {
+/// keep the next signal from being seen. What is given hears when it is said.
+fn say(progress: &Progress, text: &'static str) -> mpsc::Receiver<()> {
+    let (said, heard) = mpsc::channel();
     let progress = progress.clone();
-    std::thread::spawn(move || progress.message(text));
+    std::thread::spawn(move || {
+        progress.message(text);
+        let _ = said.send(());
+    });
+    heard
 }
 
 #[cfg(test)]
@@ -111,7 +120,7 @@ mod tests {
     use crate::cli::progress::{Detail, Style};
     use crate::cli::terminal::Palette;
     use nix::sys::signal::{Signal as Number, raise};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     const MARK: &str = "BOOTWRIGHT_TEST_SIGNALLED";
 

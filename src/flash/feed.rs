@@ -5,11 +5,12 @@
 //! A lane that is closed gives back what waited in it; the one buffer that its card may still
 //! hold is replaced.
 
-use super::source::Stream;
+use super::source::{Measured, Stream};
 use super::{BLOCK, CHUNK};
 use crate::effects::Cancel;
 use crate::effects::block::Buffer;
-use crate::model::{Digest, Failure, Result};
+use crate::model::block_map::Comparing;
+use crate::model::{Failure, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -135,19 +136,14 @@ impl Feed {
         self.changed.notify_all();
     }
 
-    /// Unpacks the image into all lanes, to its end. It must be `size` bytes from a file with
-    /// the digest `expected`: only then do the lanes hear that all is there.
+    /// Unpacks the image into all lanes, to its end. It must be what was measured: only then do
+    /// the lanes hear that all is there.
     ///
     /// # Errors
     /// If it is another image than was measured, or somebody asked to stop.
-    pub fn pour(
-        &self,
-        mut stream: Stream,
-        size: u64,
-        expected: Option<Digest>,
-        cancel: &Cancel,
-    ) -> Result<()> {
-        let result = self.pour_chunks(&mut stream, size, cancel).and_then(|()| match expected {
+    pub fn pour(&self, mut stream: Stream, measured: &Measured, cancel: &Cancel) -> Result<()> {
+        let result = self.pour_chunks(&mut stream, measured, cancel);
+        let result = result.and_then(|()| match measured.file_sha256 {
             None => Ok(()),
             Some(expected) if stream.finish()? == expected => Ok(()),
             Some(_) => Err(changed_meanwhile()),
@@ -157,17 +153,22 @@ impl Feed {
         result
     }
 
-    fn pour_chunks(&self, stream: &mut Stream, size: u64, cancel: &Cancel) -> Result<()> {
-        let mut offset = 0;
+    fn pour_chunks(&self, stream: &mut Stream, measured: &Measured, cancel: &Cancel) -> Result<()> {
+        let (size, mut offset) = (measured.image_size, 0);
+        let mut comparing = measured.map.as_ref().map(|map| map.comparing());
         loop {
             let mut buffer = self.free_buffer(cancel)?;
             let length = stream.fill(&mut buffer)?;
             if length == 0 {
                 self.lock().free.push(buffer);
+                comparing.map_or(Ok(()), Comparing::finish)?;
                 return if offset == size { Ok(()) } else { Err(changed_meanwhile()) };
             }
             if offset + length as u64 > size {
                 return Err(changed_meanwhile());
+            }
+            if let Some(comparing) = &mut comparing {
+                comparing.add(&buffer[..length], is_zero)?;
             }
             buffer[length..].fill(0);
             let zero = buffer[..length].chunks(GRAIN).map(is_zero).collect();
@@ -218,12 +219,17 @@ const _: () = assert!(CHUNK.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(GRAIN)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Digest;
 
     fn chunk(bytes: &[u8]) -> Chunk {
         let mut buffer = Buffer::new(CHUNK);
         buffer[..bytes.len()].copy_from_slice(bytes);
         let zero = bytes.chunks(GRAIN).map(is_zero).collect();
         Chunk { offset: 0, length: bytes.len(), buffer, zero }
+    }
+
+    fn measured(image_size: u64, file_sha256: Option<Digest>) -> Measured {
+        Measured { file_sha256, image_size, table_block: None, map: None }
     }
 
     #[test]
@@ -254,7 +260,8 @@ mod tests {
         let feed = Arc::new(Feed::new(2, 1));
         let pour = {
             let (feed, stream) = (Arc::clone(&feed), source.stream().unwrap());
-            std::thread::spawn(move || feed.pour(stream, 30 * CHUNK as u64, None, &Cancel::default()))
+            let measured = measured(30 * CHUNK as u64, None);
+            std::thread::spawn(move || feed.pour(stream, &measured, &Cancel::default()))
         };
         // One card takes a piece and never gives it back.
         let Next::Chunk(held) = feed.next(0) else { panic!("nothing came") };
@@ -285,9 +292,34 @@ mod tests {
         let source = super::super::Source::open(&path).unwrap();
         for (size, digest) in [(999, None), (1001, None), (1000, Some(Digest::of("other")))] {
             let feed = Feed::new(1, 1);
-            let failure = feed.pour(source.stream().unwrap(), size, digest, &Cancel::default()).unwrap_err();
+            let measured = measured(size, digest);
+            let failure = feed.pour(source.stream().unwrap(), &measured, &Cancel::default()).unwrap_err();
             assert!(failure.message.contains("changed while"), "{failure}");
             assert!(matches!(feed.next(0), Next::Broken));
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_not_its_maps_ends_nothing_well() {
+        use crate::model::block_map::{BlockMap, Range};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        let source = super::super::Source::open(&path).unwrap();
+        let pour = |image_size, bytes: &[u8]| {
+            let range = Range { first: 0, last: 1, sha256: Digest::of(bytes) };
+            let map = BlockMap { image_size, block_size: 4096, ranges: vec![range] };
+            let measured = Measured { map: Some(Arc::new(map)), ..measured(8192, None) };
+            let feed = Feed::new(1, 1);
+            let poured = feed.pour(source.stream().unwrap(), &measured, &Cancel::default());
+            (poured, std::iter::from_fn(|| Some(feed.next(0))).find(|next| !matches!(next, Next::Chunk(_))))
+        };
+        let (poured, end) = pour(8192, &[7; 8192]);
+        assert!(poured.is_ok() && matches!(end, Some(Next::End)));
+        for (size, bytes) in [(8192, &[8; 8192][..]), (8192 + 4096, &[7; 8192])] {
+            let (poured, end) = pour(size, bytes);
+            assert!(poured.unwrap_err().message.contains("not the one of its block map"));
+            assert!(matches!(end, Some(Next::Broken)));
         }
     }
 }

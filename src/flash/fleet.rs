@@ -351,9 +351,8 @@ impl Fleet<'_> {
 type Pouring = std::thread::JoinHandle<Result<()>>;
 
 fn pour(feed: Arc<Feed>, source: &Source, measured: &Measured, cancel: &Cancel) -> Result<Pouring> {
-    let (stream, cancel) = (source.stream()?, cancel.clone());
-    let (size, digest) = (measured.image_size, measured.file_sha256);
-    Ok(std::thread::spawn(move || feed.pour(stream, size, digest, &cancel)))
+    let (stream, measured, cancel) = (source.stream()?, measured.clone(), cancel.clone());
+    Ok(std::thread::spawn(move || feed.pour(stream, &measured, &cancel)))
 }
 
 /// Takes the image in beside the writing. Nothing if it does not come to its end.

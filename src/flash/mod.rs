@@ -22,7 +22,7 @@ mod write;
 
 pub use already::already;
 pub use fleet::{Job, write};
-pub use source::{Measured, Packing, Source};
+pub use source::{Expected, Measured, Packing, Source};
 
 /// What is compared and counted: a block of so many bytes.
 pub const BLOCK: usize = 1 << 20;

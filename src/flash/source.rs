@@ -1,9 +1,12 @@
 //! An image file as a stream: unpacked, counted, its digest taken on the way.
 //!
 //! A packed file is unpacked twice: once before any card is touched, because only then is it
-//! known that it is whole and how large the image is; and once to be written.
+//! known that it is whole and how large the image is; and once to be written. The first time is
+//! spared where signatures vouch for the file and for a block map, which says the size.
 
+use super::feed::is_zero;
 use crate::effects::Cancel;
+use crate::model::block_map::BlockMap;
 use crate::model::failure::IoContext;
 use crate::model::spec::Size;
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
@@ -11,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Memory that unpacking xz may take, in KiB: `xz -9` needs 65 MiB.
 const XZ_MEMORY: u32 = 100 << 10;
@@ -102,6 +106,17 @@ pub struct Source {
     packing: Packing,
 }
 
+/// What a file must be, as far as somebody says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Its SHA-256.
+    pub sha256: Option<Digest>,
+    /// The block map of the image in it.
+    pub map: Option<Arc<BlockMap>>,
+    /// Whether a release's signatures vouch for both.
+    pub signed: bool,
+}
+
 /// What is known of a file before anything is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measured {
@@ -111,6 +126,8 @@ pub struct Measured {
     pub image_size: u64,
     /// The size of the blocks that its partition table counts in, if it has one.
     pub table_block: Option<u32>,
+    /// The block map that the image is still to be compared with while it is written.
+    pub map: Option<Arc<BlockMap>>,
 }
 
 impl Source {
@@ -150,33 +167,63 @@ impl Source {
         &self.path
     }
 
-    /// Reads the whole file before a card is touched, as far as that is needed: to unpack it,
-    /// or because its digest is `expected`. `room` is the size of the smallest card.
+    /// Reads the whole file before a card is touched, as far as that is needed: to unpack it, or
+    /// to compare it with what is `expected`. `room` is the size of the smallest card.
     ///
     /// # Errors
-    /// *Untrusted* if the digest is another; class *limit* if the image is larger than `room`;
-    /// class *verify* if the file is cut off or damaged.
+    /// *Untrusted* if digest or block map are another image's; class *limit* if the image is larger
+    /// than `room`; class *verify* if the file is cut off or damaged.
     pub fn measure(
         &mut self,
-        expected: Option<Digest>,
+        expected: &Expected,
         room: u64,
         progress: &dyn Fn(u64),
         cancel: &Cancel,
     ) -> Result<Measured> {
-        if let Some(expected) = expected {
-            self.check(expected, progress, cancel)?;
+        let (path, map) = (self.path.clone(), expected.map.as_ref());
+        if let Some(map) = map {
+            too_large(&path, map.image_size, room)?;
         }
-        let path = self.path.clone();
         if self.packing == Packing::Raw {
             too_large(&path, self.file_size, room)?;
-            let beginning = self.beginning()?;
-            return Ok(Measured {
-                file_sha256: expected,
-                image_size: self.file_size,
-                table_block: table_block(&beginning),
-            });
+            if let Some(map) = map.filter(|map| map.image_size != self.file_size) {
+                return Err(another_size(&path, self.file_size, map));
+            }
         }
+        if let Some(expected) = expected.sha256 {
+            self.check(expected, progress, cancel)?;
+        }
+        let is_signed = expected.signed && expected.sha256.is_some();
+        let known = |image_size, beginning: &[u8], map| Measured {
+            file_sha256: expected.sha256,
+            image_size,
+            table_block: table_block(beginning),
+            map,
+        };
+        // The bytes are those that were signed: the map has nothing to add.
+        if self.packing == Packing::Raw && (is_signed || map.is_none()) {
+            return Ok(known(self.file_size, &self.beginning()?, None));
+        }
+        if let Some(map) = map.filter(|map| is_signed && map.image_size > 0) {
+            return Ok(known(map.image_size, &self.beginning()?, Some(Arc::clone(map))));
+        }
+        let (size, beginning, sha256) = self.unpack(map.map(Arc::as_ref), room, progress, cancel)?;
+        if size == 0 {
+            return Err(damaged(&path, "there is no byte in it"));
+        }
+        Ok(Measured { file_sha256: Some(sha256), ..known(size, &beginning, None) })
+    }
+
+    /// Goes through the whole image; gives its size, its beginning and the file's digest.
+    fn unpack(
+        &self,
+        map: Option<&BlockMap>,
+        room: u64,
+        progress: &dyn Fn(u64),
+        cancel: &Cancel,
+    ) -> Result<(u64, Vec<u8>, Digest)> {
         let (mut size, mut beginning) = (0u64, Vec::new());
+        let mut comparing = map.map(BlockMap::comparing);
         let mut stream = self.stream()?;
         let mut piece = vec![0; PIECE];
         loop {
@@ -191,18 +238,16 @@ impl Source {
             }
             size += read as u64;
             // A bomb unpacks to more than any disk holds: it is not unpacked further.
-            too_large(&path, size, room)?;
+            too_large(&self.path, size, room)?;
+            if let Some(comparing) = &mut comparing {
+                comparing.add(&piece[..read], is_zero)?;
+            }
             progress(read as u64);
         }
-        let file_sha256 = stream.finish()?;
-        if size == 0 {
-            return Err(damaged(&path, "there is no byte in it"));
+        if let Some(comparing) = comparing {
+            comparing.finish()?;
         }
-        Ok(Measured {
-            file_sha256: Some(file_sha256),
-            image_size: size,
-            table_block: table_block(&beginning),
-        })
+        Ok((size, beginning, stream.finish()?))
     }
 
     fn check(&mut self, expected: Digest, progress: &dyn Fn(u64), cancel: &Cancel) -> Result<()> {
@@ -227,11 +272,10 @@ impl Source {
             .hint("It is cut off, damaged or another file: fetch it again. No card was touched."))
     }
 
-    fn beginning(&mut self) -> Result<Vec<u8>> {
-        let reading = || format!("reading {}", self.path.display());
-        self.file.rewind().during(reading)?;
-        let mut bytes = Vec::new();
-        self.file.by_ref().take(BEGINNING as u64).read_to_end(&mut bytes).during(reading)?;
+    fn beginning(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; BEGINNING];
+        let length = self.stream()?.fill(&mut bytes)?;
+        bytes.truncate(length);
         Ok(bytes)
     }
 
@@ -254,6 +298,12 @@ impl Source {
         };
         Ok(Stream { path: self.path.clone(), body })
     }
+}
+
+fn another_size(path: &Path, size: u64, map: &BlockMap) -> Failure {
+    let of_map = map.image_size;
+    Failure::untrusted(format!("{} has {size} bytes, and its block map is of {of_map}", path.display()))
+        .hint("Use the map that was made with this image, or none (--no-bmap). No card was touched.")
 }
 
 fn too_large(path: &Path, size: u64, room: u64) -> Result<()> {

@@ -194,6 +194,21 @@ pub struct FlashSource {
     pub vouched: bool,
     /// Size of the unpacked image, in bytes.
     pub image_size: u64,
+    /// The block map that the image is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_map: Option<FlashedMap>,
+}
+
+/// The block map of what is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlashedMap {
+    /// The file, or its name in the release.
+    pub file: PathBuf,
+    /// How many bytes of the image hold data by it; all else is zero.
+    pub mapped: u64,
+    /// Whether a release's signatures vouch for it.
+    pub vouched: bool,
 }
 
 /// What came of one card.

@@ -7,6 +7,7 @@
 pub mod age;
 pub mod artifact;
 pub mod attachment;
+pub mod block_map;
 pub mod bucket;
 pub mod card_plan;
 pub mod catalog;

@@ -102,6 +102,24 @@ impl System {
         }
     }
 
+    /// The boards that it is for. An OS image starts on every machine of its architecture that
+    /// has BIOS or UEFI: `generic-x86_64`. Firmware is for the board that its profile names, else for
+    /// those that the Image Builder names.
+    pub fn boards(&self) -> Vec<String> {
+        match self {
+            Self::Image { architecture, .. } => vec![format!("generic-{}", architecture.as_str())],
+            Self::Firmware { openwrt } => match &openwrt.board {
+                Some(board) => vec![board.clone()],
+                None => openwrt.boards.clone(),
+            },
+        }
+    }
+
+    /// Whether it is for what somebody demands: one of its boards, or its architecture.
+    pub fn is_for(&self, demand: &str) -> bool {
+        demand == self.architecture() || self.boards().iter().any(|board| board == demand)
+    }
+
     /// The firmware, if it is one.
     pub fn firmware(&self) -> Option<&FirmwareFacts> {
         match self {

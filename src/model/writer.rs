@@ -147,7 +147,8 @@ pub struct Slot {
     /// The architectures that it may carry; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Architecture>,
-    /// The boards that it may carry; all when empty.
+    /// The boards that it may carry, or again architectures; all when empty. OS images are for
+    /// `generic-x86_64` or `generic-aarch64`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub boards: Vec<BoardName>,
     /// The largest image that it may carry.
@@ -216,7 +217,7 @@ pub enum Repeat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderedCard {
-    /// The image.
+    /// The image, or the device whose firmware it is.
     pub image: ImageName,
     /// The channel whose release is written, and whose later ones are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,7 +232,7 @@ pub struct OrderedCard {
     /// The architecture that the release must be for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
-    /// The board that the release must be for.
+    /// The board that the release must be for, or again the architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub board: Option<BoardName>,
 }

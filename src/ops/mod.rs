@@ -46,7 +46,8 @@ pub use contract::{
 pub use doctor::doctor;
 pub use explaining::{ExplainReport, ExplainRequest, explain};
 pub use flashing::{
-    FlashPlan, FlashReport, FlashRequest, FlashedRelease, Prepared, flash_prepare, flash_write,
+    FlashPlan, FlashReport, FlashRequest, FlashedRelease, MapChoice, Prepared, flash_prepare, flash_write,
+    not_for,
 };
 pub use keys::{
     KeyChange, KeyEdit, KeyList, KeyListRequest, KeyNewRequest, KeyRetireRequest, KeyRotateRequest,

@@ -15,7 +15,7 @@ mod system;
 pub(super) mod text;
 
 pub use policy::Images;
-pub use runners::{Ordered, card_writer, flash_order};
+pub use runners::{Orderable, Ordered, card_writer, flash_order};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::files::Files;

@@ -3,13 +3,23 @@
 use super::super::consumed::Reads;
 use super::super::shape::nearest;
 use super::{Report, doubled, text};
+use crate::model::device::BoardName;
 use crate::model::name::ImageName;
-use crate::model::spec::Output;
+use crate::model::spec::{Architecture, Output};
 use crate::model::writer::{CardWriter, FlashOrder, OrderName, OrderedCard, Slot, WriterName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The images of the catalog, if all of them are known.
-pub type Ordered<'a> = Option<&'a BTreeMap<ImageName, Reads>>;
+/// What orders can name, if all of it is known.
+pub type Ordered<'a> = Option<&'a Orderable>;
+
+/// What a catalog makes that may go on a card.
+pub struct Orderable {
+    /// Its images.
+    pub images: BTreeMap<ImageName, Reads>,
+    /// The releases of its devices. Whether their firmware comes as a disk image, and for which
+    /// board, the Image Builder knows: a card writer refuses what does not fit.
+    pub devices: BTreeSet<ImageName>,
+}
 
 /// Checks a card writer by itself.
 pub fn card_writer(report: &mut Report<'_>, writer: &CardWriter) {
@@ -39,7 +49,7 @@ pub fn card_writer(report: &mut Report<'_>, writer: &CardWriter) {
 pub fn flash_order(
     report: &mut Report<'_>,
     order: &FlashOrder,
-    images: Ordered<'_>,
+    made: Ordered<'_>,
     writers: &BTreeMap<WriterName, CardWriter>,
     others: &BTreeMap<OrderName, FlashOrder>,
 ) {
@@ -73,8 +83,8 @@ pub fn flash_order(
             );
         }
         let slot = slot_of(report, &at, card, writers);
-        if let Some(images) = images {
-            image_of(report, &at, card, slot, images);
+        if let Some(made) = made.filter(|made| !made.devices.contains(&card.image)) {
+            image_of(report, &at, card, slot, made);
         }
     }
 }
@@ -110,24 +120,28 @@ fn slot_of<'w>(
     if !slot.images.is_empty() && !slot.images.contains(&card.image) {
         refuse("image", card.image.as_str());
     }
-    if let Some(board) = card.board.as_ref().filter(|b| !slot.boards.is_empty() && !slot.boards.contains(b)) {
+    // Of a board and an architecture nobody knows here whether they go together.
+    let boards = |slot: &Slot| slot.boards.iter().chain(&card.board).all(|board| !is_architecture(board));
+    let other = card.board.as_ref().filter(|board| !slot.boards.is_empty() && !slot.boards.contains(board));
+    if let Some(board) = other.filter(|_| boards(slot)) {
         refuse("board", board.as_str());
     }
     Some(slot)
 }
 
-fn image_of(
-    report: &mut Report<'_>,
-    at: &str,
-    card: &OrderedCard,
-    slot: Option<&Slot>,
-    images: &BTreeMap<ImageName, Reads>,
-) {
+/// Whether a demand for a board names an architecture, or every machine of one.
+fn is_architecture(board: &BoardName) -> bool {
+    let name = board.as_str();
+    let name = name.strip_prefix("generic-").unwrap_or(name);
+    [Architecture::X86_64, Architecture::Aarch64].iter().any(|one| one.as_str() == name)
+}
+
+fn image_of(report: &mut Report<'_>, at: &str, card: &OrderedCard, slot: Option<&Slot>, made: &Orderable) {
     let field = format!("{at}.image");
-    let Some(reads) = images.get(&card.image) else {
-        let names: Vec<&str> = images.keys().map(ImageName::as_str).collect();
+    let Some(reads) = made.images.get(&card.image) else {
+        let names: Vec<&str> = made.images.keys().chain(&made.devices).map(ImageName::as_str).collect();
         let hint = nearest_of(card.image.as_str(), &names, "Add it with `bootwright new`.");
-        return report.error(&field, format!("there is no image {}", card.image), hint);
+        return report.error(&field, format!("there is no image or device {}", card.image), hint);
     };
     let image = reads.subject(&card.image);
     if !image.outputs.iter().any(|output| matches!(output, Output::Disk | Output::Iso)) {

@@ -7,6 +7,7 @@ use super::super::source::Source;
 use super::super::yaml::{self, Node};
 use super::{Loader, is_runner};
 use crate::catalog::consumed::Reads;
+use crate::model::name::ImageName;
 use crate::model::writer::{CardWriter, FlashOrder, OrderName, WriterName};
 use std::collections::BTreeMap;
 
@@ -43,14 +44,16 @@ impl<'a> Loader<'a> {
         }
         let others = self.others;
         let known = self.images.iter().map(|(name, document)| (name.clone(), Reads::of(document)));
-        let images: BTreeMap<_, _> =
-            known.chain(others.images.iter().map(|(n, r)| (n.clone(), r.clone()))).collect();
-        let images = (judged && self.specs_are_sound()).then_some(&images);
+        let images = known.chain(others.images.iter().map(|(n, r)| (n.clone(), r.clone()))).collect();
+        let devices =
+            self.devices.keys().map(ImageName::from).chain(others.devices.keys().cloned()).collect();
+        let made = check::Orderable { images, devices };
+        let made = (judged && self.specs_are_sound()).then_some(&made);
         for (path, text) in orders {
             let (documents, _) = yaml::parse(text);
             let source = Source::new(path, text, &documents);
             for node in documents.iter().filter(|node| is_order(node)) {
-                self.order(&source, node, images, &mut runners);
+                self.order(&source, node, made, &mut runners);
             }
         }
         self.names_unsure = unsure;
@@ -73,10 +76,10 @@ impl<'a> Loader<'a> {
         self.found.extend(report.finish());
     }
 
-    fn order(&mut self, source: &Source<'_>, node: &Node, images: check::Ordered<'_>, runners: &mut Runners) {
+    fn order(&mut self, source: &Source<'_>, node: &Node, made: check::Ordered<'_>, runners: &mut Runners) {
         let (order, mut report) = self.typed::<FlashOrder>(source, node, Kind::FlashOrder);
         if let Some(order) = order {
-            check::flash_order(&mut report, &order, images, &runners.writers, &runners.orders);
+            check::flash_order(&mut report, &order, made, &runners.writers, &runners.orders);
             twice(&mut report, "flash orders", &order.metadata.name, &runners.orders);
             runners.orders.entry(order.metadata.name.clone()).or_insert(order);
         }

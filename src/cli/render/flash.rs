@@ -34,8 +34,12 @@ fn source(source: &FlashSource, palette: Palette) -> String {
         (Some(digest), false) => format!("{digest}, which nobody vouched for"),
         (None, _) => "not checked against any digest".to_owned(),
     };
+    let map = source.block_map.as_ref().map_or_else(String::new, |map| {
+        let file = clean(&map.file.display().to_string());
+        format!("  map     {file}: {} hold data, all else is made zero\n", bytes(map.mapped))
+    });
     format!(
-        "{}\n  file    {} ({}, {})\n  digest  {digest}\n  image   {}\n",
+        "{}\n  file    {} ({}, {})\n  digest  {digest}\n  image   {}\n{map}",
         palette.strong(&clean(&source.name)),
         clean(&source.file.display().to_string()),
         source.packing,

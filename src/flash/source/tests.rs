@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::block_map::Range;
 use std::io::Write;
 
 const ROOM: u64 = 64 << 20;
@@ -41,6 +42,10 @@ fn file(name: &str, bytes: &[u8]) -> Held {
 }
 
 fn measure(path: &Path, expected: Option<Digest>, room: u64) -> Result<Measured> {
+    expecting(path, &Expected { sha256: expected, ..Expected::default() }, room)
+}
+
+fn expecting(path: &Path, expected: &Expected, room: u64) -> Result<Measured> {
     Source::open(path)?.measure(expected, room, &|_| {}, &Cancel::default())
 }
 
@@ -100,7 +105,9 @@ fn what_does_not_fit_is_refused_before_it_is_unpacked() {
     let file_ = file("bomb.zst", &bomb);
     let seen = std::cell::Cell::new(0);
     let mut source = Source::open(&file_.path).unwrap();
-    let failure = source.measure(None, ROOM, &|n| seen.set(seen.get() + n), &Cancel::default()).unwrap_err();
+    let failure = source
+        .measure(&Expected::default(), ROOM, &|n| seen.set(seen.get() + n), &Cancel::default())
+        .unwrap_err();
     assert_eq!((failure.code, failure.class), (ErrorCode::LimitExceeded, FailureClass::Limit));
     assert!(seen.get() <= ROOM + PIECE as u64);
     let file = file("image.img", &image());
@@ -160,4 +167,50 @@ fn partition_tables_say_what_blocks_they_count_in() {
     image[512..520].copy_from_slice(b"EFI PART");
     assert_eq!(table_block(&image), Some(512));
     assert_eq!(table_block(b""), None);
+}
+
+/// An image with a map, of which the second half is left out.
+fn mapped() -> (Vec<u8>, BlockMap) {
+    let mut image = vec![5; 1 << 20];
+    image[1 << 19..].fill(0);
+    let range = Range { first: 0, last: 127, sha256: Digest::of(&image[..1 << 19]) };
+    let map = BlockMap { image_size: image.len() as u64, block_size: 4096, ranges: vec![range] };
+    (image, map)
+}
+
+#[test]
+fn an_image_is_compared_with_its_map_before_a_card_is_touched() {
+    let (image, map) = mapped();
+    let expected = |map: &BlockMap| Expected { map: Some(Arc::new(map.clone())), ..Expected::default() };
+    for name in ["image.img", "image.zst", "image.xz", "image.gz"] {
+        let good = file(name, &packed(name, &image));
+        let measured = expecting(&good.path, &expected(&map), ROOM).unwrap();
+        assert_eq!((measured.image_size, measured.map), (1 << 20, None), "{name}");
+        for at in [0, (1 << 19) - 1, 1 << 19, (1 << 20) - 1] {
+            let mut other = image.clone();
+            other[at] ^= 1;
+            let other = file(name, &packed(name, &other));
+            let failure = expecting(&other.path, &expected(&map), ROOM).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::Untrusted, "{name} {at}: {failure}");
+        }
+        let larger = BlockMap { image_size: (1 << 20) + 1, ..map.clone() };
+        assert!(expecting(&good.path, &expected(&larger), ROOM).is_err(), "{name}");
+        let failure = expecting(&good.path, &expected(&map), (1 << 20) - 1).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Limit, "{name}");
+    }
+}
+
+#[test]
+fn only_what_is_signed_is_not_unpacked_before() {
+    let (image, map) = mapped();
+    let bytes = packed("image.gz", &image);
+    let file = file("image.gz", &bytes);
+    let expected =
+        |signed| Expected { sha256: Some(Digest::of(&bytes)), map: Some(Arc::new(map.clone())), signed };
+    let measured = expecting(&file.path, &expected(true), ROOM).unwrap();
+    assert_eq!((measured.image_size, measured.map), (1 << 20, Some(Arc::new(map.clone()))));
+    let measured = expecting(&file.path, &expected(false), ROOM).unwrap();
+    assert_eq!((measured.image_size, measured.map), (1 << 20, None));
+    let no_digest = Expected { sha256: None, ..expected(true) };
+    assert_eq!(expecting(&file.path, &no_digest, ROOM).unwrap().map, None);
 }

@@ -78,7 +78,8 @@ pub async fn fetch_from(
     cancel: &Cancel,
 ) -> Result<Fetched> {
     let (serial, version, manifest, bytes) = agreed_manifest(store, request).await?;
-    let files: Vec<&ReleaseFile> = manifest.files.iter().filter(|f| is_wanted(f, request.only)).collect();
+    let files: Vec<&ReleaseFile> =
+        manifest.files.iter().filter(|f| is_wanted(&manifest, f, request.only)).collect();
     std::fs::create_dir_all(request.to).during(|| format!("making {}", request.to.display()))?;
     let base = format!("{}/{version}", request.image);
     let missing: Vec<&ReleaseFile> = files.iter().copied().filter(|f| !is_there(request.to, f)).collect();
@@ -92,10 +93,14 @@ pub async fn fetch_from(
     Ok(Fetched { manifest, files, serial })
 }
 
-fn is_wanted(file: &ReleaseFile, only: &[ArtifactKind]) -> bool {
+fn is_wanted(manifest: &Manifest, file: &ReleaseFile, only: &[ArtifactKind]) -> bool {
     match file.role {
         FileRole::Artifact(kind) => only.is_empty() || only.contains(&kind),
-        FileRole::BlockMap => only.is_empty() || only.contains(&ArtifactKind::Iso),
+        // With what it is the map of.
+        FileRole::BlockMap => {
+            let of = manifest.files.iter().find(|f| file.name.strip_suffix(".bmap") == Some(&f.name));
+            of.is_some_and(|of| is_wanted(manifest, of, only))
+        }
         _ => true,
     }
 }

@@ -15,9 +15,8 @@ use crate::model::release::{
 use crate::model::settings::Keyless;
 use crate::model::{Artifact, ArtifactKind, Digest, Failure, Result};
 use crate::release::attached::Documents;
-use crate::release::blockmap::BlockMap;
 use crate::release::changelog::{self, Changes};
-use crate::release::{inputs, keyless, pages, path, provenance, sbom, sums};
+use crate::release::{blockmap, inputs, keyless, pages, path, provenance, sbom, sums};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -340,8 +339,8 @@ fn take_artifacts(staging: &mut Staging, publication: &Publication) -> Result<()
         let artifact = witness.artifact();
         let name = publication.file_name(artifact);
         staging.take(&artifact.path, &name, FileRole::Artifact(artifact.kind), artifact.digest)?;
-        if artifact.kind == ArtifactKind::Iso {
-            let map = BlockMap::of(&staging.folder().join(&name))?;
+        if matches!(artifact.kind, ArtifactKind::Iso | ArtifactKind::Disk) {
+            let map = blockmap::map(&staging.folder().join(&name))?;
             staging.write(&format!("{name}.bmap"), FileRole::BlockMap, map.to_xml().as_bytes())?;
         }
     }

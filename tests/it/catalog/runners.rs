@@ -59,7 +59,7 @@ fn what_is_wrong_is_said_with_its_place() {
         (writer("architectures: [aarch64]", "architectures: [arm64]"), 11, "`arm64` is not a value", ""),
         (order("writer: bench-1", "writer: bench-2"), 21, "no card writer bench-2", "Did you mean bench-1?"),
         (order("slot: left", "slot: lift"), 21, "bench-1 has no slot lift", "Did you mean left?"),
-        (order("image: edge", "image: edgy"), 21, "there is no image edgy", "Did you mean edge?"),
+        (order("image: edge", "image: edgy"), 21, "there is no image or device edgy", "Did you mean edge?"),
         (order("channel: stable, ", ""), 21, "nobody says which release", "channel"),
         (
             order("channel: stable", "channel: stable, version: 20261120-0123abcd"),
@@ -91,6 +91,38 @@ fn an_image_without_medium_goes_on_no_card() {
     let runners = format!("{WRITER}---\n{ORDER}");
     let found = found(&[("specs/edge.yaml", &oci), ("runners/lab.yaml", &runners)]);
     assert!(found.iter().any(|d| d.message.contains("no output that goes on a card")), "{found:#?}");
+}
+
+#[test]
+fn an_order_may_name_a_device_and_a_demand_may_name_an_architecture() {
+    let device = "apiVersion: bootwright/v1
+kind: DeviceProfile
+metadata: {name: office-router}
+spec:
+  release: 24.10.5
+  target: x86
+  subtarget: 64
+  profile: generic
+";
+    let order = ORDER.replacen("image: edge", "image: office-router", 1);
+    let of = |order: &str| {
+        let runners = format!("{WRITER}---\n{order}");
+        found(&[("specs/edge.yaml", SPEC), ("specs/router.yaml", device), ("runners/lab.yaml", &runners)])
+    };
+    let errors = |order: &str| {
+        let found = of(order);
+        found
+            .into_iter()
+            .filter(|d| d.severity == Severity::Error && d.file.contains("runners"))
+            .collect::<Vec<_>>()
+    };
+    assert!(errors(&order).is_empty(), "{:#?}", errors(&order));
+    let near = errors(&order.replacen("office-router", "office-ruter", 1));
+    assert!(near[0].hint.as_ref().unwrap().contains("office-router"), "{near:#?}");
+    // Slot `right` is for another image; the boards alone may go together.
+    let right = errors(&order.replacen("slot: left", "slot: right, board: aarch64", 1));
+    assert!(right.iter().all(|d| !d.message.contains("does not carry aarch64")), "{right:#?}");
+    assert!(right.iter().any(|d| d.message.contains("does not carry office-router")), "{right:#?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 pub(crate) mod card;
 mod liar;
 mod liars;
+mod maps;
 mod records;
 mod refused;
 mod releases;

@@ -81,6 +81,8 @@ fn nothing_is_overwritten_unasked() {
     let Some(card) = Card::used(2 * MIB) else { return };
     let wanted = [world.image.as_str(), "--yes", "--architecture", "aarch64", "-d", card.path()];
     world.refuses(2, &["says of no architecture"], &wanted);
+    let wanted = [world.image.as_str(), "--yes", "--board", "raspberrypi,4", "-d", card.path()];
+    world.refuses(2, &["says of no board", "raspberrypi,4"], &wanted);
     world.refuses(2, &["no terminal", "--yes"], &[&world.image, "--device", card.path()]);
     world.refuses(2, &["named twice"], &[&world.image, "--yes", "-d", card.path(), "-d", card.path()]);
     assert!(card.is_untouched());

@@ -22,7 +22,9 @@ fn a_release_is_found_by_image_channel_and_version() {
         (format!("demo/{}", old.version), &old, "one"),
         ("demo@edge".to_owned(), &new, "two"),
     ] {
-        let flashed = from_shop(&shop, &card, &release, &[]);
+        // It says which machines it is for.
+        let board = if hostname == "one" { "--board=generic-x86_64" } else { "--board=x86_64" };
+        let flashed = from_shop(&shop, &card, &release, &[board]);
         assert_eq!(flashed.code, 0, "{release}: {} {}", flashed.report, flashed.errors);
         let source = &flashed.report["source"];
         let iso = Shop::iso(hostname);
@@ -82,6 +84,12 @@ fn nothing_that_is_not_what_was_signed_touches_a_card() {
     });
     refused("another architecture", 2, "is for x86_64, and aarch64 is asked for", &|_, _| {
         vec!["--architecture".to_owned(), "aarch64".to_owned()]
+    });
+    refused("another board", 2, "is for generic-x86_64, and raspberrypi,4 is asked for", &|_, _| {
+        vec!["--board=raspberrypi,4".to_owned()]
+    });
+    refused("another architecture, as a board", 2, "and aarch64 is asked for", &|_, _| {
+        vec!["--board=aarch64".to_owned()]
     });
     refused("another digest than was asked for", 7, "not sha256:", &|_, _| {
         vec!["--sha256".to_owned(), Digest::of("x").to_string()]

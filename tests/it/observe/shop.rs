@@ -133,6 +133,11 @@ impl Shop {
 
     /// Publishes what the spec with this host name asks for, so many days ago.
     pub fn publish(&self, hostname: &str, days_ago: i64) -> Manifest {
+        self.publish_with(hostname, days_ago, &[])
+    }
+
+    /// The same with further artifacts.
+    pub fn publish_with(&self, hostname: &str, days_ago: i64, more: &[(ArtifactKind, Vec<u8>)]) -> Manifest {
         self.spec(hostname, "");
         let resolved = self.resolved();
         let recipe = resolved.recipe;
@@ -141,6 +146,8 @@ impl Shop {
         std::fs::create_dir_all(&work).unwrap();
         let (iso, good_iso) = witness(&work, ArtifactKind::Iso, &Self::iso(hostname));
         let (oci, good_oci) = witness(&work, ArtifactKind::OciArchive, format!("oci {hostname}").as_bytes());
+        let more = more.iter().map(|(kind, bytes)| witness(&work, *kind, bytes));
+        let (more, good_more): (Vec<_>, Vec<_>) = more.unzip();
         let layers = recipe.layers.iter().zip(recipe.layer_ids());
         let publication = Publication {
             version: Version::of(at, &recipe.digest()),
@@ -149,7 +156,7 @@ impl Shop {
             built: Built {
                 firmware: None,
                 recipe: recipe.digest(),
-                artifacts: vec![iso, oci],
+                artifacts: [vec![iso, oci], more].concat(),
                 layers: layers
                     .map(|(l, id)| BuiltLayer {
                         name: l.name.clone(),
@@ -162,7 +169,7 @@ impl Shop {
             },
             recipe: recipe.into(),
             lock: resolved.lock.into(),
-            artifacts: vec![good_iso, good_oci],
+            artifacts: [vec![good_iso, good_oci], good_more].concat(),
             description: None,
             channel: edge(),
             source: CatalogSource { location: "catalog".into(), commit: None },

@@ -158,6 +158,13 @@ fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     let name = flash["source"]["name"].as_str().unwrap();
     assert!(name.ends_with("openwrt-24.10.5-x86-64-generic-squashfs-combined-efi.img.gz"), "{flash}");
     assert_eq!((&flash["source"]["vouched"], &flash["source"]["packing"]), (&json!(true), &json!("gzip")));
+    // Which board it is for was signed with it.
+    for board in ["netgear,r6220", "mipsel_24kc", "generic-x86_64"] {
+        let said =
+            world.run(&["flash", "cellar-router", "--device", &device.path, "--dry-run", "--board", board]);
+        let words = format!("{board} is asked for");
+        assert!(!said.0.status.success() && said.words().contains(&words), "{board}: {}", said.words());
+    }
     let said = world.run(&["flash", "office-router", "--device", &device.path, "--dry-run"]);
     assert!(said.words().contains("nor firmware for a card"), "{}", said.words());
 }

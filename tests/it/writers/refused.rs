@@ -111,6 +111,23 @@ fn what_the_slots_own_rules_forbid() {
     }
     refuses("another architecture", "does not carry", "", |bench| slot(bench, "architectures: [aarch64]"));
     refuses("too large", "carries", "", |bench| slot(bench, "maxSize: 4KiB"));
-    refuses("a board", "says of no board", "", |bench| slot(bench, "boards: ['raspberrypi,4']"));
-    refuses("an ordered board", "says of no board", "board: 'raspberrypi,4'", |_| {});
+    let generic = "is for generic-x86_64, and raspberrypi,4 is asked for";
+    refuses("a board", generic, "", |bench| slot(bench, "boards: ['raspberrypi,4', aarch64]"));
+    refuses("an ordered board", generic, "board: 'raspberrypi,4'", |_| {});
+    refuses("an ordered architecture", "and aarch64 is asked for", "board: aarch64", |_| {});
+}
+
+#[test]
+fn what_the_slots_own_rules_allow() {
+    let Some(mut bench) = Bench::new("") else { return };
+    let path = bench.shop.dir.path().join("runners/lab.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("slot: a}", "slot: a, board: generic-x86_64}", 1)).unwrap();
+    let _serving = bench.serve(&[]);
+    bench.enrolled();
+    let port = format!("path: {}", bench.port());
+    let rules = "images: [demo], architectures: [x86_64], boards: ['raspberrypi,4', x86_64], maxSize: 1GiB";
+    change(&bench, "writer.yaml", &port, &format!("{port}, {rules}"));
+    assert_eq!(bench.once(), (0, 1));
+    assert!(bench.holds("one") && bench.states() == ["done"], "{:?}", bench.receipts());
 }

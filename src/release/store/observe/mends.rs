@@ -8,7 +8,7 @@ use crate::effects::Place;
 use crate::model::observed::{Defect, Mend};
 use crate::model::release::{FileRole, Manifest, ReleaseFile};
 use crate::model::{Digest, Result};
-use crate::release::blockmap::BlockMap;
+use crate::release::blockmap;
 use crate::release::store::MANIFEST;
 use crate::release::sums;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ fn one<'a, 'i: 'a>(
     }
 }
 
-/// The text of a block map, made again from an ISO with which nothing is wrong.
+/// The text of a block map, made again from an image with which nothing is wrong.
 fn derived(release: &Found<'_>, manifest: &Manifest, file: &ReleaseFile) -> Result<Option<String>> {
     let Some(of) = file.name.strip_suffix(".bmap").filter(|_| file.role == FileRole::BlockMap) else {
         return Ok(None);
@@ -95,7 +95,7 @@ fn derived(release: &Found<'_>, manifest: &Manifest, file: &ReleaseFile) -> Resu
 
 /// The block map of a file, if it is the one that the manifest lists.
 pub(in crate::release::store) fn block_map(of: &Place, listed: &ReleaseFile) -> Result<Option<String>> {
-    let text = BlockMap::of(of.local()?.path())?.to_xml();
+    let text = blockmap::map(of.local()?.path())?.to_xml();
     Ok((Digest::of(&text) == listed.sha256).then_some(text))
 }
 

@@ -4,19 +4,21 @@
 //! and reads the source, and touches nothing; [`flash_write`] writes. The cards stay claimed
 //! from one to the other, so what was shown is what is written to.
 
+mod found;
+
 use super::records::Recorder;
-use super::releases::{Keys, open, version};
-use super::{BootTarget, CatalogRef, Context, ReleaseRef};
+use super::{BootTarget, CatalogRef, Context};
+use crate::effects::Task;
 use crate::effects::block::{Access, ClaimedDevice};
 use crate::effects::place::Local;
-use crate::effects::{Place, Task};
 use crate::flash::{self, Job, Measured, Source};
 use crate::model::device::BoardName;
 use crate::model::event::Unit;
 use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
-use crate::model::release::{FileRole, Manifest};
 use crate::model::spec::{Architecture, Size};
-use crate::model::{ArtifactKind, Digest, ErrorCode, Failure, FailureClass, ImageName, Result, Version};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Result, Version};
+pub use found::not_for;
+use found::{Found, find};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,8 +35,12 @@ pub struct FlashRequest {
     pub target: BootTarget,
     /// What SHA-256 an image file must have.
     pub sha256: Option<Digest>,
+    /// The block map of an image file; a release has its own.
+    pub block_map: MapChoice,
     /// What architecture a release must be for.
     pub architecture: Option<Architecture>,
+    /// What board, or again what architecture, it must be for.
+    pub board: Option<BoardName>,
     /// Trusted keys; the catalog's when empty.
     pub keys: Vec<PathBuf>,
     /// How many of them must have signed.
@@ -53,6 +59,18 @@ pub struct FlashRequest {
     pub dry_run: bool,
     /// What the reader is called in records; the device when absent.
     pub reader: Option<String>,
+}
+
+/// Which block map an image file is compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MapChoice {
+    /// The one that lies beside it, if there is one: `NAME.bmap`, or that of the unpacked image.
+    #[default]
+    Beside,
+    /// This file.
+    File(PathBuf),
+    /// None.
+    Without,
 }
 
 /// What would be done.
@@ -82,11 +100,17 @@ pub struct FlashedRelease {
     pub version: Version,
     /// What its programs are made for: `x86_64`, `mipsel_24kc`.
     pub architecture: String,
-    /// The board that it is for, if it says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub board: Option<BoardName>,
+    /// The boards that it is for: `netgear,r6220`; `generic-x86_64` of what starts on any such machine.
+    pub boards: Vec<String>,
     /// Its recipe, which the booted image says of itself.
     pub recipe: Digest,
+}
+
+impl FlashedRelease {
+    /// Whether it is for what somebody demands: one of its boards, or its architecture.
+    pub fn is_for(&self, demand: &str) -> bool {
+        demand == self.architecture || self.boards.iter().any(|board| board == demand)
+    }
 }
 
 /// What was done.
@@ -175,25 +199,17 @@ pub fn flash_prepare(context: &Context, request: &FlashRequest) -> Result<Prepar
 type Ready = (FlashPlan, Source, Measured, Vec<ClaimedDevice>, Option<Local>);
 
 fn prepare(context: &Context, request: &FlashRequest, recorder: &mut Recorder) -> Result<Ready> {
-    if let (BootTarget::File(path), Some(wanted)) = (&request.target, request.architecture) {
-        return Err(Failure::spec(format!(
-            "{} says of no architecture that it is for it, and {} is asked for",
-            path.display(),
-            wanted.as_str()
-        ))
-        .hint("Only releases say what they are for: flash a release, or leave --architecture out."));
-    }
     let access = if request.dry_run { Access::Read } else { Access::Write };
     let devices = claim(&request.devices, access)?;
     for device in devices.iter().filter(|_| !request.force) {
         recorder.refuse_unhealthy(device.device())?;
     }
-    let Found { name, path, expected, release, fetched } = find(context, request)?;
+    let Found { name, path, expected, map, release, fetched } = find(context, request)?;
     recorder.of(&name, release.as_deref(), request.verify);
     let mut source = Source::open(&path)?;
     let room = devices.iter().map(|device| device.device().size).min().unwrap_or(0);
     let task = Task::with_total(&context.events, format!("check {name}"), None, Unit::Bytes);
-    let measured = source.measure(expected, room, &|n| task.advance(n), &context.cancel)?;
+    let measured = source.measure(&expected, room, &|n| task.advance(n), &context.cancel)?;
     task.finish(Size::from_bytes(measured.image_size).to_string());
     for device in &devices {
         fits(&measured, device.device())?;
@@ -204,15 +220,16 @@ fn prepare(context: &Context, request: &FlashRequest, recorder: &mut Recorder) -
             packing: source.packing().as_str().to_owned(),
             file_size: source.file_size(),
             file_sha256: measured.file_sha256,
-            vouched: expected.is_some(),
+            vouched: expected.sha256.is_some(),
             image_size: measured.image_size,
             file: path,
+            block_map: map,
         },
         release: release.map(|manifest| FlashedRelease {
             image: manifest.image,
             version: manifest.version,
             architecture: manifest.system.architecture().to_owned(),
-            board: manifest.system.firmware().and_then(|f| f.board.as_ref()?.parse().ok()),
+            boards: manifest.system.boards(),
             recipe: manifest.recipe,
         }),
         devices: devices.iter().map(|device| device.device().clone()).collect(),
@@ -295,74 +312,4 @@ fn fits(measured: &Measured, device: &Device) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The file that is written.
-struct Found {
-    name: String,
-    path: PathBuf,
-    expected: Option<Digest>,
-    release: Option<Box<Manifest>>,
-    fetched: Option<Local>,
-}
-
-fn find(context: &Context, request: &FlashRequest) -> Result<Found> {
-    match &request.target {
-        BootTarget::Release(release) => find_release(context, request, release),
-        BootTarget::File(path) => {
-            let path = context.cwd.join(path);
-            if !path.exists() {
-                return Err(Failure::not_found(format!("there is no file {}", path.display())).hint(
-                    "Name an image file (.img, .iso, packed or not), or a release as IMAGE, IMAGE@CHANNEL or IMAGE/VERSION.",
-                ));
-            }
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Found { name, path, expected: request.sha256, release: None, fetched: None })
-        }
-    }
-}
-
-fn find_release(context: &Context, request: &FlashRequest, release: &ReleaseRef) -> Result<Found> {
-    let keys = Keys { files: &request.keys, threshold: request.threshold };
-    let opened = open(context, &request.catalog, request.store.as_deref(), &keys)?;
-    // Index and manifest are believed by their signatures, the file by the manifest's digest.
-    let version = version(&opened.store.index(&opened.keys)?, release)?;
-    let manifest = opened.store.manifest(&release.image, &version, &opened.keys)?;
-    opened.store.must_be_signed(&release.image, &version, &opened.keys)?;
-    if let Some(wanted) =
-        request.architecture.filter(|wanted| wanted.as_str() != manifest.system.architecture())
-    {
-        let is = manifest.system.architecture();
-        return Err(Failure::spec(format!(
-            "{} {version} is for {is}, and {} is asked for",
-            release.image,
-            wanted.as_str()
-        ))
-        .hint("Flash a release for that architecture. No card was touched."));
-    }
-    let of = |kind| manifest.files.iter().find(|f| f.role == FileRole::Artifact(kind));
-    let firmware = || {
-        let name = manifest.system.firmware()?.card_image()?;
-        manifest.files.iter().find(|f| f.name == name)
-    };
-    let image = of(ArtifactKind::Disk).or_else(|| of(ArtifactKind::Iso)).or_else(firmware);
-    let image = image.ok_or_else(|| {
-        Failure::not_found(format!("{} {version} has neither disk image nor ISO nor firmware for a card", release.image))
-            .hint("Only images with `disk` or `iso` in their outputs, and firmware that comes as a disk image, can be put on a card.")
-    })?;
-    if let Some(asked) = request.sha256.filter(|asked| *asked != image.sha256) {
-        return Err(Failure::untrusted(format!(
-            "{} of {} {version} is {}, not {asked}",
-            image.name, release.image, image.sha256
-        )));
-    }
-    let place: Place = opened.store.folder(&release.image, &version).join(&image.name);
-    let file = place.local()?;
-    Ok(Found {
-        name: format!("{}/{version} {}", release.image, image.name),
-        path: file.path().to_owned(),
-        expected: Some(image.sha256),
-        release: Some(Box::new(manifest)),
-        fetched: Some(file),
-    })
 }
