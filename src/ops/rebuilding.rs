@@ -1,5 +1,6 @@
 //! `rebuild`: a release built again from what it recorded, and the signed verdict.
 
+use super::openwrt;
 use super::reconciling::publishing;
 use super::releases::{Keys, open, version};
 use super::trust::of_files;
@@ -37,7 +38,7 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
     };
     let (folder, manifest, target) = find(context, &workspace, &request)?;
     let cache = Cache::open(&workspace.cache_folder())?;
-    let verdict = Rebuilding {
+    let rebuilding = Rebuilding {
         digest: folder.join(check::MANIFEST).digest()?.0,
         folder: &folder,
         manifest: &manifest,
@@ -51,8 +52,14 @@ pub fn rebuild(context: &Context, request: RebuildRequest) -> Result<RebuildRepo
         events: &context.events,
         cancel: &context.cancel,
         clock: context.clock,
-    }
-    .run()?;
+    };
+    let verdict = match manifest.system.firmware() {
+        Some(_) => {
+            let place = openwrt::Place::open(context, &workspace)?;
+            rebuilding.firmware(&place.upstream(context, &workspace)?)?
+        }
+        None => rebuilding.run()?,
+    };
     let mut written = None;
     if let Some(publishing) = &publishing {
         let line = rebuild::seal(&verdict, &publishing.signers.all())?;

@@ -4,19 +4,24 @@
 //! Nothing of the cache is taken but package files, whose digests are checked: a layer that
 //! was wrong once would be wrong again.
 
+use super::upstream::Upstream;
 use crate::build::Builder;
 use crate::build::cache::Cache;
-use crate::effects::files::{WorkFolder, link_or_copy, parent};
+use crate::build::openwrt::{Firmwares, copy_packages};
+use crate::effects::files::{WorkFolder, digest_file, link_or_copy, parent};
 use crate::effects::{Cancel, Clock, Place, Task};
 use crate::model::failure::IoContext;
+use crate::model::firmware::FIRMWARE_FORMAT;
+use crate::model::openwrt::BuilderId;
 use crate::model::rebuild::{Rebuild, RebuiltFile};
 use crate::model::recipe::{BUILD_FORMAT, ResolvedRecipe};
-use crate::model::release::{FileRole, Manifest};
+use crate::model::release::{FileRole, Manifest, ReleaseFile};
 use crate::model::settings::Mirror;
 use crate::model::spec::Size;
-use crate::model::{Artifact, Digest, Emitter, ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Artifact, ArtifactKind, Digest, Emitter, ErrorCode, Failure, FailureClass, Result};
 use crate::release::store::inputs;
 use crate::verify;
+use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
 
 /// A release that is built again, and with what.
@@ -58,7 +63,7 @@ impl Rebuilding<'_> {
     pub fn run(&self) -> Result<Rebuild> {
         let started = self.clock.now();
         let resolved = inputs::recorded(self.folder, self.manifest)?;
-        self.same_format(&resolved)?;
+        self.same_format(resolved.recipe.build_format, BUILD_FORMAT)?;
         let work = WorkFolder::new(&self.cache.work(), "rebuild")?;
         let clean = Cache::open(&work.path().join("cache"))?;
         self.share_packages(&resolved, &clean)?;
@@ -80,9 +85,58 @@ impl Rebuilding<'_> {
         let built = builder.build(&resolved, self.min_free_space, &out)?;
         let mut files = Vec::new();
         for artifact in &built.artifacts {
-            files.push(self.compare(artifact, work.path())?);
+            let role = FileRole::Artifact(artifact.kind);
+            let listed = self.manifest.files.iter().find(|f| f.role == role);
+            files.push(self.compare(artifact, listed, work.path())?);
         }
-        Ok(Rebuild {
+        Ok(self.verdict(started, files))
+    }
+
+    /// The same for a firmware: with the Image Builder of its lock, in a clean place. An image that ends
+    /// with a signature by a key that is made for each build counts as the same if all before it is.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; class *upstream* if neither cache nor server has the Image Builder any more.
+    pub fn firmware(&self, upstream: &Upstream<'_>) -> Result<Rebuild> {
+        let started = self.clock.now();
+        let resolved = inputs::recorded_firmware(self.folder, self.manifest)?;
+        let recipe = &resolved.order.recipe;
+        self.same_format(recipe.format, FIRMWARE_FORMAT)?;
+        let published = self.manifest.system.firmware();
+        let id = BuilderId::new(recipe.release.clone(), recipe.platform.clone())?;
+        let builder = upstream.exactly(&id, recipe.builder)?;
+        let work = WorkFolder::new(&self.cache.work(), "rebuild")?;
+        let clean = Cache::open(&work.path().join("cache"))?;
+        // Their package manager looks at their digests again.
+        let (from, to) =
+            (self.cache.openwrt_packages(&recipe.builder), clean.openwrt_packages(&recipe.builder));
+        std::fs::create_dir_all(&to).during(|| format!("making {}", to.display()))?;
+        copy_packages(&from, &to)?;
+        let firmwares =
+            Firmwares { cache: &clean, events: self.events, cancel: self.cancel, offline: self.offline };
+        let firmware = firmwares.build(&resolved, &builder, false, started)?;
+        let mut files = Vec::new();
+        for image in &firmware.record.images {
+            let path = firmware.root.join(&image.name);
+            if let Some(folder) = &self.keep {
+                std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+                link_or_copy(&path, &folder.join(&image.name))?;
+            }
+            let (digest, size) = digest_file(&path)?;
+            let artifact = Artifact { kind: ArtifactKind::Firmware, path, digest, size };
+            let listed = self.manifest.files.iter().find(|file| file.name == image.name);
+            let mut file = self.compare(&artifact, listed, work.path())?;
+            let before = published.and_then(|facts| facts.images.iter().find(|i| i.name == image.name));
+            if before.is_none_or(|before| before.sha256_unsigned != image.sha256_unsigned) {
+                file.excused = None;
+            }
+            files.push(file);
+        }
+        Ok(self.verdict(started, files))
+    }
+
+    fn verdict(&self, started: DateTime<Utc>, files: Vec<RebuiltFile>) -> Rebuild {
+        Rebuild {
             image: self.manifest.image.clone(),
             version: self.manifest.version.clone(),
             manifest: self.digest,
@@ -92,19 +146,18 @@ impl Rebuilding<'_> {
             started,
             finished: self.clock.now(),
             files,
-        })
+        }
     }
 
-    fn same_format(&self, resolved: &ResolvedRecipe) -> Result<()> {
-        let format = resolved.recipe.build_format;
-        if format == BUILD_FORMAT {
+    fn same_format(&self, format: u32, ours: u32) -> Result<()> {
+        if format == ours {
             return Ok(());
         }
         let (image, version) = (&self.manifest.image, &self.manifest.version);
         Err(Failure::new(
             ErrorCode::BuildEnvironment,
             FailureClass::Spec,
-            format!("{image} {version} was built in format {format}, this program builds in {BUILD_FORMAT}"),
+            format!("{image} {version} was built in format {format}, this program builds in {ours}"),
         )
         .hint(format!("Build it again with {}.", self.manifest.tool)))
     }
@@ -124,9 +177,13 @@ impl Rebuilding<'_> {
         Ok(())
     }
 
-    fn compare(&self, rebuilt: &Artifact, scratch: &Path) -> Result<RebuiltFile> {
-        let role = FileRole::Artifact(rebuilt.kind);
-        let listed = self.manifest.files.iter().find(|f| f.role == role).ok_or_else(|| {
+    fn compare(
+        &self,
+        rebuilt: &Artifact,
+        listed: Option<&ReleaseFile>,
+        scratch: &Path,
+    ) -> Result<RebuiltFile> {
+        let listed = listed.ok_or_else(|| {
             Failure::untrusted(format!("the manifest lists no file for {}", rebuilt.path.display()))
         })?;
         let excused = self.manifest.not_reproducible.iter().find(|n| n.file == listed.name);

@@ -244,7 +244,10 @@ fn fetch(
 }
 
 /// Copies packages that were fetched to where one build may write.
-pub(super) fn copy_packages(kept: &Path, downloads: &Path) -> Result<()> {
+///
+/// # Errors
+/// If something cannot be read or written.
+pub fn copy_packages(kept: &Path, downloads: &Path) -> Result<()> {
     std::fs::create_dir_all(kept).during(|| format!("making {}", kept.display()))?;
     for entry in std::fs::read_dir(kept).during(|| format!("reading {}", kept.display()))? {
         let entry = entry.during(|| format!("reading {}", kept.display()))?;

@@ -24,5 +24,6 @@ pub mod signature;
 pub use archive::Limits;
 pub use builders::{Builder, Builders};
 pub use firmware::{Firmware, Firmwares};
+pub use make::copy_packages;
 pub use server::{Listed, Server};
 pub use signature::Keys;

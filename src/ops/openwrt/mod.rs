@@ -15,3 +15,5 @@ pub mod locking;
 mod place;
 pub mod profiles;
 pub mod records;
+
+pub(super) use place::Place;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The cache of a catalog, and its database as far as it is about Image Builders.
-pub(super) struct Place {
+pub(in crate::ops) struct Place {
     pub cache: Cache,
     pub runtime: tokio::runtime::Runtime,
     pub state: State,

@@ -2,12 +2,15 @@
 
 use super::{check, observe};
 use crate::effects::Place;
+use crate::model::catalog::{OverlayContent, OverlayEntry};
+use crate::model::firmware::{FirmwareFile, FirmwareOrder, FirmwareRecipe};
 use crate::model::name::ImageName;
-use crate::model::product::Lock;
+use crate::model::product::{Lock, ResolvedFirmware};
 use crate::model::recipe::{Recipe, ResolvedRecipe};
 use crate::model::release::{FileRole, Manifest};
 use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
 use crate::release::inputs;
+use serde::de::DeserializeOwned;
 
 /// No archive of inputs is larger, in bytes.
 const LIMIT: u64 = 256 << 20;
@@ -19,31 +22,70 @@ const LIMIT: u64 = 256 << 20;
 /// *Untrusted* if a file is missing or is not what the manifest says; class *spec* if the
 /// release was made by a program that kept no inputs or wrote recipes otherwise.
 pub fn recorded(folder: &Place, manifest: &Manifest) -> Result<ResolvedRecipe> {
-    let of = &manifest.image;
-    if manifest.system.firmware().is_some() {
-        return Err(Failure::spec(format!(
-            "{of} {} is firmware, which is not built again here",
-            manifest.version
-        ))
-        .hint("Build it again with `bootwright openwrt build --force` and compare `sha256Unsigned`."));
-    }
-    let recipe: Recipe = serde_json::from_slice(&read(folder, manifest, FileRole::Recipe)?)
-        .map_err(|e| other_program(of, manifest, &format!("its recipe cannot be read: {e}")))?;
-    if recipe.digest() != manifest.recipe {
-        return Err(other_program(of, manifest, "its recipe has fields that this program does not know"));
-    }
-    let lock = observe::parse_lock(&read(folder, manifest, FileRole::Lock)?)?;
-    let Lock::Image(lock) = lock else {
-        return Err(Failure::untrusted(format!("{of} {}: its lock is of a firmware", manifest.version)));
-    };
-    if lock.digest() != manifest.lock {
-        return Err(Failure::untrusted(format!("{of} {}: its lock is another one", manifest.version)));
-    }
+    let recipe: Recipe = recipe(folder, manifest, Recipe::digest)?;
+    let Lock::Image(lock) = lock(folder, manifest)? else { return Err(other_lock(manifest)) };
     let blobs = inputs::read(&read(folder, manifest, FileRole::Inputs)?)?;
     if let Some(missing) = recipe.blobs().iter().find(|digest| !blobs.contains_key(*digest)) {
-        return Err(Failure::untrusted(format!("{} lacks {missing}", inputs::FILE_NAME)));
+        return Err(lacking(missing));
     }
     Ok(ResolvedRecipe { recipe, blobs, lock })
+}
+
+/// The same of a firmware.
+///
+/// # Errors
+/// As [`recorded`].
+pub fn recorded_firmware(folder: &Place, manifest: &Manifest) -> Result<ResolvedFirmware> {
+    let recipe: FirmwareRecipe = recipe(folder, manifest, FirmwareRecipe::digest)?;
+    let Lock::Firmware(lock) = lock(folder, manifest)? else { return Err(other_lock(manifest)) };
+    let blobs = inputs::read(&read(folder, manifest, FileRole::Inputs)?)?;
+    let blob = |digest: &Digest| blobs.get(digest).cloned().ok_or_else(|| lacking(digest));
+    let entry = |file: &FirmwareFile| -> Result<OverlayEntry> {
+        let content = match (&file.link, &file.sha256) {
+            (Some(target), _) => OverlayContent::Symlink { target: target.clone() },
+            (None, Some(digest)) => {
+                OverlayContent::File { bytes: blob(digest)?, executable: file.executable }
+            }
+            (None, None) => {
+                return Err(Failure::untrusted(format!("the recipe has no bytes for {}", file.path)));
+            }
+        };
+        Ok(OverlayEntry { path: file.path.clone(), content })
+    };
+    let files = recipe.files.iter().map(entry).collect::<Result<_>>()?;
+    let keys = recipe.feeds.iter().map(|feed| blob(&feed.key)).collect::<Result<_>>()?;
+    Ok(ResolvedFirmware { order: FirmwareOrder { recipe, files, keys }, lock })
+}
+
+/// The recipe, if this program reads all of it.
+fn recipe<T: DeserializeOwned>(
+    folder: &Place,
+    manifest: &Manifest,
+    digest: impl Fn(&T) -> Digest,
+) -> Result<T> {
+    let of = &manifest.image;
+    let recipe: T = serde_json::from_slice(&read(folder, manifest, FileRole::Recipe)?)
+        .map_err(|e| other_program(of, manifest, &format!("its recipe cannot be read: {e}")))?;
+    if digest(&recipe) != manifest.recipe {
+        return Err(other_program(of, manifest, "its recipe has fields that this program does not know"));
+    }
+    Ok(recipe)
+}
+
+fn lock(folder: &Place, manifest: &Manifest) -> Result<Lock> {
+    let lock = observe::parse_lock(&read(folder, manifest, FileRole::Lock)?)?;
+    if lock.digest() != manifest.lock {
+        return Err(other_lock(manifest));
+    }
+    Ok(lock)
+}
+
+fn other_lock(manifest: &Manifest) -> Failure {
+    Failure::untrusted(format!("{} {}: its lock is another one", manifest.image, manifest.version))
+}
+
+fn lacking(digest: &Digest) -> Failure {
+    Failure::untrusted(format!("{} lacks {digest}", inputs::FILE_NAME))
 }
 
 fn read(folder: &Place, manifest: &Manifest, role: FileRole) -> Result<Vec<u8>> {

@@ -63,7 +63,11 @@ pub fn difference(
         ArtifactKind::Iso => iso(&sides)?,
         ArtifactKind::OciArchive => oci(&sides)?,
         ArtifactKind::Rootfs => tar::zstd(&sides)?,
-        ArtifactKind::Disk | ArtifactKind::Firmware => None,
+        ArtifactKind::Disk | ArtifactKind::Firmware => Some(Found {
+            place: Vec::new(),
+            what: "the bytes are others; what is inside was not compared".to_owned(),
+            pair: None,
+        }),
     };
     let found = found.unwrap_or_else(|| Found {
         place: Vec::new(),

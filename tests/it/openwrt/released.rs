@@ -411,6 +411,47 @@ fn a_build_of_other_packages_than_were_locked_is_refused() {
 }
 
 #[test]
+fn a_release_is_built_again_and_compared() {
+    let world = world();
+    without_cellar(&world);
+    world.run(&["lock"]).report();
+    reconcile(&world);
+    let image = "openwrt-24.10.5-ramips-mt7621-netgear_r6220-squashfs-sysupgrade.bin";
+    let again = world.run(&["rebuild", "office-router", "--keep", "again"]).report();
+    let file = &again["files"][0];
+    assert_eq!((&again["reproduced"], &file["name"]), (&json!(true), &json!(image)), "{again}");
+    // Its signature is another one; all before it is the same.
+    assert_ne!(file["published"], file["rebuilt"]);
+    assert!(file["excused"].as_str().unwrap().contains("a key that is made for each build"), "{file}");
+    assert!(world.catalog().join("again").join(image).exists());
+    assert!(fs::read_to_string(release(&world, "office-router").join("rebuilds.intoto.jsonl")).is_ok());
+    // What was published lies in the cache as it was: a repair gives the same bytes.
+    assert_eq!(
+        world.run(&["openwrt", "build", "office-router"]).report()["firmware"][0]["outcome"],
+        "reused"
+    );
+    // An Image Builder that makes something else each time.
+    alter(&world, "24.10.5", "ramips/mt7621", &|tree| {
+        let image = "mksquashfs \"$TARGET_DIR\" \"$bin/$image\"";
+        script(
+            tree,
+            "image.sh",
+            image,
+            &format!("head -c 9 /dev/urandom > \"$TARGET_DIR/etc/seed\"; {image}"),
+        );
+    });
+    world.run(&["lock", "--update"]).report();
+    reconcile(&world);
+    let said = world.run(&["rebuild", "office-router", "--unsigned"]);
+    let other: Value = serde_json::from_slice(&said.0.stdout).unwrap();
+    assert_eq!(other["reproduced"], false, "{other}");
+    assert!(!said.0.status.success());
+    assert_eq!(other["files"][0]["excused"], Value::Null);
+    assert!(other["files"][0]["difference"]["offset"].is_u64(), "{other}");
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn builds_are_found_by_profile_image_and_device() {
     let world = world();
     change(
