@@ -7,6 +7,7 @@ use super::{Publishing, World};
 use crate::build::content;
 use crate::catalog::{self, Files};
 use crate::effects::Place;
+use crate::effects::files::WorkFolder;
 use crate::model::artifact::Built;
 use crate::model::catalog::{Catalog, Document};
 use crate::model::name::ImageName;
@@ -21,6 +22,7 @@ use crate::model::{ArtifactKind, Emitter, Failure, Result};
 use crate::planner::policy::{self, About, FirmwarePackages, Packages, Ruling};
 use crate::planner::{Desired, Wanted};
 use crate::release::{PublicKey, Publication, Signers, Trust, path, sums};
+use crate::verify;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -126,16 +128,27 @@ impl World<'_> {
         let artifacts: Vec<ArtifactFacts> =
             built.artifacts.iter().filter_map(|a| ArtifactFacts::of(a.kind, a.size, None)).collect();
         self.keep(image, |policies, document| {
-            // Rules on content are about images.
-            let Document::Image(document) = document else { return Ok(Vec::new()) };
-            let asked = policy::asks(policies, document, |rule| rule.requirement.is_of_content());
-            let content = if asked {
-                content::of_build(&self.cache, &built.layers, &self.cancel)?
-            } else {
-                Content::default()
+            let about = about(image, document);
+            let content = match policy::asks(policies, about, |rule| rule.requirement.is_of_content()) {
+                true if built.firmware.is_some() => self.content_of_firmware(image, built)?,
+                true => content::of_build(&self.cache, &built.layers, &self.cancel)?,
+                false => Content::default(),
             };
-            Ok(policy::of_build(policies, document, &content, &artifacts))
+            Ok(policy::of_build(policies, about, &content, &artifacts))
         })
+    }
+
+    /// The root of a firmware, which is the same in all its images: that of the first one that can be
+    /// opened.
+    fn content_of_firmware(&self, image: &ImageName, built: &Built) -> Result<Content> {
+        for artifact in &built.artifacts {
+            let work = WorkFolder::new(&self.cache.work(), "content")?;
+            if let Some(root) = verify::root_of_firmware(&artifact.path, work.path(), &self.cancel)? {
+                return content::of_layers(&[&root], &self.cancel);
+            }
+        }
+        Err(Failure::spec(format!("{image}: no image of it can be opened to keep the rules on its content"))
+            .hint("Take the device out of those rules: `select: {kinds: [image]}`."))
     }
 
     /// Refuses a release that a rule forbids, the last time before anybody sees it.

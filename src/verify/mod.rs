@@ -25,7 +25,7 @@ mod session;
 
 pub use accel::Acceleration;
 pub use compare::difference;
-pub use firmware::{FIRMWARE_CHECKS, Promised, firmware};
+pub use firmware::{FIRMWARE_CHECKS, Promised, firmware, root_of_firmware};
 pub use interactive::{Screen, interactive};
 pub use machine::{Accelerator, Tools};
 pub use root::{oci, rootfs};

@@ -102,7 +102,7 @@ fn passwords(content: &Content, report: &mut Report<'_>) {
                     Stage::Content,
                     "spec.defaults.users",
                     format!("account {name} has an empty password in {file}"),
-                    "Give it a `passwordHash`, or lock it in a post-install script.",
+                    "Give it a `passwordHash`, or lock it in a post-install script; a device gets `etc/shadow` in its overlay.",
                 );
             }
         }

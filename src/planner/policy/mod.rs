@@ -104,13 +104,13 @@ pub fn of_image(
 
 /// What the rules have against the root filesystem of a finished build and the sizes of what
 /// was made from it.
-pub fn of_build(
+pub fn of_build<'a>(
     policies: &[Policy],
-    image: &ImageDocument,
+    about: impl Into<About<'a>>,
     content: &Content,
     artifacts: &[ArtifactFacts],
 ) -> Vec<Finding> {
-    judge(policies, image, |rule, report| {
+    judge(policies, about, |rule, report| {
         content::judge(rule, content, report);
         release::sizes(rule, "the build", artifacts, Stage::Content, report);
     })
@@ -135,8 +135,8 @@ pub fn of_published<'a>(
 }
 
 /// Whether some rule for this image is of a kind: facts that nobody asks for need not be found out.
-pub fn asks(policies: &[Policy], image: &ImageDocument, kind: impl Fn(&Rule) -> bool) -> bool {
-    rules(policies, Subject::of(&image.spec)).any(kind)
+pub fn asks<'a>(policies: &[Policy], about: impl Into<About<'a>>, kind: impl Fn(&Rule) -> bool) -> bool {
+    rules(policies, about.into().subject).any(kind)
 }
 
 /// The rules that are about an image.

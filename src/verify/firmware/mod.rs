@@ -101,6 +101,17 @@ pub fn firmware(
     Ok(Evidence { artifact: artifact.digest, kind: artifact.kind, environment, started, checks })
 }
 
+/// Unpacks the root file system of an image into a folder below `work`, if it can be opened here.
+///
+/// # Errors
+/// If it is damaged, a tool is missing or the disk is full; *cancelled* on request.
+pub fn root_of_firmware(image: &Path, work: &Path, cancel: &Cancel) -> Result<Option<PathBuf>> {
+    let Found::Squashfs(squashfs) = root::find(image, work, cancel)? else { return Ok(None) };
+    let to = work.join("root");
+    unpack(&squashfs, std::iter::empty(), &to, cancel)?;
+    Ok(Some(to))
+}
+
 /// It is one of the images that `profiles.json` lists, byte for byte.
 fn listed(name: &str, digest: Digest, image: Option<&ImageFile>) -> Judgement {
     let mut judgement = Judgement::default();

@@ -523,6 +523,14 @@ fn policies_are_about_firmware_too() {
     refused("{id: a, forbiddenPackages: [tm*]}", "package tmux is forbidden by tm*");
     refused("{id: a, requiredPackages: [wireguard-tools]}", "no package wireguard-tools is installed");
     refused("{id: a, select: {kinds: [firmware]}, bootedFirmware: true}", "nothing here has booted openwrt-");
+    refused("{id: a, absentPaths: [/etc/banner]}", "/etc/banner must not be there");
+    refused("{id: a, presentPaths: [/etc/ssl/certs]}", "/etc/ssl/certs has to be there and is not");
+    refused(
+        "{id: a, fileModes: [{path: /usr/bin/hi, atMost: \"0700\"}]}",
+        "/usr/bin/hi has mode 0755, at most 0700",
+    );
+    write(&world, "specs/overlays/office-router/etc/shadow", "root:::0:99999:7:::\n");
+    refused("{id: a, noEmptyPasswords: true}", "account root has an empty password in /etc/shadow");
     assert!(!world.catalog().join("releases/office-router").exists());
     // Rules on what only images have leave devices alone.
     policy("{id: a, allowedBases: [debian]}, {id: b, lockRequired: true}");
