@@ -172,3 +172,73 @@ fn judge_packages(text: &str, promised: &Promised<'_>, judgement: &mut Judgement
     let changes = diff(&promised.lock.packages, &packages);
     judgement.reasons.extend(changes.iter().map(|change| format!("not as locked: {change}")));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::firmware::FirmwareOrder;
+    use serde_json::json;
+
+    const RELEASE: &str = "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='24.10.5'\nDISTRIB_REVISION='r28739-d9340319c6'\n\
+        DISTRIB_TARGET='x86/64'\n";
+    const BOARD: &str =
+        r#"{"kernel": "6.6.93", "model": "QEMU", "board_name": "qemu", "rootfs_type": "squashfs"}"#;
+    const PACKAGES: &str = "P:busybox\nV:1.36-r1\n\nP:luci\nV:25.1\n";
+    const SERVICES: &str = "S19dropbear\nS50cron\n";
+
+    /// What comes of answers of which some are other ones.
+    fn judged(change: impl Fn(&mut [String; 6])) -> Vec<String> {
+        let digest = crate::model::Digest::of("x");
+        let image =
+            json!({"name": "a.img.gz", "kind": "combined", "filesystem": "squashfs", "sha256": digest});
+        let platform = "x86/64";
+        let packages =
+            json!([{"name": "busybox", "version": "1.36-r1"}, {"name": "luci", "version": "25.1"}]);
+        let recipe = json!({"format": 2, "release": "24.10.5", "platform": platform, "builder": digest,
+            "profile": "generic", "packages": [], "files": [], "disabledServices": ["odhcpd"], "feeds": [], "lock": digest});
+        let lock = json!({"lockVersion": 1, "device": "ap", "release": "24.10.5", "builder": digest,
+            "request": {"release": "24.10.5", "platform": platform, "profile": "generic", "packages": []},
+            "date": "2026-01-01T00:00:00Z", "installedSize": 1, "packages": packages});
+        let facts = json!({"release": "24.10.5", "platform": platform, "profile": "generic", "architecture": "x86_64",
+            "revision": "r28739-d9340319c6", "kernel": "6.6.93", "boards": [], "builder": digest, "network": "none",
+            "images": [image]});
+        let facts: crate::model::release::FirmwareFacts = serde_json::from_value(facts).unwrap();
+        let order = FirmwareOrder {
+            recipe: serde_json::from_value(recipe).unwrap(),
+            files: Vec::new(),
+            keys: Vec::new(),
+        };
+        let lock = serde_json::from_value(lock).unwrap();
+        let mut answers = [RELEASE, BOARD, PACKAGES, "", SERVICES, ""].map(str::to_owned);
+        change(&mut answers);
+        let image = &facts.images[0];
+        judge(&answers, image, &Promised { order: &order, lock: &lock, facts: &facts }).reasons
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_built_is_named() {
+        assert_eq!(judged(|_| ()), Vec::<String>::new());
+        // Both package managers' databases.
+        assert!(judged(|a| a[2] = PACKAGES.replace("P:", "Package: ").replace("V:", "Version: ")).is_empty());
+        let cases: [(usize, String, &str); 10] = [
+            (0, RELEASE.replace("24.10.5", "24.10.4"), "its DISTRIB_RELEASE is \"24.10.4\""),
+            (0, RELEASE.replace("x86/64", "ath79/generic"), "its DISTRIB_TARGET is \"ath79/generic\""),
+            (0, String::new(), "its DISTRIB_REVISION is \"\""),
+            (
+                1,
+                "ubus: not found".to_owned(),
+                "does not say what board it is (ubus call system board): ubus: not found",
+            ),
+            (1, BOARD.replace("6.6.93", "6.6.1"), "its kernel is 6.6.1, 6.6.93 was built"),
+            (1, BOARD.replace("squashfs", "tmpfs"), "its root is tmpfs, squashfs was built"),
+            (2, PACKAGES.replace("25.1", "25.2"), "not as locked: luci 25.1 -> 25.2"),
+            (2, "cat: no such file".to_owned(), "there is neither /lib/apk/db/installed"),
+            (3, "99-bootwright\n".to_owned(), "the first-boot script 99-bootwright ended with an error"),
+            (4, format!("{SERVICES}S35odhcpd\n"), "the service odhcpd is started"),
+        ];
+        for (at, answer, words) in cases {
+            let reasons = judged(|answers| answers[at].clone_from(&answer));
+            assert!(reasons.iter().any(|reason| reason.contains(words)), "{words}: {reasons:?}");
+        }
+    }
+}

@@ -405,7 +405,7 @@ fn a_build_of_other_packages_than_were_locked_is_refused() {
     let failure = &report["failed"][0]["failure"];
     assert_eq!((&failure["class"], &failure["code"]), (&json!("upstream"), &json!("PKG_UNAVAILABLE")));
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("no longer those of the lock: tmux 3.4-r1 → 3.5-r1"), "{message}");
+    assert!(message.contains("no longer those of the lock: tmux 3.4-r1 -> 3.5-r1"), "{message}");
     assert!(!world.catalog().join("releases/office-router").exists());
     assert!(world.run(&["openwrt", "builds"]).report()["builds"] == json!([]));
 }
