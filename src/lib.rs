@@ -22,7 +22,7 @@
 //! - [`reconcile`]: observe, plan, drive; leases; what is remembered; building a release again
 //! - [`ops`]: one function per thing a user can ask for
 //! - [`agent`]: the card writer: takes jobs, writes cards, signs receipts
-//! - [`serve`]: what card writers ask the controller over HTTPS: parse, call an operation, render
+//! - [`serve`]: what card writers and routers ask over HTTP: parse, call an operation, render
 //! - [`cli`]: arguments, progress, tables, exit codes
 //!
 //! # What is never done

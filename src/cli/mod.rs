@@ -28,6 +28,7 @@ use args::{Cli, ColorChoice, Command, GlobalArgs, OutputFormat};
 use clap::Parser;
 use env::Environment;
 use error::{BuildError, Exit};
+use openwrt_args::OpenwrtCommand;
 use progress::{Detail, Progress, Style};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -98,8 +99,13 @@ impl Session {
         self.environment.points.arm()?;
         let cwd = std::env::current_dir().during(|| "looking up the current folder")?;
         let cancel = Cancel::default();
-        let outlives_terminal =
-            matches!(cli.command, Command::Reconcile(_) | Command::Serve(_) | Command::Writer(_));
+        let outlives_terminal = matches!(
+            cli.command,
+            Command::Reconcile(_)
+                | Command::Serve(_)
+                | Command::Writer(_)
+                | Command::Openwrt(OpenwrtCommand::Serve(_))
+        );
         let stopping = match cli.command {
             Command::Flash(_) | Command::Writer(_) => signals::STOPPING_FLASH,
             _ => signals::STOPPING,

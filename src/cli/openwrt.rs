@@ -4,11 +4,13 @@ use super::args::GlobalArgs;
 use super::error::Exit;
 use super::openwrt_args::{
     BuilderCommand, BuildsArgs, FirmwareBuildArgs, OpenwrtCommand, ProfileListArgs, ProfileNewArgs,
-    ProfilesCommand,
+    ProfilesCommand, SysupgradeArgs,
 };
 use super::render::{firmware, openwrt as builders, profiles};
 use super::run::{Answers, catalog};
+use super::writers::listens;
 use crate::model::{Failure, Result};
+use crate::ops::openwrt::asu::SysupgradeRequest;
 use crate::ops::openwrt::builders::{
     BuilderEnsureRequest, BuilderListRequest, BuilderPruneRequest, BuilderVerifyRequest,
 };
@@ -20,6 +22,7 @@ use crate::ops::openwrt::profiles::{
 };
 use crate::ops::openwrt::records::BuildsRequest;
 use crate::ops::{self, CatalogRef, Context};
+use crate::serve::asu;
 
 /// Carries out one command of `openwrt`.
 ///
@@ -40,6 +43,7 @@ pub fn run(
             answers.give(&ops::builds(context, &request)?, firmware::builds)?;
             Ok(Exit::Ok)
         }
+        OpenwrtCommand::Serve(args) => serve(args, catalog(global), context, answers),
         OpenwrtCommand::Profiles(command) => profile(command, catalog(global), context, answers),
     }
 }
@@ -50,6 +54,18 @@ fn build(args: FirmwareBuildArgs, catalog: CatalogRef, context: &Context, answer
     let report = ops::firmware_build(context, &request)?;
     answers.give(&report, firmware::build)?;
     Ok(report.failed.first().map_or(Exit::Ok, |failed| Exit::of(&failed.failure)))
+}
+
+fn serve(args: SysupgradeArgs, catalog: CatalogRef, context: &Context, answers: &Answers) -> Result<Exit> {
+    let scheme = if args.certificate.is_some() { "https" } else { "http" };
+    let request = asu::ServeRequest {
+        sysupgrade: SysupgradeRequest { catalog },
+        listen: args.listen,
+        tls: args.certificate.zip(args.certificate_key),
+    };
+    let mut told = Ok(());
+    asu::serve(context, &request, |listening| told = listens(answers, scheme, listening))?;
+    told.map(|()| Exit::Ok)
 }
 
 fn profile(

@@ -5,7 +5,8 @@ use crate::model::age::Age;
 use crate::model::device::{BuilderProfile, DeviceName, OpenwrtPackage, TagName};
 use crate::model::openwrt::{Platform, Release};
 use crate::model::spec::Size;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ pub enum OpenwrtCommand {
     Build(FirmwareBuildArgs),
     /// Find firmware that was built: of a profile, with an image, for a device
     Builds(BuildsArgs),
+    /// Answer routers that ask for firmware, by the Attended Sysupgrade API
+    Serve(SysupgradeArgs),
     /// List, look at, make and change device profiles
     #[command(subcommand)]
     Profiles(ProfilesCommand),
@@ -45,6 +48,20 @@ pub struct FirmwareBuildArgs {
     /// Say what would be done; ask no server and run nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `openwrt serve`.
+#[derive(Clone, Debug, Args)]
+pub struct SysupgradeArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// The certificate chain that is shown, PEM; without it there is no TLS
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "certificate_key")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM, which nobody else may read
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "certificate")]
+    pub certificate_key: Option<PathBuf>,
 }
 
 /// Arguments of `openwrt builds`.

@@ -12,7 +12,7 @@ use crate::ops::writers::{
     ControllerRequest, JobListRequest, RetryRequest, TokenRequest, writer_jobs, writer_retry, writer_token,
 };
 use crate::ops::{Context, Secret};
-use crate::serve::{self, ServeRequest};
+use crate::serve::writers::{self as controller, ServeRequest};
 use serde::Serialize;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -42,11 +42,16 @@ pub fn serve(args: ServeArgs, global: &GlobalArgs, context: &Context, answers: &
         key: args.certificate_key,
     };
     let mut told = Ok(());
-    serve::serve(context, request, |listening| {
-        told = answers
-            .give(&Listening { listening }, |at, _| format!("listening on https://{}\n", at.listening));
-    })?;
+    controller::serve(context, request, |listening| told = listens(answers, "https", listening))?;
     told.map(|()| Exit::Ok)
+}
+
+/// Says where a server listens.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn listens(answers: &Answers, scheme: &str, listening: SocketAddr) -> Result<()> {
+    answers.give(&Listening { listening }, |at, _| format!("listening on {scheme}://{}\n", at.listening))
 }
 
 /// Carries out one command of `writer`.

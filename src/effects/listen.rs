@@ -1,4 +1,4 @@
-//! Listening for requests, over TLS.
+//! Listening for requests, over TLS or, on this host and behind proxies, without.
 
 use super::cancel::Cancel;
 use crate::model::failure::IoContext;
@@ -24,10 +24,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a request may take to say what it asks for.
 const HEADER: Duration = Duration::from_secs(10);
 
-/// A port that is listened on, and the certificate that is shown there.
+/// A port that is listened on, and the certificate that is shown there, if one is.
 pub struct Listener {
     tcp: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: Option<Arc<ServerConfig>>,
     /// The address, with the port that was free if none was named.
     pub address: SocketAddr,
 }
@@ -39,15 +39,23 @@ impl Listener {
     /// Class *spec* for files that are none, *host* if the address is taken or others may read the
     /// private key.
     pub fn bind(address: SocketAddr, certificate: &Path, key: &Path) -> Result<Self> {
-        let tls = Arc::new(config(certificate, key)?);
+        let tls = Some(Arc::new(config(certificate, key)?));
+        Ok(Self { tls, ..Self::plain(address)? })
+    }
+
+    /// Listens on an address, without TLS: whoever is on the way reads and changes what is said.
+    ///
+    /// # Errors
+    /// Class *host* if the address is taken.
+    pub fn plain(address: SocketAddr) -> Result<Self> {
         let listening = || format!("listening on {address}");
         let tcp = TcpListener::bind(address).during(listening)?;
         tcp.set_nonblocking(true).during(listening)?;
         let address = tcp.local_addr().during(listening)?;
-        Ok(Self { tcp, tls, address })
+        Ok(Self { tcp, tls: None, address })
     }
 
-    /// Answers until somebody asks to stop.
+    /// Answers until somebody asks to stop. Who asks is told to handlers as `ConnectInfo<SocketAddr>`.
     ///
     /// # Errors
     /// If nothing can be accepted any more.
@@ -61,16 +69,26 @@ impl Listener {
             watched.graceful_shutdown(Some(LAST));
         });
         let address = self.address;
-        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(self.tls)).handshake_timeout(HANDSHAKE);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = axum_server::from_tcp(self.tcp).during(|| format!("listening on {address}"))?;
-        let mut server = server.acceptor(acceptor).handle(handle);
-        // Who says nothing shall not keep a connection.
-        let timer = hyper_util::rt::TokioTimer::new();
-        server.http_builder().http1().timer(timer).header_read_timeout(HEADER);
-        let served = server.serve(router.into_make_service()).await;
+        let server = server.handle(handle);
+        let served = match self.tls {
+            Some(tls) => {
+                let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls));
+                limited(server.acceptor(tls.handshake_timeout(HANDSHAKE))).serve(service).await
+            }
+            None => limited(server).serve(service).await,
+        };
         watch.abort();
         served.during(|| format!("answering on {address}"))
     }
+}
+
+/// Who says nothing shall not keep a connection.
+fn limited<A>(mut server: axum_server::Server<SocketAddr, A>) -> axum_server::Server<SocketAddr, A> {
+    let timer = hyper_util::rt::TokioTimer::new();
+    server.http_builder().http1().timer(timer).header_read_timeout(HEADER);
+    server
 }
 
 fn config(certificate: &Path, key: &Path) -> Result<ServerConfig> {

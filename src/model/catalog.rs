@@ -1,7 +1,7 @@
 //! A catalog as the rest of the program sees it: validated documents of one commit.
 
 use super::Result;
-use super::device::{DeviceName, DeviceProfile};
+use super::device::{DeviceName, DevicePackages, DeviceProfile};
 use super::firmware_lock::FirmwareLock;
 use super::lock::Lock;
 use super::name::{ChannelName, ImageName};
@@ -86,6 +86,8 @@ pub struct DeviceDocument {
     pub overlay: Vec<OverlayEntry>,
     /// The files that the profile names (script, keys), by their path in the catalog.
     pub files: BTreeMap<String, Arc<[u8]>>,
+    /// Its packages, by the names that they have in its release.
+    pub packages: DevicePackages,
 }
 
 /// A document that something is built from.

@@ -283,8 +283,14 @@ pub struct FirmwareRecipe {
     pub rootfs_mib: Option<u64>,
     /// Services that are not started.
     pub disabled_services: Vec<ServiceName>,
+    /// The only root file system that is made; all that the Image Builder makes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<String>,
     /// Package repositories beside those of OpenWrt.
     pub feeds: Vec<FirmwareFeed>,
+    /// Whether they stand in place of those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_feeds: bool,
     /// The lock that the packages come from.
     pub lock: Digest,
 }

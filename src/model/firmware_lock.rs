@@ -31,6 +31,9 @@ pub struct FirmwareRequest {
     /// Package repositories beside those of OpenWrt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feeds: Vec<FirmwareFeed>,
+    /// Whether they stand in place of those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_feeds: bool,
 }
 
 /// What a device profile came to.

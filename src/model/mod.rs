@@ -6,9 +6,11 @@
 
 pub mod age;
 pub mod artifact;
+pub mod asu;
 pub mod attachment;
 pub mod block_map;
 pub mod bucket;
+pub mod builder_info;
 pub mod card_plan;
 pub mod catalog;
 pub mod check;
@@ -24,6 +26,7 @@ pub mod flash;
 pub mod http_signature;
 pub mod lock;
 pub mod name;
+pub mod name_changes;
 pub mod observed;
 pub mod openwrt;
 pub mod packaging;

@@ -201,6 +201,23 @@ impl Release {
         text.strip_prefix(branch).is_some_and(|rest| rest.starts_with('.'))
     }
 
+    /// Its folder on a server.
+    pub fn folder(&self) -> String {
+        match self {
+            Self::Snapshot => "snapshots".to_owned(),
+            release => format!("releases/{release}"),
+        }
+    }
+
+    /// The branch that it is of: `24.10`; `SNAPSHOT` for the main one.
+    pub fn branch(&self) -> String {
+        match self {
+            Self::Snapshot => super::name_changes::MAIN.to_owned(),
+            Self::Branch(branch) | Self::BranchSnapshot(branch) => branch.clone(),
+            Self::Exact(text) => text.split('.').take(2).collect::<Vec<_>>().join("."),
+        }
+    }
+
     /// Whether `exact` may be what somebody gets who asks for this.
     pub fn allows(&self, exact: &Self) -> bool {
         match self {
@@ -221,7 +238,7 @@ impl Release {
     }
 
     /// What exact releases are ordered by: a candidate comes before its release.
-    fn age(&self) -> Option<(Vec<u32>, u32)> {
+    pub(super) fn age(&self) -> Option<(Vec<u32>, u32)> {
         let Self::Exact(text) = self else { return None };
         let (base, candidate) = text.split_once("-rc").unwrap_or((text, ""));
         Some((numbers(base)?, candidate.parse().unwrap_or(u32::MAX)))
@@ -293,10 +310,7 @@ impl BuilderId {
 
     /// The folder of the release on a server.
     pub fn release_folder(&self) -> String {
-        match &self.release {
-            Release::Snapshot => "snapshots".to_owned(),
-            release => format!("releases/{release}"),
-        }
+        self.release.folder()
     }
 
     /// The folder of its files on a server.
@@ -494,6 +508,12 @@ pub struct Versions {
     /// All releases.
     #[serde(default)]
     versions_list: Vec<String>,
+    #[serde(default)]
+    stable_version: Option<String>,
+    #[serde(default)]
+    oldstable_version: Option<String>,
+    #[serde(default)]
+    upcoming_version: Option<String>,
 }
 
 impl Versions {
@@ -506,6 +526,20 @@ impl Versions {
             .map_err(|e| Failure::upstream(format!(".versions.json cannot be read: {e}")))
     }
 
+    /// The releases that are recommended: the candidate for the next one, the stable one, and the one
+    /// before it, as far as they are named.
+    pub fn recommended(&self) -> impl Iterator<Item = Release> {
+        let named = [&self.upcoming_version, &self.stable_version, &self.oldstable_version];
+        named.into_iter().flatten().filter_map(|text| text.parse().ok())
+    }
+
+    /// All releases with a number.
+    pub fn releases(&self) -> impl Iterator<Item = Release> {
+        let named = self.upcoming_version.iter().chain(&self.versions_list);
+        let releases = named.filter_map(|text| text.parse().ok());
+        releases.filter(|release| matches!(release, Release::Exact(_)))
+    }
+
     /// The newest release of a branch, if there is one.
     pub fn latest(&self, branch: &str) -> Option<Release> {
         // What we have no name for we never ask for.
@@ -516,7 +550,7 @@ impl Versions {
 
 /// `.targets.json` of a release: its targets with their packages' architectures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets(Vec<Platform>);
+pub struct Targets(BTreeMap<String, String>);
 
 impl Targets {
     /// Reads the file.
@@ -526,18 +560,22 @@ impl Targets {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let map: BTreeMap<String, serde_json::Value> = serde_json::from_slice(bytes)
             .map_err(|e| Failure::upstream(format!(".targets.json cannot be read: {e}")))?;
-        Ok(Self(map.keys().filter_map(|text| text.parse().ok()).collect()))
+        let named = |text: &String| text.parse::<Platform>().is_ok();
+        let architecture = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let targets = map.into_iter().filter(|(name, _)| named(name));
+        Ok(Self(targets.map(|(name, value)| (name, architecture(value))).collect()))
+    }
+
+    /// The architectures of packages by `TARGET/SUBTARGET`.
+    pub fn architectures(&self) -> &BTreeMap<String, String> {
+        &self.0
     }
 
     /// The names that are nearest to one that is not there, three at most.
     pub fn nearest(&self, wanted: &Platform) -> Vec<String> {
         let wanted = wanted.to_string();
-        let mut names: Vec<(usize, String)> = self
-            .0
-            .iter()
-            .map(ToString::to_string)
-            .map(|name| (strsim::damerau_levenshtein(&wanted, &name), name))
-            .collect();
+        let mut names: Vec<(usize, String)> =
+            self.0.keys().cloned().map(|name| (strsim::damerau_levenshtein(&wanted, &name), name)).collect();
         names.sort();
         names.into_iter().take(3).map(|(_, name)| name).collect()
     }

@@ -1,7 +1,9 @@
 //! `bootwright.yaml`: where things are and how this catalog is run. Every field has a default.
 
 use super::age::Age;
+use super::asu::SysupgradeSettings;
 use super::name::ChannelName;
+use super::name_changes::NameChanges;
 use super::packaging::PackageSettings;
 use super::signing::SigningKey;
 use super::spec::{Architecture, Base, Family, Size};
@@ -99,6 +101,14 @@ pub struct OpenwrtSettings {
     /// Whether what nobody signed is taken too: what an Image Builder is is then the server's word.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsigned: bool,
+    /// Packages that have another name from a branch on or are gone, by branch (`24.10`,
+    /// `SNAPSHOT`): profiles are followed to the new names, with a warning. What stands in
+    /// `package_changes` of a server's `overview.json` can be put here as it is.
+    #[serde(default, skip_serializing_if = "NameChanges::is_empty")]
+    pub package_changes: NameChanges,
+    /// What `bootwright openwrt serve` allows to routers that ask for firmware.
+    #[serde(default, skip_serializing_if = "SysupgradeSettings::is_default")]
+    pub sysupgrade: SysupgradeSettings,
 }
 
 impl OpenwrtSettings {

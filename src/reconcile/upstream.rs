@@ -83,7 +83,8 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    fn server(&self) -> Server<'_> {
+    /// The servers, to be asked for what nobody builds from.
+    pub fn server(&self) -> Server<'_> {
         Server {
             urls: &self.means.settings.urls,
             keys: &self.keys,

@@ -12,7 +12,7 @@ mod pins;
 mod recipe;
 mod request;
 
-pub use device::{firmware, firmware_request};
+pub use device::{Beside, firmware, firmware_request, listed_packages, resolved};
 pub use packages::{Resolved, ResolvedCategory, ResolvedService, packages};
 pub use pins::{StalePin, stale_pins};
 pub use recipe::{dotfiles, resolve, shell_files};

@@ -5,19 +5,26 @@ use sea_orm_migration::sea_query::{ColumnDef, ForeignKey, ForeignKeyAction, Inde
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
 use super::tables::{
-    attempt, builder, check, event, flash, flash_job, lease, look, made_lock, run, writer_key, writer_nonce,
-    writer_token,
+    attempt, builder, check, event, flash, flash_job, lease, look, made_lock, run, sysupgrade, writer_key,
+    writer_nonce, writer_token,
 };
 
 /// The number of steps, which is the version of a database.
-pub(super) const COUNT: i32 = 5;
+pub(super) const COUNT: i32 = 6;
 
 pub(super) struct Migrator;
 
 #[sea_orm_migration::async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Looks), Box::new(Attempts), Box::new(Builders), Box::new(Flashes)]
+        vec![
+            Box::new(First),
+            Box::new(Looks),
+            Box::new(Attempts),
+            Box::new(Builders),
+            Box::new(Flashes),
+            Box::new(Sysupgrades),
+        ]
     }
 }
 
@@ -107,6 +114,32 @@ impl MigrationTrait for Builders {
             table.col(text(name));
         }
         table.col(number(Column::Size)).col(number(Column::LastUse));
+        manager.create_table(table).await
+    }
+}
+
+/// Requests of the Attended Sysupgrade API.
+struct Sysupgrades;
+
+impl MigrationName for Sysupgrades {
+    fn name(&self) -> &'static str {
+        "0006-sysupgrades"
+    }
+}
+
+#[sea_orm_migration::async_trait::async_trait]
+impl MigrationTrait for Sysupgrades {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        use sysupgrade::{Column, Entity};
+        let mut hash = text(Column::Hash);
+        hash.primary_key();
+        let mut table = Table::create();
+        table.table(Entity).col(hash);
+        for name in [Column::Request, Column::State, Column::Answer] {
+            table.col(text(name));
+        }
+        table.col(number(Column::Enqueued)).col(maybe(number(Column::Expires)));
+        table.col(maybe(text(Column::Recipe)));
         manager.create_table(table).await
     }
 }

@@ -21,6 +21,7 @@ mod migrations;
 mod open;
 mod prune;
 mod runs;
+mod sysupgrades;
 mod tables;
 mod writers;
 

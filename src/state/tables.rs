@@ -306,3 +306,31 @@ pub(super) mod writer_nonce {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// Requests of the Attended Sysupgrade API.
+pub(super) mod sysupgrade {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, DeriveEntityModel)]
+    #[sea_orm(table_name = "sysupgrades")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub hash: String,
+        /// What was asked.
+        pub request: String,
+        /// The state's name.
+        pub state: String,
+        pub enqueued: i64,
+        /// When it is forgotten; none while it is open.
+        pub expires: Option<i64>,
+        /// The digest of the recipe.
+        pub recipe: Option<String>,
+        /// What is said of it.
+        pub answer: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -24,11 +24,26 @@ pub(super) struct Chosen {
     pub epoch: Option<i64>,
 }
 
+/// How packages are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As they are installed: `libncurses6`.
+    Installed,
+    /// Without the version of their binary interface: `libncurses`.
+    WithoutAbi,
+}
+
 /// Asks the Image Builder.
 ///
 /// # Errors
 /// Why it failed, as its log says.
-pub(super) fn ask(firmwares: &Firmwares<'_>, choice: Choice<'_>, name: &str, work: &Path) -> Result<Chosen> {
+pub(super) fn ask(
+    firmwares: &Firmwares<'_>,
+    choice: Choice<'_>,
+    names: Names,
+    name: &str,
+    work: &Path,
+) -> Result<Chosen> {
     let fresh = |name: &str| -> Result<PathBuf> {
         let path = work.join(name);
         std::fs::create_dir_all(&path).during(|| format!("making {}", path.display()))?;
@@ -51,7 +66,7 @@ pub(super) fn ask(firmwares: &Firmwares<'_>, choice: Choice<'_>, name: &str, wor
     if network {
         sandbox = sandbox.with_network();
     }
-    let output = list(firmwares, choice, &sandbox, name, network)?;
+    let output = list(firmwares, choice, names, &sandbox, name, network)?;
     if network {
         stamp(&kept)?;
         point(Point::FirmwareFetched)?;
@@ -72,12 +87,16 @@ pub(super) fn ask(firmwares: &Firmwares<'_>, choice: Choice<'_>, name: &str, wor
 pub(super) fn list(
     firmwares: &Firmwares<'_>,
     choice: Choice<'_>,
+    names: Names,
     sandbox: &Sandbox,
     name: &str,
     network: bool,
 ) -> Result<Output> {
     let mut arguments = vec!["manifest".to_owned()];
     arguments.extend(choice.arguments());
+    if names == Names::WithoutAbi {
+        arguments.push("STRIP_ABI=1".to_owned());
+    }
     let output = make::process(firmwares, sandbox, &arguments, name)?.run(firmwares.cancel)?;
     match output.status.success() {
         true => Ok(output),

@@ -5,11 +5,12 @@
 //! renamed when it is whole. Two that ask for the same wait for one build.
 
 use super::builders::{Builder, wait_for};
-use super::chosen;
+use super::chosen::{self, Names};
 use super::make::{self, Choice, Made};
 use crate::build::cache::{Cache, Found, Kind, lock_of, seal};
 use crate::effects::files::{WorkFolder, digest_file, parent, read_if_exists, write_atomic};
-use crate::effects::{Cancel, Point, Task, point};
+use crate::effects::{Cancel, Point, Sandbox, Task, point};
+use crate::model::builder_info::BuilderInfo;
 use crate::model::device::DeviceName;
 use crate::model::failure::IoContext;
 use crate::model::firmware::{
@@ -30,6 +31,8 @@ const RECORD: &str = "firmware.json";
 const LOG: &str = "build.log";
 /// No record is longer, in bytes.
 const LONGEST_RECORD: u64 = 64 << 20;
+/// No log is read further, in bytes.
+const LONGEST_LOG: u64 = 16 << 20;
 /// No list that a build makes is longer, in bytes.
 const LONGEST_LIST: u64 = 16 << 20;
 /// No build makes more files.
@@ -97,7 +100,7 @@ impl Firmwares<'_> {
         let task = Task::start(self.events, format!("resolve packages of {device}"));
         let work = WorkFolder::new(&self.cache.work(), "manifest")?;
         let choice = Choice::asked(request, keys, builder);
-        let chosen = chosen::ask(self, choice, device.as_str(), work.path())?;
+        let chosen = chosen::ask(self, choice, Names::Installed, device.as_str(), work.path())?;
         task.finish(format!("{} packages", chosen.packages.len()));
         Ok(FirmwareLock {
             lock_version: FIRMWARE_LOCK_VERSION,
@@ -110,6 +113,49 @@ impl Firmwares<'_> {
             installed_size: chosen.installed,
             packages: chosen.packages,
         })
+    }
+
+    /// The packages that a device comes to, by names that do not change with the version of a
+    /// binary interface: `libncurses` for `libncurses6`.
+    ///
+    /// # Errors
+    /// Why `make manifest` failed, by its class.
+    pub fn packages_without_abi(
+        &self,
+        device: &DeviceName,
+        (request, keys): (&FirmwareRequest, &[Arc<[u8]>]),
+        builder: &Builder,
+    ) -> Result<Vec<ManifestPackage>> {
+        let work = WorkFolder::new(&self.cache.work(), "manifest")?;
+        let choice = Choice::asked(request, keys, builder);
+        Ok(chosen::ask(self, choice, Names::WithoutAbi, device.as_str(), work.path())?.packages)
+    }
+
+    /// What an Image Builder says of itself (`make info`).
+    ///
+    /// # Errors
+    /// If it fails, or says something else.
+    pub fn info(&self, builder: &Builder) -> Result<BuilderInfo> {
+        let work = WorkFolder::new(&self.cache.work(), "info")?;
+        let name = builder.record.id.to_string();
+        let sandbox = Sandbox::new(std::slice::from_ref(&builder.root), work.path())?;
+        let output = make::process(self, &sandbox, &["info".to_owned()], &name)?.run(self.cancel)?;
+        let info = output.status.success().then(|| BuilderInfo::parse(&output.text())).flatten();
+        info.ok_or_else(|| {
+            Failure::upstream(format!("the Image Builder of {name} does not say what it is"))
+                .details(last_lines(&format!("{}{}", output.text(), output.errors())))
+        })
+    }
+
+    /// What `make` said when it failed last for a recipe or for a request to resolve packages, by their
+    /// digests.
+    pub fn log_of_failure(&self, of: &Digest) -> Option<String> {
+        let bytes = read_if_exists(&self.refused(of), LONGEST_LOG).ok().flatten()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn refused(&self, of: &Digest) -> PathBuf {
+        self.cache.folder(Kind::Refused).join(format!("openwrt-{}", of.short())).join(LOG)
     }
 
     /// The firmware of an order: as it lies in the cache, or built. With `force` it is built.
@@ -255,8 +301,7 @@ impl Firmwares<'_> {
 
     /// Keeps the log of a build that failed where people look.
     pub(super) fn keep_log(&self, digest: &Digest, log: &str) -> Result<PathBuf> {
-        let folder = self.cache.folder(Kind::Refused).join(format!("openwrt-{}", digest.short()));
-        let path = folder.join(LOG);
+        let path = self.refused(digest);
         write_atomic(&path, log.as_bytes(), 0o644)?;
         Ok(path)
     }

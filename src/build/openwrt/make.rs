@@ -50,6 +50,8 @@ pub(super) struct Choice<'a> {
     profile: &'a BuilderProfile,
     packages: &'a [String],
     feeds: &'a [FirmwareFeed],
+    /// Whether these stand in place of the Image Builder's own.
+    only_feeds: bool,
     /// The keys of the feeds, in their order.
     keys: &'a [Arc<[u8]>],
     /// What the logs of failures are kept by.
@@ -61,13 +63,15 @@ impl<'a> Choice<'a> {
     fn of(order: &'a FirmwareOrder, builder: &'a Builder) -> Self {
         let recipe = &order.recipe;
         let (profile, packages) = (&recipe.profile, recipe.packages.as_slice());
-        Self { builder, profile, packages, feeds: &recipe.feeds, keys: &order.keys, id: recipe.digest() }
+        let (feeds, only_feeds, keys) = (&recipe.feeds, recipe.only_feeds, &order.keys);
+        Self { builder, profile, packages, feeds, only_feeds, keys, id: recipe.digest() }
     }
 
     /// Of a request that nothing answers yet.
     pub fn asked(request: &'a FirmwareRequest, keys: &'a [Arc<[u8]>], builder: &'a Builder) -> Self {
         let (profile, packages) = (&request.profile, request.packages.as_slice());
-        Self { builder, profile, packages, feeds: &request.feeds, keys, id: Digest::of_json(request) }
+        let (feeds, only_feeds) = (&request.feeds, request.only_feeds);
+        Self { builder, profile, packages, feeds, only_feeds, keys, id: Digest::of_json(request) }
     }
 
     pub fn arguments(&self) -> Vec<String> {
@@ -139,6 +143,9 @@ fn image_arguments(choice: Choice<'_>, recipe: &FirmwareRecipe) -> Vec<String> {
     if let Some(mib) = recipe.rootfs_mib {
         arguments.push(format!("ROOTFS_PARTSIZE={mib}"));
     }
+    if let Some(filesystem) = &recipe.filesystem {
+        arguments.push(format!("ROOTFS_FILESYSTEM={filesystem}"));
+    }
     if !recipe.disabled_services.is_empty() {
         let services: Vec<&str> = recipe.disabled_services.iter().map(|service| service.as_str()).collect();
         arguments.push(format!("DISABLED_SERVICES={}", services.join(" ")));
@@ -154,6 +161,11 @@ pub(super) fn sandbox(choice: Choice<'_>, scratch: &Path) -> Result<Sandbox> {
         let is_apk = builder.root.join(APK).is_file();
         let list = if is_apk { APK } else { OPKG };
         let mut text = repositories(builder, list)?;
+        if choice.only_feeds {
+            // What the archive brings itself, and how it is checked, is no repository of a server.
+            let stays = |line: &&str| line.contains("file:packages") || line.starts_with("option ");
+            text = text.lines().filter(stays).map(|line| format!("{line}\n")).collect();
+        }
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -234,7 +246,7 @@ fn fetch(
     if !firmwares.offline {
         let sandbox =
             sandbox(choice, scratch)?.with_network().bind_writable(&kept, format!("{BUILDER}/{DOWNLOADS}"));
-        chosen::list(firmwares, choice, &sandbox, name, true)?;
+        chosen::list(firmwares, choice, chosen::Names::Installed, &sandbox, name, true)?;
         network = NetworkUse::Fetch;
         point(Point::FirmwareFetched)?;
     }

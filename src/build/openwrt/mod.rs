@@ -8,6 +8,7 @@
 //! - `chosen`: which packages it will put in
 //! - [`firmware`]: the cache of what it made
 //! - `failure`: why it failed
+//! - [`selection`]: which packages it failed for
 //!
 //! An Image Builder is what its archive's SHA-256 says: the same release and target can have
 //! another one tomorrow (snapshots do), and both then lie side by side.
@@ -18,6 +19,7 @@ mod chosen;
 mod failure;
 pub mod firmware;
 mod make;
+pub mod selection;
 pub mod server;
 pub mod signature;
 

@@ -74,10 +74,7 @@ impl Server<'_> {
     /// Class *spec* if the branch has no release; *upstream* if no server can be asked.
     pub fn release(&self, asked: &Release) -> Result<Release> {
         let Release::Branch(branch) = asked else { return Ok(asked.clone()) };
-        let versions = self.first("the list of releases", |base| {
-            Versions::parse(&self.ask(&format!("{base}/.versions.json"), LONGEST_METADATA)?)
-        })?;
-        versions.latest(branch).ok_or_else(|| {
+        self.versions()?.latest(branch).ok_or_else(|| {
             Failure::not_found(format!("OpenWrt has no release of the branch {branch}"))
                 .hint("Write a release as 24.10.5, or a branch that has one.")
         })
@@ -106,12 +103,49 @@ impl Server<'_> {
         Ok(listed)
     }
 
+    /// The releases that there are. Nobody signs that list.
+    ///
+    /// # Errors
+    /// Class *upstream* if no server can be asked.
+    pub fn versions(&self) -> Result<Versions> {
+        self.first("the list of releases", |base| {
+            Versions::parse(&self.ask(&format!("{base}/.versions.json"), LONGEST_METADATA)?)
+        })
+    }
+
+    /// The targets of a release. Nobody signs that list.
+    ///
+    /// # Errors
+    /// As [`Server::versions`].
+    pub fn targets(&self, release: &Release) -> Result<Targets> {
+        self.first("the list of targets", |base| {
+            let url = format!("{base}/{}/.targets.json", release.folder());
+            Targets::parse(&self.ask(&url, LONGEST_METADATA)?)
+        })
+    }
+
+    /// A small file below the address of a server. Nobody signs it.
+    ///
+    /// # Errors
+    /// As [`Server::versions`]; *not available* if no server has it.
+    pub fn file(&self, path: &str) -> Result<Vec<u8>> {
+        self.first(path, |base| self.ask(&format!("{base}/{path}"), LONGEST_METADATA))
+    }
+
     /// The devices of a release and target: `profiles.json`, as a list names it that is signed
     /// by a key that is trusted.
     ///
     /// # Errors
     /// As [`Server::find`].
     pub fn profiles(&self, id: &BuilderId, work: &Path) -> Result<ProfilesJson> {
+        ProfilesJson::parse(&self.profiles_text(id, work)?)
+    }
+
+    /// The bytes of that file.
+    ///
+    /// # Errors
+    /// As [`Server::find`].
+    pub fn profiles_text(&self, id: &BuilderId, work: &Path) -> Result<Vec<u8>> {
         let found = self.first(&format!("the devices of {id}"), |base| {
             let folder = format!("{base}/{}", id.folder());
             let (sums, _) = self.list(&folder, work)?;
@@ -125,7 +159,8 @@ impl Server<'_> {
             if Digest::of(&bytes) != sum.sha256 {
                 return Err(Failure::untrusted(format!("{PROFILES} of {id} is not what sha256sums says")));
             }
-            ProfilesJson::parse(&bytes)
+            ProfilesJson::parse(&bytes)?;
+            Ok(bytes)
         });
         match found {
             Err(failure) if failure.code == ErrorCode::PackageUnavailable => Err(self.missing(id)),
@@ -175,12 +210,7 @@ impl Server<'_> {
     /// No server has the folder: the release or the target is not there.
     fn missing(&self, id: &BuilderId) -> Failure {
         let failure = Failure::not_found(format!("no server of `openwrt.urls` has an Image Builder of {id}"));
-        let targets = self.first("its targets", |base| {
-            Targets::parse(
-                &self.ask(&format!("{base}/{}/.targets.json", id.release_folder()), LONGEST_METADATA)?,
-            )
-        });
-        failure.hint(match targets.map(|targets| targets.nearest(id.platform())) {
+        failure.hint(match self.targets(id.release()).map(|targets| targets.nearest(id.platform())) {
             Ok(near) if !near.is_empty() => format!("Near names of this release are {}.", near.join(", ")),
             _ => "Check the release and the target, written TARGET/SUBTARGET.".to_owned(),
         })

@@ -3,8 +3,10 @@
 use super::outputs::named_file;
 use super::{Report, doubled, schedule};
 use crate::catalog::files::Files;
-use crate::model::device::{DeviceProfile, FIRST_BOOT, ROOTFS_MIB};
+use crate::model::device::{DevicePackages, DeviceProfile, FIRST_BOOT, OpenwrtPackage, ROOTFS_MIB};
+use crate::model::name_changes;
 use crate::model::openwrt::feed_key;
+use crate::model::settings::OpenwrtSettings;
 
 /// Texts that people read in lists.
 const LONGEST_LINE: usize = 200;
@@ -67,6 +69,33 @@ pub fn check(report: &mut Report<'_>, profile: &DeviceProfile, files: &Files) {
             );
         }
     }
+}
+
+/// The packages by the names that they have in the profile's release; warns of those that had another
+/// one.
+pub fn renamed(
+    report: &mut Report<'_>,
+    profile: &DeviceProfile,
+    settings: &OpenwrtSettings,
+) -> DevicePackages {
+    let (spec, asked) = (&profile.spec, &profile.spec.packages);
+    let changes = name_changes::of(&settings.package_changes, &spec.release);
+    let (packages, renamed) = name_changes::follow(changes, asked);
+    for renamed in renamed {
+        let at = |list: &[OpenwrtPackage]| list.iter().position(|package| *package == renamed.from);
+        let field = match (at(&asked.add), at(&asked.remove)) {
+            (Some(index), _) => format!("spec.packages.add[{index}]"),
+            (None, Some(index)) => format!("spec.packages.remove[{index}]"),
+            // A new name that became another one.
+            (None, None) => "spec.packages".to_owned(),
+        };
+        let hint = match renamed.to.is_empty() {
+            true => "It is left out; take it away here.",
+            false => "The new name is taken; write it here.",
+        };
+        report.warning(&field, format!("{renamed} in {}", spec.release), hint);
+    }
+    packages
 }
 
 /// The device's own shell reads the script: without a line break or with other line ends it

@@ -14,6 +14,7 @@ mod signing;
 mod system;
 pub(super) mod text;
 
+pub use device::renamed;
 pub use policy::Images;
 pub use runners::{Orderable, Ordered, card_writer, flash_order};
 
@@ -63,6 +64,11 @@ impl<'a> Report<'a> {
     /// Adds an error about fields that do not go together, or something that cannot be built.
     pub fn conflict(&mut self, field: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.add(ErrorCode::Compat, Severity::Error, field, message.into(), hint.into());
+    }
+
+    /// Adds a warning at a field.
+    pub fn warning(&mut self, field: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(ErrorCode::Compat, Severity::Warning, field, message.into(), hint.into());
     }
 
     /// Adds what a rule has against the document.

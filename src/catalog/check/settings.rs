@@ -2,7 +2,10 @@
 
 use super::super::location::Location;
 use super::{Report, doubled, signing};
+use crate::model::asu::SysupgradeSettings;
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
+use crate::model::name_changes::MAIN;
+use crate::model::openwrt::Release;
 use crate::model::settings::{Mirror, OpenwrtSettings, Settings, StoreSettings};
 use crate::model::spec::{Architecture, Family};
 use crate::model::{ImageName, Version};
@@ -197,10 +200,18 @@ fn openwrt(report: &mut Report<'_>, openwrt: &OpenwrtSettings) {
     for (index, key) in openwrt.keys.iter().enumerate() {
         path_is_sane(report, &format!("openwrt.keys[{index}]"), key);
     }
+    for branch in openwrt.package_changes.keys().filter(|branch| !is_branch(branch)) {
+        report.error(
+            "openwrt.packageChanges",
+            format!("{branch:?} is no branch of OpenWrt"),
+            "Write branches as \"24.10\", and the main one as SNAPSHOT.",
+        );
+    }
+    sysupgrade(report, &openwrt.sysupgrade);
     doubled(report, "openwrt.urls", &openwrt.urls);
     doubled(report, "openwrt.keys", &openwrt.keys);
     if openwrt.urls.is_empty() {
-        if !openwrt.is_empty() {
+        if openwrt.unsigned || !openwrt.keys.is_empty() {
             report.error(
                 "openwrt.urls",
                 "nothing reads this: there is no server",
@@ -220,6 +231,48 @@ fn openwrt(report: &mut Report<'_>, openwrt: &OpenwrtSettings) {
             "Keep the keys, or `unsigned: true`.",
         );
     }
+}
+
+/// What routers may ask for.
+fn sysupgrade(report: &mut Report<'_>, settings: &SysupgradeSettings) {
+    for (index, branch) in settings.branches.iter().enumerate().filter(|(_, branch)| !is_branch(branch)) {
+        report.error(
+            &format!("openwrt.sysupgrade.branches[{index}]"),
+            format!("{branch:?} is no branch of OpenWrt"),
+            "Write branches as \"24.10\", and the main one as SNAPSHOT.",
+        );
+    }
+    doubled(report, "openwrt.sysupgrade.branches", &settings.branches);
+    let repositories = settings.repositories.iter().enumerate();
+    let repositories =
+        repositories.map(|(index, url)| (format!("openwrt.sysupgrade.repositories[{index}]"), url));
+    let upstream = settings.upstream_url.iter().map(|url| ("openwrt.sysupgrade.upstreamUrl".to_owned(), url));
+    for (field, url) in repositories.chain(upstream) {
+        if !is_address(url, &["https", "http"]) || url.contains(['?', '#']) {
+            report.error(
+                &field,
+                format!("{url:?} is not an address that routers can ask"),
+                "Write it as https://host/path, without user name and password.",
+            );
+        }
+    }
+    let at = |what: &str| format!("openwrt.sysupgrade.{what}");
+    for (field, number, limits) in [
+        ("maxDefaultsLength", settings.max_defaults_length, 1..=100_000),
+        ("maxRootfsSizeMb", settings.max_rootfs_size_mb, 1..=65_536),
+        ("workers", settings.workers, 1..=64),
+        ("queue", settings.queue, 0..=10_000),
+        ("requestsPerMinute", settings.requests_per_minute, 1..=100_000),
+    ] {
+        if !limits.contains(&number) {
+            let message = format!("{number} is not between {} and {}", limits.start(), limits.end());
+            report.error(&at(field), message, "Write a number between these two.");
+        }
+    }
+}
+
+fn is_branch(text: &str) -> bool {
+    text == MAIN || matches!(text.parse(), Ok(Release::Branch(_)))
 }
 
 fn is_path_word(text: &str) -> bool {

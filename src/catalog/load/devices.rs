@@ -42,6 +42,7 @@ impl Loader<'_> {
             return;
         };
         check::device(&mut report, &profile, settings, self.files);
+        let packages = check::renamed(&mut report, &profile, &settings.openwrt);
         let named = report.intact("metadata.name");
         self.names_unsure |= !named;
         let name = profile.metadata.name.clone();
@@ -56,8 +57,14 @@ impl Loader<'_> {
         self.found.extend(report.finish());
         if named && other.is_none() {
             let place = format!("{}:{}", source.file, node.mark.line);
-            let document =
-                DeviceDocument { profile, place, lock: None, overlay: Vec::new(), files: BTreeMap::new() };
+            let document = DeviceDocument {
+                profile,
+                place,
+                lock: None,
+                overlay: Vec::new(),
+                files: BTreeMap::new(),
+                packages,
+            };
             self.devices.insert(name, document);
         }
     }

@@ -8,6 +8,7 @@
 //! - [`records`]: what was built
 //! - `place`: the cache that the others speak of
 
+pub mod asu;
 pub mod builders;
 pub mod building;
 pub mod bundle;

@@ -49,7 +49,7 @@ pub(super) fn judge_device(
         Requirement::ForbiddenPackages(patterns) => {
             let names: Vec<&str> = match packages {
                 FirmwarePackages::Locked(lock) => lock.packages.iter().map(|p| p.name.as_str()).collect(),
-                FirmwarePackages::Asked(_) => spec.packages.add.iter().map(|p| p.as_str()).collect(),
+                FirmwarePackages::Asked(_) => device.packages.add.iter().map(|p| p.as_str()).collect(),
             };
             for package in names {
                 let Some(pattern) = patterns.iter().find(|p| p.matches(package)) else { continue };

@@ -65,7 +65,7 @@ _call_manifest:
 	mkdir -p $(TARGET_DIR) $(DL_DIR)
 	./scripts/update.sh lists >/dev/null || true
 	./scripts/package.sh install $(BUILD_PACKAGES) >/dev/null
-	./scripts/package.sh list
+	./scripts/package.sh list $(STRIP_ABI)
 
 image:
 	$(MAKE) -s _check_profile
@@ -83,7 +83,7 @@ manifest:
 	$(MAKE) -s _check_profile
 	$(MAKE) -s _check_keys
 	(unset PROFILE FILES PACKAGES MAKEFLAGS; \
-	$(MAKE) -s _call_manifest \
+	$(MAKE) -s _call_manifest $(if $(STRIP_ABI),STRIP_ABI=1) \
 		$(if $(PROFILE),USER_PROFILE="$(PROFILE_FILTER)") \
 		$(if $(PACKAGES),USER_PACKAGES="$(PACKAGES)"))
 

@@ -9,7 +9,9 @@ mod killed;
 mod packages;
 mod profiles;
 mod released;
+mod renames;
 mod servers;
+mod sysupgrade;
 mod trust;
 mod web;
 

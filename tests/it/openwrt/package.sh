@@ -53,6 +53,11 @@ install() { # NAME ASKER
   fi
 }
 case $1 in
-  list) for name in "$db"/*; do case $name in *.files) ;; *) echo "$(basename "$name") - $(cat "$name")" ;; esac; done ;;
+  list) # STRIP_ABI: libraries without the version of their binary interface
+    for file in "$db"/*; do
+      name=$(basename "$file")
+      case ${2:-}$name in *.files) continue ;; 1lib*) name=$(echo "$name" | sed 's/[0-9]*$//') ;; esac
+      echo "$name - $(cat "$file")"
+    done ;;
   install) shift; for name in "$@"; do install "$name" world; done ;;
 esac

@@ -36,12 +36,7 @@ pub struct ServeRequest {
 /// # Errors
 /// If the catalog or the state cannot be read, or nobody can be listened to.
 pub fn serve(context: &Context, request: ServeRequest, listening: impl FnOnce(SocketAddr)) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("starting the runtime", &e))?;
-    runtime.block_on(async {
+    super::runtime()?.block_on(async {
         let path = |path: &PathBuf| context.cwd.join(path);
         let listener = Listener::bind(request.listen, &path(&request.certificate), &path(&request.key))?;
         let controller = Arc::new(Controller::open(context, request.controller).await?);
