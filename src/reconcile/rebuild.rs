@@ -112,8 +112,7 @@ impl Rebuilding<'_> {
             (self.cache.openwrt_packages(&recipe.builder), clean.openwrt_packages(&recipe.builder));
         std::fs::create_dir_all(&to).during(|| format!("making {}", to.display()))?;
         copy_packages(&from, &to)?;
-        let firmwares =
-            Firmwares { cache: &clean, events: self.events, cancel: self.cancel, offline: self.offline };
+        let firmwares = Firmwares { cache: &clean, ..upstream.firmwares() };
         let firmware = firmwares.build(&resolved, &builder, false, started)?;
         let mut files = Vec::new();
         for image in &firmware.record.images {

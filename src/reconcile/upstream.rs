@@ -3,7 +3,7 @@
 use super::World;
 use crate::build::cache::Cache;
 use crate::build::openwrt::builders;
-use crate::build::openwrt::{self, Builder, Builders, Firmwares, Keys, Listed, Server};
+use crate::build::openwrt::{self, Builder, Builders, Firmwares, Keys, LONGEST_BUILD, Listed, Server};
 use crate::effects::fetch::{self, Patience};
 use crate::effects::{Cancel, Clock};
 use crate::model::catalog::DeviceDocument;
@@ -286,7 +286,7 @@ impl<'a> Upstream<'a> {
     /// The firmware of the cache.
     pub fn firmwares(&self) -> Firmwares<'a> {
         let Means { cache, events, cancel, offline, .. } = self.means;
-        Firmwares { cache, events, cancel, offline }
+        Firmwares { cache, events, cancel, offline, patience: LONGEST_BUILD }
     }
 
     fn record(&self, rows: &[BuilderRow]) -> Result<()> {

@@ -140,7 +140,7 @@ mod tests {
             ..first
         };
         state.put_sysupgrade(&done).await.unwrap();
-        assert_eq!(state.open_sysupgrades().await.unwrap(), [second.clone()]);
+        assert_eq!(state.open_sysupgrades().await.unwrap(), std::slice::from_ref(&second));
         let before = now - TimeDelta::seconds(1);
         assert_eq!(state.sysupgrade(&done.hash, before).await.unwrap(), Some(done.clone()));
         assert_eq!(state.sysupgrade(&done.hash, now).await.unwrap(), None);

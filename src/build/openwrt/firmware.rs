@@ -24,7 +24,10 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// A build that takes longer never ends.
+pub const LONGEST_BUILD: Duration = Duration::from_hours(4);
 /// The record of an entry.
 const RECORD: &str = "firmware.json";
 /// What `make` said.
@@ -49,6 +52,8 @@ pub struct Firmwares<'a> {
     pub cancel: &'a Cancel,
     /// Nothing may be fetched.
     pub offline: bool,
+    /// How long one `make` may take.
+    pub patience: Duration,
 }
 
 /// A firmware that is there and sound; it stays as long as this lives.

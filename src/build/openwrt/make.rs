@@ -23,7 +23,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where the Image Builder lies as `make` sees it.
 pub(super) const BUILDER: &str = "/builder";
@@ -40,8 +40,6 @@ const OPKG: &str = "repositories.conf";
 const EPOCH: &str = "version.date";
 /// No such file of an Image Builder is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
-/// A build that takes longer never ends.
-const PATIENCE: Duration = Duration::from_hours(4);
 
 /// What decides about packages, and which Image Builder is asked.
 #[derive(Clone, Copy)]
@@ -280,7 +278,7 @@ pub(super) fn process(
     let make = find_tool("make")
         .ok_or_else(|| Failure::host("make is not installed").hint("Run `bootwright doctor --install`."))?;
     let process = sandbox.workshop(&make.to_string_lossy(), BUILDER)?;
-    Ok(process.args(arguments).timeout(PATIENCE).log_to(firmwares.events, name))
+    Ok(process.args(arguments).timeout(firmwares.patience).log_to(firmwares.events, name))
 }
 
 /// Why `make` failed, with its log kept.

@@ -25,7 +25,7 @@ pub mod signature;
 
 pub use archive::Limits;
 pub use builders::{Builder, Builders};
-pub use firmware::{Firmware, Firmwares};
+pub use firmware::{Firmware, Firmwares, LONGEST_BUILD};
 pub use make::copy_packages;
 pub use server::{Listed, Server};
 pub use signature::Keys;

@@ -261,6 +261,7 @@ fn sysupgrade(report: &mut Report<'_>, settings: &SysupgradeSettings) {
         ("maxDefaultsLength", settings.max_defaults_length, 1..=100_000),
         ("maxRootfsSizeMb", settings.max_rootfs_size_mb, 1..=65_536),
         ("workers", settings.workers, 1..=64),
+        ("timeoutMinutes", settings.timeout_minutes, 1..=240),
         ("queue", settings.queue, 0..=10_000),
         ("requestsPerMinute", settings.requests_per_minute, 1..=100_000),
     ] {

@@ -5,7 +5,7 @@
 
 use crate::model::{Failure, Result};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The packages of one folder.
@@ -34,8 +34,10 @@ impl Index {
             #[serde(default)]
             packages: BTreeMap<String, String>,
         }
-        let wire: Wire = serde_json::from_slice(bytes)
-            .map_err(|e| Failure::upstream(format!("index.json cannot be read: {e}")))?;
+        let unreadable = |e| Failure::upstream(format!("index.json cannot be read: {e}"));
+        // A list would be taken for the fields in their order.
+        let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let wire: Wire = serde_json::from_value(Value::Object(object)).map_err(unreadable)?;
         let Wire { version, architecture, packages } = wire;
         Ok(Self { architecture, packages, with_abi: version < 2 })
     }

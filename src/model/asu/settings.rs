@@ -1,8 +1,8 @@
 //! `openwrt.sysupgrade` of the settings: what a server of the Attended Sysupgrade API allows.
 
+use core::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// What a server of the Attended Sysupgrade API (`bootwright openwrt serve`) allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,10 @@ pub struct SysupgradeSettings {
     #[serde(default = "workers")]
     #[schemars(range(min = 1, max = 64))]
     pub workers: u32,
+    /// After how many minutes a step of a build is given up.
+    #[serde(default = "timeout_minutes")]
+    #[schemars(range(min = 1, max = 240))]
+    pub timeout_minutes: u32,
     /// How many requests may wait.
     #[serde(default = "queue")]
     #[schemars(range(max = 10_000))]
@@ -63,6 +67,10 @@ fn workers() -> u32 {
     2
 }
 
+fn timeout_minutes() -> u32 {
+    30
+}
+
 fn queue() -> u32 {
     200
 }
@@ -80,6 +88,7 @@ impl Default for SysupgradeSettings {
             max_rootfs_size_mb: max_rootfs_size_mb(),
             repositories: Vec::new(),
             workers: workers(),
+            timeout_minutes: timeout_minutes(),
             queue: queue(),
             requests_per_minute: requests_per_minute(),
             trusted_proxies: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::profiles::known;
-use crate::build::openwrt::{Builder, Firmware, Firmwares};
+use crate::build::openwrt::{Builder, Firmware, Firmwares, LONGEST_BUILD};
 use crate::model::catalog::DeviceDocument;
 use crate::model::device::{DeviceName, TagName};
 use crate::model::firmware::FirmwareRecord;
@@ -136,6 +136,7 @@ pub fn firmware_build(context: &Context, request: &FirmwareBuildRequest) -> Resu
         events: &context.events,
         cancel: &context.cancel,
         offline: context.offline,
+        patience: LONGEST_BUILD,
     };
     let mut outcomes = Outcomes::new();
     // What is there is found without a server, and without a look at the Image Builders.

@@ -51,7 +51,7 @@ fn outcomes(report: &Value) -> Vec<(String, String)> {
 }
 
 /// Everything below the cache's folder of firmware but locks.
-fn kept(world: &World) -> usize {
+pub fn kept(world: &World) -> usize {
     let entries = fs::read_dir(world.cache().join("openwrt-firmware")).into_iter().flatten();
     entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
 }
@@ -274,7 +274,7 @@ fn failed(world: &World, case: &str, class: &str, code: &str, words: &str) {
 
 /// The office's router with a package of a repository that is signed by the key that the profile names;
 /// the repository, its server, and the profile's text.
-fn with_feed() -> (World, PathBuf, Web, String) {
+pub fn with_feed() -> (World, PathBuf, Web, String) {
     let world = office();
     let feed = world.path().join("feed");
     fs::create_dir_all(&feed).unwrap();

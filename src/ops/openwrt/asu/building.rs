@@ -104,11 +104,7 @@ impl Sysupgrade {
     /// nobody's business but its owner's, who finds it in the log of the server.
     fn refusal(&self, failure: Failure, log: Option<Digest>) -> Refusal {
         self.context.events.warn(failure.to_string());
-        let log = log.and_then(|of| {
-            let upstream = self.upstream().ok()?;
-            upstream.firmwares().log_of_failure(&of)
-        });
-        let log = log.unwrap_or_default();
+        let log = log.and_then(|of| self.firmwares().log_of_failure(&of)).unwrap_or_default();
         let detail = match (failure.class, failure.code) {
             (FailureClass::Limit, _) => "Selected packages exceed device storage".to_owned(),
             (FailureClass::Spec, ErrorCode::PackageUnavailable | ErrorCode::Compat) => {
@@ -147,7 +143,7 @@ impl Sysupgrade {
         if request.diff_packages {
             leave_out_rest(&mut packages, &info, &wanted.profile);
         }
-        let (feeds, keys) = feeds(request).map_err(Failure::spec)?;
+        let Feeds { feeds, keys } = feeds(request).map_err(Failure::spec)?;
         let question = FirmwareRequest {
             release: wanted.release.clone(),
             platform: wanted.platform.clone(),
@@ -156,7 +152,7 @@ impl Sysupgrade {
             only_feeds: !feeds.is_empty() && request.repositories_mode == Mode::Replace,
             feeds,
         };
-        let firmwares = upstream.firmwares();
+        let firmwares = self.firmwares();
         let name: DeviceName = format!("sysupgrade-{}", hash.short())
             .parse()
             .map_err(|e| Failure::bug(format!("a request has no name: {e}")))?;
@@ -207,7 +203,7 @@ impl Sysupgrade {
         if let Some(info) = infos().get(&builder.record.sha256) {
             return Ok(Arc::clone(info));
         }
-        let info = Arc::new(self.upstream()?.firmwares().info(builder)?);
+        let info = Arc::new(self.firmwares().info(builder)?);
         infos().insert(builder.record.sha256, Arc::clone(&info));
         Ok(info)
     }
@@ -284,16 +280,23 @@ fn differs(
     })
 }
 
+/// Package repositories, and the keys of them in their order.
+#[derive(Default)]
+pub(super) struct Feeds {
+    feeds: Vec<FirmwareFeed>,
+    keys: Vec<Arc<[u8]>>,
+}
+
 /// The package repositories of a request with their keys. One key counts for all, several for one
 /// each.
 ///
 /// # Errors
 /// Why they cannot be taken.
-pub(super) fn feeds(request: &BuildRequest) -> Result<(Vec<FirmwareFeed>, Vec<Arc<[u8]>>), String> {
-    let (mut feeds, mut keys): (Vec<FirmwareFeed>, Vec<Arc<[u8]>>) = Default::default();
+pub(super) fn feeds(request: &BuildRequest) -> Result<Feeds, String> {
+    let Feeds { mut feeds, mut keys } = Feeds::default();
     let repositories = &request.repositories.0;
     if repositories.is_empty() {
-        return Ok((feeds, keys));
+        return Ok(Feeds { feeds, keys });
     }
     let given: Vec<Arc<[u8]>> =
         request.repository_keys.iter().map(|key| key_file(key)).collect::<Result<_, _>>()?;
@@ -310,7 +313,7 @@ pub(super) fn feeds(request: &BuildRequest) -> Result<(Vec<FirmwareFeed>, Vec<Ar
         feeds.push(FirmwareFeed { name, url, key: Digest::of(&key) });
         keys.push(key);
     }
-    Ok((feeds, keys))
+    Ok(Feeds { feeds, keys })
 }
 
 /// A name that stands in a line of a list of repositories, and in the name of a file.

@@ -19,6 +19,7 @@ pub use asking::Reply;
 pub use store::Served;
 
 use crate::build::cache::Cache;
+use crate::build::openwrt::Firmwares;
 use crate::effects::Cancel;
 use crate::effects::files::FileLock;
 use crate::model::asu::{JobState, SysupgradeSettings};
@@ -34,6 +35,7 @@ use queue::Queue;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Who serves holds this file of the cache locked.
@@ -141,6 +143,16 @@ impl Sysupgrade {
             self.queue.push(asked.hash);
         }
         Ok(())
+    }
+
+    fn firmwares(&self) -> Firmwares<'_> {
+        Firmwares {
+            cache: &self.cache,
+            events: &self.context.events,
+            cancel: &self.context.cancel,
+            offline: self.context.offline,
+            patience: Duration::from_mins(u64::from(self.settings().timeout_minutes)),
+        }
     }
 
     fn upstream(&self) -> Result<Upstream<'_>> {

@@ -4,7 +4,7 @@
 //! signatures: it lists the names under which files are handed out.
 
 use super::Sysupgrade;
-use crate::build::openwrt::{Firmware, Firmwares};
+use crate::build::openwrt::Firmware;
 use crate::model::Digest;
 use crate::model::Result;
 use crate::model::asu::answer::served_name;
@@ -32,13 +32,7 @@ impl Sysupgrade {
     /// The firmware of a request, if it is still there.
     pub(super) fn firmware(&self, asked: &Asked) -> Result<Option<Firmware>> {
         let Some(recipe) = asked.recipe.filter(|_| asked.state == JobState::Done) else { return Ok(None) };
-        let firmwares = Firmwares {
-            cache: &self.cache,
-            events: &self.context.events,
-            cancel: &self.context.cancel,
-            offline: self.context.offline,
-        };
-        firmwares.find(&recipe)
+        self.firmwares().find(&recipe)
     }
 
     /// A file of the firmware of a request; nothing if there is none.

@@ -1,8 +1,8 @@
 //! What clients send, by their programs' texts, and what they read of the answers.
 
 use super::{Answer, REVISION, Server, request, sha256, world};
-use crate::openwrt::building::write;
-use crate::openwrt::fixture::World;
+use crate::openwrt::building::{kept, with_feed, write};
+use crate::openwrt::fixture::{Usign, World};
 use bootwright::effects::{Cancel, Process};
 use bootwright::release::keys;
 use serde_json::{Value, json};
@@ -209,11 +209,6 @@ fn built_image(report: &Value) -> String {
     report["firmware"][0]["record"]["images"][0]["sha256"].as_str().unwrap().to_owned()
 }
 
-fn firmware(world: &World) -> usize {
-    let entries = fs::read_dir(world.cache().join("openwrt-firmware")).into_iter().flatten();
-    entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
-}
-
 /// A request that asks for what a profile of the catalog asks for.
 #[test]
 fn a_router_gets_the_firmware_that_the_catalog_built() {
@@ -231,11 +226,11 @@ fn a_router_gets_the_firmware_that_the_catalog_built() {
         let done = server.build(&body).json();
         assert_eq!(done["status"], 200, "{done}");
         assert_eq!(image_of(&done), built_image(&built));
-        assert_eq!(firmware(&world), 1);
+        assert_eq!(kept(&world), 1);
     }
     // And the other way round.
     let done = server.build(&request(&["luci"])).json();
-    assert_eq!(firmware(&world), 2, "{done}");
+    assert_eq!(kept(&world), 2, "{done}");
     write(
         &world,
         "specs/office.yaml",
@@ -327,4 +322,33 @@ fn packages_are_followed_to_their_new_names() {
     );
     let done = ask(json!({"packages_versions": {"screen": "4.9"}}));
     assert_eq!(done.status, 200, "{}", done.json());
+}
+
+#[test]
+fn repositories_that_are_allowed_are_taken_with_their_keys() {
+    let (world, _feed, web, _) = with_feed();
+    let url = web.url.trim_end_matches('/');
+    let allowed = format!("sysupgrade: {{requestsPerMinute: 60000, repositories: [\"{url}\"]}}");
+    world.settings(&[&world.folder_url()], &format!("keys: [keys/openwrt.pub], {allowed}"));
+    fs::rename(world.path().join("feed"), world.path().join("below")).unwrap();
+    fs::create_dir_all(world.path().join("feed")).unwrap();
+    fs::rename(world.path().join("below"), world.path().join("feed/feed")).unwrap();
+    let server = Server::start(&world);
+    let ask = |key: String, mode: &str| {
+        let mut body = request(&["extra"]);
+        body["repositories"] = json!({"ours.example-1": format!("{url}/feed")});
+        body["repository_keys"] = json!([key]);
+        body["repositories_mode"] = json!(mode);
+        server.build(&body)
+    };
+    let public = world.key.public();
+    let bare = public.lines().nth(1).unwrap().to_owned();
+    for (key, mode) in [(public.clone(), "append"), (bare, "replace")] {
+        let done = ask(key, mode).json();
+        assert_eq!((&done["status"], &done["manifest"]["extra"]), (&json!(200), &json!("1.0-r1")), "{done}");
+    }
+    // An index that somebody else signed is not taken, and that is no fault of the selection.
+    let failed = ask(Usign::new(9).public(), "append");
+    assert_eq!(failed.status, 500);
+    assert!(!failed.detail().contains("Impossible"), "{}", failed.detail());
 }

@@ -1,7 +1,7 @@
 //! What waits: in order, once, bounded, and also after the server ended.
 
 use super::{Server, request, world};
-use crate::openwrt::fixture::World;
+use crate::openwrt::building::kept;
 use bootwright::effects::Point;
 use serde_json::{Value, json};
 use std::fs;
@@ -18,11 +18,6 @@ fn until_started(server: &Server, hash: &str) {
         assert!(began.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn firmware(world: &World) -> usize {
-    let entries = fs::read_dir(world.cache().join("openwrt-firmware")).into_iter().flatten();
-    entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
 }
 
 #[test]
@@ -60,7 +55,7 @@ fn equal_requests_are_one_and_a_full_queue_is_refused() {
     for hash in [first, hash(&waiting[0]), hash(&waiting[1])] {
         assert_eq!(server.wait(&hash).status, 200);
     }
-    assert_eq!(firmware(&world), 3);
+    assert_eq!(kept(&world), 3);
     assert_eq!(server.get("/api/v1/stats").json(), json!({"queue_length": 0}));
 }
 
@@ -88,11 +83,11 @@ fn a_server_that_is_killed_or_stopped_goes_on_with_what_waited() {
     assert_eq!(server.stop(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!(world.leftovers(), Vec::<String>::new());
-    assert_eq!(firmware(&world), 2);
+    assert_eq!(kept(&world), 2);
 
     let server = Server::start(&world);
     assert_eq!(server.wait(&waits).status, 200);
-    assert_eq!(firmware(&world), 3);
+    assert_eq!(kept(&world), 3);
     // Two servers would build the same twice.
     let second = world.run(&["openwrt", "serve", "--listen", "127.0.0.1:0"]).error();
     assert!(second["message"].as_str().unwrap().contains("another server"), "{second}");
@@ -131,5 +126,5 @@ fn a_build_that_is_killed_at_any_point_ends_well_in_the_next_server() {
         assert_eq!(done.status, 200, "{point:?}: {}", done.json());
     }
     assert_eq!(world.leftovers(), Vec::<String>::new());
-    assert_eq!(firmware(&world), 4);
+    assert_eq!(kept(&world), 4);
 }
