@@ -16,6 +16,7 @@ use crate::ops::openwrt::builders::{
 };
 use crate::ops::openwrt::building::FirmwareBuildRequest;
 use crate::ops::openwrt::bundle::{ProfileExportRequest, ProfileImportRequest};
+use crate::ops::openwrt::changes::ChangesRequest;
 use crate::ops::openwrt::profiles::{
     ProfileCloneRequest, ProfileDeprecateRequest, ProfileListRequest, ProfileNewRequest,
     ProfileOfferedRequest, ProfileShowRequest,
@@ -41,6 +42,10 @@ pub fn run(
             let BuildsArgs { profile, image, device, release } = args;
             let request = BuildsRequest { catalog: catalog(global), profile, image, device, release };
             answers.give(&ops::builds(context, &request)?, firmware::builds)?;
+            Ok(Exit::Ok)
+        }
+        OpenwrtCommand::Changes(args) => {
+            answers.give(&ops::changes(context, &ChangesRequest { from: args.from })?, firmware::changes)?;
             Ok(Exit::Ok)
         }
         OpenwrtCommand::Serve(args) => serve(args, catalog(global), context, answers),

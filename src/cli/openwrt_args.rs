@@ -20,6 +20,8 @@ pub enum OpenwrtCommand {
     Build(FirmwareBuildArgs),
     /// Find firmware that was built: of a profile, with an image, for a device
     Builds(BuildsArgs),
+    /// Show which packages have new names, as lines for bootwright.yaml
+    Changes(ChangesArgs),
     /// Answer routers that ask for firmware, by the Attended Sysupgrade API
     Serve(SysupgradeArgs),
     /// List, look at, make and change device profiles
@@ -48,6 +50,14 @@ pub struct FirmwareBuildArgs {
     /// Say what would be done; ask no server and run nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `openwrt changes`.
+#[derive(Clone, Debug, Args)]
+pub struct ChangesArgs {
+    /// A server of the Attended Sysupgrade API, its overview.json, or a file that holds one
+    #[arg(value_name = "ADDRESS|FILE", value_hint = ValueHint::AnyPath)]
+    pub from: String,
 }
 
 /// Arguments of `openwrt serve`.

@@ -5,6 +5,7 @@
 
 use super::device::{DevicePackages, OpenwrtPackage};
 use super::openwrt::Release;
+use super::{Failure, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,59 @@ impl fmt::Display for Renamed {
 /// The changes that count for a release.
 pub fn of<'c>(changes: &'c NameChanges, release: &Release) -> &'c [NameChange] {
     changes.get(&release.branch()).map_or(&[], Vec::as_slice)
+}
+
+/// Reads `overview.json`. Branches and packages whose names nothing has are left out: how many changes.
+///
+/// # Errors
+/// Class *upstream* if it is of another form.
+pub fn published(overview: &[u8]) -> Result<(NameChanges, usize)> {
+    #[derive(Deserialize)]
+    struct Overview {
+        branches: BTreeMap<String, Branch>,
+    }
+    #[derive(Deserialize)]
+    struct Branch {
+        #[serde(default)]
+        package_changes: Vec<Wire>,
+    }
+    #[derive(Deserialize)]
+    struct Wire {
+        source: String,
+        #[serde(default)]
+        target: Option<String>,
+        #[serde(default)]
+        revision: u32,
+        #[serde(default)]
+        mandatory: bool,
+    }
+    impl Wire {
+        fn change(self) -> Option<NameChange> {
+            let Self { source, target, revision, mandatory } = self;
+            let target = target.map(|name| name.parse()).transpose().ok()?;
+            Some(NameChange { source: source.parse().ok()?, target, revision, mandatory })
+        }
+    }
+    let overview: Overview = serde_json::from_slice(overview)
+        .map_err(|e| Failure::upstream(format!("this is no overview of a server: {e}")))?;
+    let (mut changes, mut odd) = (NameChanges::new(), 0);
+    for (name, branch) in overview.branches {
+        let all = branch.package_changes.len();
+        let good: Vec<NameChange> = match is_branch(&name) {
+            true => branch.package_changes.into_iter().filter_map(Wire::change).collect(),
+            false => Vec::new(),
+        };
+        odd += all - good.len();
+        if !good.is_empty() {
+            changes.insert(name, good);
+        }
+    }
+    Ok((changes, odd))
+}
+
+/// Whether a text names a branch.
+pub fn is_branch(text: &str) -> bool {
+    text == MAIN || matches!(text.parse(), Ok(Release::Branch(_)))
 }
 
 /// Follows packages to their new names: what is put in and what is left out alike, for an Image
@@ -167,6 +221,22 @@ mod tests {
             [("24.10.5", 6), ("24.10", 6), ("24.10-SNAPSHOT", 6), ("snapshot", 0), ("23.05.5", 0)]
         {
             assert_eq!(of(&all, &release.parse().unwrap()).len(), many, "{release}");
+        }
+    }
+
+    #[test]
+    fn what_servers_publish_is_read_and_odd_names_are_left_out() {
+        let overview = r#"{"latest": [], "branches": {
+            "24.10": {"enabled": true, "package_changes": [
+                {"source": "auc", "target": "owut", "revision": 26792, "unknown": 1},
+                {"source": "$(id)", "revision": 1}, {"source": "a", "target": "-b", "revision": 1}]},
+            "23.05": {"package_changes": []}, "21.02": {},
+            "../x": {"package_changes": [{"source": "a", "revision": 1}]}}}"#;
+        let (changes, odd) = published(overview.as_bytes()).unwrap();
+        assert_eq!((changes.keys().map(String::as_str).collect::<Vec<_>>(), odd), (vec!["24.10"], 3));
+        assert_eq!(changes["24.10"][0], super::tests::changes()[2]);
+        for bad in ["", "<html>", "[]", "{}", r#"{"branches": []}"#, r#"{"branches": {"24.10": []}}"#] {
+            assert!(published(bad.as_bytes()).is_err() || bad.contains("24.10"), "{bad}");
         }
     }
 

@@ -56,6 +56,7 @@ pub use keys::{
 pub use openwrt::builders::{builder_ensure, builder_list, builder_prune, builder_verify};
 pub use openwrt::building::firmware_build;
 pub use openwrt::bundle::{profile_export, profile_import};
+pub use openwrt::changes::changes;
 pub use openwrt::locking::LockedDevice;
 pub use openwrt::profiles::{
     profile_clone, profile_deprecate, profile_list, profile_new, profile_offered, profile_show,

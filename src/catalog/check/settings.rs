@@ -4,8 +4,7 @@ use super::super::location::Location;
 use super::{Report, doubled, signing};
 use crate::model::asu::SysupgradeSettings;
 use crate::model::bucket::{Access, is_bucket, is_plain_http};
-use crate::model::name_changes::MAIN;
-use crate::model::openwrt::Release;
+use crate::model::name_changes::is_branch;
 use crate::model::settings::{Mirror, OpenwrtSettings, Settings, StoreSettings};
 use crate::model::spec::{Architecture, Family};
 use crate::model::{ImageName, Version};
@@ -270,10 +269,6 @@ fn sysupgrade(report: &mut Report<'_>, settings: &SysupgradeSettings) {
             report.error(&at(field), message, "Write a number between these two.");
         }
     }
-}
-
-fn is_branch(text: &str) -> bool {
-    text == MAIN || matches!(text.parse(), Ok(Release::Branch(_)))
 }
 
 fn is_path_word(text: &str) -> bool {

@@ -5,6 +5,7 @@ use crate::cli::error;
 use crate::cli::terminal::{Palette, clean};
 use crate::model::firmware::{FirmwareRecord, NetworkUse};
 use crate::ops::openwrt::building::{DeviceFirmware, FirmwareBuildReport, FirmwareOutcome};
+use crate::ops::openwrt::changes::ChangesReport;
 use crate::ops::openwrt::records::BuildsReport;
 
 pub fn build(report: &FirmwareBuildReport, palette: Palette) -> String {
@@ -44,6 +45,24 @@ fn one(device: &DeviceFirmware, palette: Palette) -> String {
     out.push_str(&device.record.as_ref().map(record).unwrap_or_default());
     if let Some(path) = &device.path {
         out.push_str(&format!("  folder   {}\n", clean(&path.display().to_string())));
+    }
+    out
+}
+
+/// What `openwrt changes` says: lines for the settings.
+pub fn changes(report: &ChangesReport, _: Palette) -> String {
+    let mut out = "openwrt:\n  packageChanges:\n".to_owned();
+    for (branch, changes) in &report.package_changes {
+        out.push_str(&format!("    \"{branch}\":\n"));
+        for change in changes {
+            // Names of packages can look like numbers to YAML.
+            let target = change.target.iter().map(|name| format!(", target: \"{name}\"")).collect::<String>();
+            let mandatory = if change.mandatory { ", mandatory: true" } else { "" };
+            let (source, revision) = (&change.source, change.revision);
+            out.push_str(&format!(
+                "      - {{source: \"{source}\"{target}, revision: {revision}{mandatory}}}\n"
+            ));
+        }
     }
     out
 }

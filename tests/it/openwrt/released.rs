@@ -79,7 +79,8 @@ fn release(world: &World, name: &str) -> PathBuf {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join("manifest.json").exists())
         .collect();
-    folders.sort();
+    // Of one day the names say nothing: a digest follows the date.
+    folders.sort_by_key(|path| fs::metadata(path.join("manifest.json")).unwrap().modified().unwrap());
     folders.pop().unwrap()
 }
 

@@ -2,6 +2,8 @@
 
 use super::building::write;
 use super::fixture::World;
+use super::sysupgrade::Server;
+use crate::crash::command;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -100,4 +102,37 @@ fn changes_without_sense_are_refused() {
         assert!(!said.0.status.success(), "{changes}");
         assert!(said.words().contains(field), "{changes}: {}", said.words());
     }
+}
+
+#[test]
+fn what_a_server_publishes_can_be_put_into_the_settings() {
+    let ours = world("24.10.5", CHANGES);
+    let server = Server::start(&ours);
+    let other = world("24.10.5", "{}");
+    let address = format!("http://{}", server.address);
+    let mut command = command(env!("CARGO_BIN_EXE_bootwright"));
+    let said = command.current_dir(other.catalog()).args(["openwrt", "changes", &address]).output().unwrap();
+    let lines = String::from_utf8(said.stdout).unwrap();
+    // Under the settings' own `openwrt`.
+    let below = lines.strip_prefix("openwrt:\n").unwrap();
+    let url = other.folder_url();
+    other.write_settings(&format!("openwrt:\n  urls: [\"{url}\"]\n  keys: [keys/openwrt.pub]\n{below}"));
+    let check = other.run(&["check"]);
+    check.report();
+    assert!(check.words().contains("bundle is now odhcpd and ppp"), "{}", check.words());
+    // A file, and what is none.
+    let overview = server.get("/json/v1/overview.json").body;
+    fs::write(other.catalog().join("overview.json"), overview).unwrap();
+    let report = other.run(&["--offline", "openwrt", "changes", "overview.json"]).report();
+    assert_eq!(report["packageChanges"]["24.10"].as_array().unwrap().len(), 5);
+    assert!(report["packageChanges"].get("25.12").is_none(), "{report}");
+    for (from, class) in [
+        ("nothing.json", "spec"),
+        ("bootwright.yaml", "upstream"),
+        (format!("{address}/nothing.json").as_str(), "upstream"),
+    ] {
+        assert_eq!(other.run(&["openwrt", "changes", from]).error()["class"], class, "{from}");
+    }
+    let offline = other.run(&["--offline", "openwrt", "changes", &address]).error();
+    assert_eq!(offline["code"], "OFFLINE", "{offline}");
 }

@@ -22,10 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the program answers.
 #[derive(Debug)]
-struct Answer {
+pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -47,13 +47,13 @@ impl Answer {
 }
 
 /// `bootwright openwrt serve`, at work.
-struct Server {
+pub struct Server {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Server {
-    fn start(world: &World) -> Self {
+    pub fn start(world: &World) -> Self {
         Self::of(world.bootwright(&["openwrt", "serve", "--listen", "127.0.0.1:0"]))
     }
 
@@ -94,7 +94,7 @@ impl Server {
         answered(stream)
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], b"")
     }
 
