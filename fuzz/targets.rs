@@ -11,6 +11,10 @@ use bootwright::catalog::{self, Files, Location, diagnostic, files::FileKind};
 use bootwright::intake;
 use bootwright::model::block_map::BlockMap;
 use bootwright::model::catalog::CatalogSource;
+use bootwright::model::http_signature::{self, Headers, Params};
+use bootwright::model::receipt::SignedReceipt;
+use bootwright::model::writer::WriterKey;
+use bootwright::model::writer_api::{Beat, Claim, Enroll};
 use bootwright::model::{Digest, probe};
 use bootwright::planner::Schedule;
 use bootwright::release::{
@@ -64,6 +68,9 @@ const ANSWER: &[u8] = br#"```json
 {"apiVersion":"bootwright/v1","kind":"OsImage","metadata":{"name":"web"},"spec":{"base":"debian","suite":"bookworm","packages":{"servers":["nginx"]},"securityFeatures":{"firewall":{"rules":[{"action":"allow","port":80}]}}}}
 ```"#;
 
+const RECEIPT: &[u8] = br#"{"receipt":{"format":1,"job":"73d1e5a1b0b6e0a4b4d5a4f3f0e1d2c3b4a5968778695a4b3c2d1e0f00112233","asked":{"order":"lab","writer":"bench-1","slot":"a","image":"demo","version":"20261118-346be83d","repeat":"once","architecture":"x86_64","board":"netgear,r6220","number":0},"card":"cid:1b534d","device":"/dev/sdb","recipe":"sha256:346be83d346be83d346be83d346be83d346be83d346be83d346be83d346be83d","sha256":"sha256:00000000000000000000000000000000000000000000000000000000000000aa","readBack":"sha256:00000000000000000000000000000000000000000000000000000000000000aa","verify":"all","started":"2026-11-20T12:00:00Z","finished":"2026-11-20T12:01:00Z","result":"good","unhealthy":false},"key":"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=","signature":"AAAA"}"#;
+const REQUEST: &[u8] = b"sig=(\"@method\" \"@path\" \"content-digest\");created=1764000000;nonce=\"00000000000000000000000000000001\";keyid=\"bench-1\";alg=\"ed25519\"\nsig=:AAAA:\nsha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:\n{\"slot\":\"a\",\"path\":\"/dev/disk/by-path/x\",\"instance\":\"i\",\"waitSeconds\":0}";
+
 /// All parsers.
 pub const TARGETS: &[Target] = &[
     Target { name: "spec", run: spec, seeds: &[SPEC] },
@@ -87,6 +94,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "referrers", run: referrers, seeds: &[REFERRERS] },
     Target { name: "attachment", run: attachment, seeds: &[ATTACHMENT, COSIGN] },
     Target { name: "sums", run: checksums, seeds: &[SUMS] },
+    Target { name: "receipt", run: receipts, seeds: &[RECEIPT] },
+    Target { name: "signed-request", run: signed_requests, seeds: &[REQUEST] },
     Target { name: "blockmap", run: block_map, seeds: &[BMAP] },
     Target { name: "keys", run: keys, seeds: &[KEY.as_bytes(), b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\neyJjaXBoZXIiOnsibm9uY2UiOiIifX0=\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEZw==\n-----END PGP PUBLIC KEY BLOCK-----\n"] },
     Target { name: "serial", run: serial_line, seeds: &[SERIAL] },
@@ -311,6 +320,52 @@ fn checksums(data: &[u8]) {
             "checksums are not what was written"
         );
     }
+}
+
+fn receipts(data: &[u8]) {
+    let Ok(signed) = serde_json::from_slice::<SignedReceipt>(data) else { return };
+    // Nobody who fuzzes has the private half of this key.
+    assert!(signed.verified(&writer_key()).is_none(), "a receipt holds that nobody signed");
+    assert!(signed.verified(&signed.key).is_none_or(|receipt| receipt.job == receipt.asked.id()));
+    let again = serde_json::to_vec(&signed).unwrap_or_default();
+    assert_eq!(
+        serde_json::from_slice::<SignedReceipt>(&again).ok(),
+        Some(signed),
+        "it is not what was written"
+    );
+}
+
+/// Three headers, a line each, and the body behind them.
+fn signed_requests(data: &[u8]) {
+    let text = text(data);
+    let mut parts = text.splitn(4, '\n').map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    let (signature_input, signature, content_digest, body) = (next(), next(), next(), next());
+    let mut headers = Headers { content_digest, signature_input, signature };
+    for digest in [headers.content_digest.clone(), content_digest_of(body.as_bytes())] {
+        headers.content_digest = digest;
+        let read = http_signature::read(&headers, "POST", "/v1/writer/claim", body.as_bytes());
+        let Some((params, base, signature)) = read else { continue };
+        assert!(!writer_key().verifies(&base, &signature), "a request holds that nobody signed");
+        // One form only: what was read is written as it stood there.
+        let again = params.sign("POST", "/v1/writer/claim", body.as_bytes(), |_| signature.clone());
+        assert_eq!(again, headers, "two texts are one request");
+        let other = http_signature::read(&headers, "POST", "/v1/writer/beat", body.as_bytes());
+        assert!(other.is_none_or(|(_, other, _)| other != base), "one signature is good for two paths");
+    }
+    for read in [serde_json::from_str::<Enroll>(&body).is_ok(), serde_json::from_str::<Claim>(&body).is_ok()]
+    {
+        let _ = read || serde_json::from_str::<Beat>(&body).is_ok();
+    }
+}
+
+fn content_digest_of(body: &[u8]) -> String {
+    let params = Params { created: 0, nonce: String::new(), key_id: "w".parse().expect("a name") };
+    params.sign("POST", "/", body, |_| String::new()).content_digest
+}
+
+fn writer_key() -> WriterKey {
+    "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".parse().expect("a key")
 }
 
 fn block_map(data: &[u8]) {

@@ -1,19 +1,21 @@
 //! The agent's own key: Ed25519 (RFC 8032), made on this host, in a file for its owner's eyes only.
 
 use crate::effects::files::write_atomic;
+use crate::effects::private::read_private;
 use crate::effects::random;
-use crate::model::failure::IoContext;
 use crate::model::writer::WriterKey;
-use crate::model::{ErrorCode, Failure, Result};
+use crate::model::{Failure, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signer as _, SigningKey};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
 /// What its file begins with; base64 of the 32 bytes follows.
 const PREFIX: &str = "ed25519-private:";
+
+/// Its file is not longer, in bytes.
+const LONGEST: u64 = 1024;
 
 /// The agent's own key.
 pub struct Key(SigningKey);
@@ -38,14 +40,7 @@ impl Key {
     /// # Errors
     /// As [`Key::load_or_make`].
     pub fn load(path: &Path) -> Result<Self> {
-        let mode = std::fs::metadata(path).during(|| format!("looking at {}", path.display()))?;
-        if mode.permissions().mode() & 0o077 != 0 {
-            return Err(Failure::host(format!("{}: others may read this private key", path.display()))
-                .code(ErrorCode::Permission)
-                .hint(format!("Run `chmod 600 {}`.", path.display())));
-        }
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
-        let text = text.during(|| format!("reading {}", path.display()))?;
+        let text = read_private(path, LONGEST)?;
         let seed = text.trim().strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok());
         let seed: Option<Zeroizing<[u8; 32]>> =
             seed.map(Zeroizing::new).and_then(|seed| seed.as_slice().try_into().ok()).map(Zeroizing::new);

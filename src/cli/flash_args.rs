@@ -58,7 +58,8 @@ pub struct FlashHistoryArgs {
 /// Arguments of `flash check`.
 #[derive(Clone, Debug, Args)]
 pub struct FlashCheckArgs {
-    /// A file with what /usr/lib/bootwright/build-id holds on the device; `-` reads it from stdin
+    /// A file with what /usr/lib/bootwright/build-id holds on the device, of OpenWrt
+    /// /etc/openwrt_release or /etc/banner; `-` reads it from stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub reported: PathBuf,
     /// What the device should carry.

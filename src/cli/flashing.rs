@@ -40,7 +40,8 @@ pub fn flash(args: FlashArgs, global: &GlobalArgs, context: &Context, answers: &
             let request = FlashCheckRequest { catalog, reported, filter: filter(args.filter) };
             let report = ops::flash_check(context, &request)?;
             answers.give(&report, render::flash::check)?;
-            Ok(if report.verdict == CheckVerdict::Same { Exit::Ok } else { Exit::Verify })
+            let good = matches!(report.verdict, CheckVerdict::Same | CheckVerdict::Alike);
+            Ok(if good { Exit::Ok } else { Exit::Verify })
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Listening for requests, over TLS or, on this host and behind proxies, without.
 
 use super::cancel::Cancel;
+use super::private::read_private;
 use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, Result};
+use crate::model::{Failure, Result};
 use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use rustls::ServerConfig;
@@ -10,7 +11,6 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ const LAST: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a request may take to say what it asks for.
 const HEADER: Duration = Duration::from_secs(10);
+
+/// No file with a private key is longer, in bytes.
+const LONGEST_KEY: u64 = 1 << 20;
 
 /// A port that is listened on, and the certificate that is shown there, if one is.
 pub struct Listener {
@@ -97,12 +100,6 @@ fn config(certificate: &Path, key: &Path) -> Result<ServerConfig> {
             "Give a certificate chain and its private key, both in PEM; docs/card-writers.md makes them.",
         )
     };
-    let open = std::fs::metadata(key).during(|| format!("looking at {}", key.display()))?;
-    if open.permissions().mode() & 0o077 != 0 {
-        return Err(Failure::host(format!("{}: others may read this private key", key.display()))
-            .code(ErrorCode::Permission)
-            .hint(format!("Run `chmod 600 {}`.", key.display())));
-    }
     let read = |path: &Path| std::fs::read(path).during(|| format!("reading {}", path.display()));
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(certificate)?)
         .collect::<Result<_, _>>()
@@ -110,8 +107,8 @@ fn config(certificate: &Path, key: &Path) -> Result<ServerConfig> {
     if chain.is_empty() {
         return Err(bad(certificate, &"it holds no certificate"));
     }
-    let key_text = zeroize::Zeroizing::new(read(key)?);
-    let private = PrivateKeyDer::from_pem_slice(&key_text).map_err(|e| bad(key, &e))?;
+    let key_text = read_private(key, LONGEST_KEY)?;
+    let private = PrivateKeyDer::from_pem_slice(key_text.as_bytes()).map_err(|e| bad(key, &e))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Failure::bug(format!("no version of TLS is left: {e}")))?

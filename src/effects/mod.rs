@@ -16,6 +16,7 @@ pub mod listen;
 pub mod place;
 pub mod point;
 pub mod post;
+pub mod private;
 pub mod process;
 mod process_tree;
 pub mod random;

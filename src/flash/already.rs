@@ -20,7 +20,7 @@ pub fn already(
     task: &Task,
     cancel: &Cancel,
 ) -> Result<Option<Digest>> {
-    let mut stream = source.stream()?;
+    let mut stream = source.stream(measured.file_sha256.is_some())?;
     let (mut image, mut card, mut hash) = (vec![0; CHUNK], Buffer::new(CHUNK), Sha256::new());
     let reading = |e: &std::io::Error| Failure::io(format!("reading {}", device.device().path.display()), e);
     device.forget_cached().map_err(|e| reading(&e))?;
@@ -42,7 +42,7 @@ pub fn already(
         task.advance(length as u64);
     }
     // What was compared with is still what was vouched for.
-    if measured.file_sha256.is_some_and(|vouched| stream.finish().ok() != Some(vouched)) {
+    if stream.finish()?.is_some_and(|found| measured.file_sha256 != Some(found)) {
         return Ok(None);
     }
     Ok(Some(Digest::from_bytes(hash.finalize().into())))

@@ -142,34 +142,49 @@ impl Feed {
     /// # Errors
     /// If it is another image than was measured, or somebody asked to stop.
     pub fn pour(&self, mut stream: Stream, measured: &Measured, cancel: &Cancel) -> Result<()> {
-        let result = self.pour_chunks(&mut stream, measured, cancel);
-        let result = result.and_then(|()| match measured.file_sha256 {
-            None => Ok(()),
-            Some(expected) if stream.finish()? == expected => Ok(()),
-            Some(_) => Err(changed_meanwhile()),
+        let mut comparing = measured.map.as_ref().map(|map| map.comparing());
+        let result = self.pour_with(&mut stream, cancel, |bytes, end| {
+            if end > measured.image_size {
+                return Err(changed_meanwhile());
+            }
+            comparing.as_mut().map_or(Ok(()), |comparing| comparing.add(bytes, is_zero))
         });
-        self.lock().end = Some(result.is_ok());
-        self.changed.notify_all();
+        let result = result.and_then(|size| {
+            comparing.map_or(Ok(()), Comparing::finish)?;
+            let digests = stream.finish()?.zip(measured.file_sha256);
+            let is_same = size == measured.image_size && digests.is_none_or(|(is, was)| is == was);
+            if is_same { Ok(()) } else { Err(changed_meanwhile()) }
+        });
+        self.end(result.is_ok());
         result
     }
 
-    fn pour_chunks(&self, stream: &mut Stream, measured: &Measured, cancel: &Cancel) -> Result<()> {
-        let (size, mut offset) = (measured.image_size, 0);
-        let mut comparing = measured.map.as_ref().map(|map| map.comparing());
+    /// Tells all lanes that nothing more comes, and whether what came is whole.
+    pub fn end(&self, whole: bool) {
+        self.lock().end = Some(whole);
+        self.changed.notify_all();
+    }
+
+    /// Unpacks the image into all lanes, and shows each piece to `look` before, with where it ends.
+    /// Gives the size. Who pours says afterwards how it ended ([`Feed::end`]).
+    ///
+    /// # Errors
+    /// If the image cannot be unpacked, `look` fails, or somebody asked to stop.
+    pub fn pour_with(
+        &self,
+        stream: &mut Stream,
+        cancel: &Cancel,
+        mut look: impl FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<u64> {
+        let mut offset = 0;
         loop {
             let mut buffer = self.free_buffer(cancel)?;
             let length = stream.fill(&mut buffer)?;
             if length == 0 {
                 self.lock().free.push(buffer);
-                comparing.map_or(Ok(()), Comparing::finish)?;
-                return if offset == size { Ok(()) } else { Err(changed_meanwhile()) };
+                return Ok(offset);
             }
-            if offset + length as u64 > size {
-                return Err(changed_meanwhile());
-            }
-            if let Some(comparing) = &mut comparing {
-                comparing.add(&buffer[..length], is_zero)?;
-            }
+            look(&buffer[..length], offset + length as u64)?;
             buffer[length..].fill(0);
             let zero = buffer[..length].chunks(GRAIN).map(is_zero).collect();
             let chunk = Arc::new(Chunk { offset, length, buffer, zero });
@@ -229,7 +244,14 @@ mod tests {
     }
 
     fn measured(image_size: u64, file_sha256: Option<Digest>) -> Measured {
-        Measured { file_sha256, image_size, table_block: None, map: None }
+        Measured {
+            file_sha256,
+            image_sha256: None,
+            image_size,
+            table_block: None,
+            map: None,
+            inventory: None,
+        }
     }
 
     #[test]
@@ -259,7 +281,7 @@ mod tests {
         let source = super::super::Source::open(&path).unwrap();
         let feed = Arc::new(Feed::new(2, 1));
         let pour = {
-            let (feed, stream) = (Arc::clone(&feed), source.stream().unwrap());
+            let (feed, stream) = (Arc::clone(&feed), source.stream(true).unwrap());
             let measured = measured(30 * CHUNK as u64, None);
             std::thread::spawn(move || feed.pour(stream, &measured, &Cancel::default()))
         };
@@ -293,7 +315,7 @@ mod tests {
         for (size, digest) in [(999, None), (1001, None), (1000, Some(Digest::of("other")))] {
             let feed = Feed::new(1, 1);
             let measured = measured(size, digest);
-            let failure = feed.pour(source.stream().unwrap(), &measured, &Cancel::default()).unwrap_err();
+            let failure = feed.pour(source.stream(true).unwrap(), &measured, &Cancel::default()).unwrap_err();
             assert!(failure.message.contains("changed while"), "{failure}");
             assert!(matches!(feed.next(0), Next::Broken));
         }
@@ -311,7 +333,7 @@ mod tests {
             let map = BlockMap { image_size, block_size: 4096, ranges: vec![range] };
             let measured = Measured { map: Some(Arc::new(map)), ..measured(8192, None) };
             let feed = Feed::new(1, 1);
-            let poured = feed.pour(source.stream().unwrap(), &measured, &Cancel::default());
+            let poured = feed.pour(source.stream(true).unwrap(), &measured, &Cancel::default());
             (poured, std::iter::from_fn(|| Some(feed.next(0))).find(|next| !matches!(next, Next::Chunk(_))))
         };
         let (poured, end) = pour(8192, &[7; 8192]);

@@ -4,8 +4,8 @@
 //! nobody can take that back; so nobody waits for it: the card is given up and the rest go on.
 
 use super::card::{Card, Trouble};
-use super::feed::{Feed, Next};
-use super::inventory::{Blocks, Inventory, Take, Whole};
+use super::feed::Feed;
+use super::inventory::{Blocks, Inventory, Whole, take};
 use super::judge::rewrite;
 use super::readback::{Read, read_back};
 use super::write::{Clearing, Ended, unboot, write as write_card};
@@ -115,10 +115,12 @@ impl Fleet<'_> {
         if live.is_empty() {
             return Ok(None);
         }
-        // Two more lanes: the digest of all and the digests of blocks, each in a thread.
-        let feed = Arc::new(Feed::new(live.len(), 2));
-        let whole = take::<Whole>(Arc::clone(&feed), live.len());
-        let blocks = take::<Blocks>(Arc::clone(&feed), live.len() + 1);
+        // More lanes, unless that is known: the digests of blocks, and the digest of all.
+        let wants_blocks = measured.inventory.is_none();
+        let wants_whole = wants_blocks && measured.image_sha256.is_none();
+        let feed = Arc::new(Feed::new(live.len(), usize::from(wants_blocks) + usize::from(wants_whole)));
+        let blocks = wants_blocks.then(|| take::<Blocks>(Arc::clone(&feed), live.len()));
+        let whole = wants_whole.then(|| take::<Whole>(Arc::clone(&feed), live.len() + 1));
         let pouring = pour(Arc::clone(&feed), source, measured, self.cancel)?;
         let (events, lanes, size) = (self.events.clone(), Arc::clone(&feed), measured.image_size);
         let ended = self.on_live(
@@ -136,8 +138,11 @@ impl Fleet<'_> {
             &|lane| feed.close(lane),
         );
         let poured = pouring.join().unwrap_or_else(|_| Err(Failure::bug("the unpacking thread ended early")));
-        let inventory = whole.join().unwrap_or_default().zip(blocks.join().unwrap_or_default());
-        let inventory = inventory.map(|(whole, blocks)| Inventory::new(whole, blocks));
+        let whole = whole.and_then(|whole| whole.join().unwrap_or_default()).map(Whole::sha256);
+        let blocks = blocks.and_then(|blocks| blocks.join().unwrap_or_default());
+        let taken = blocks.zip(measured.image_sha256.or(whole));
+        let taken = taken.map(|(blocks, sha256)| Arc::new(Inventory::new(blocks, sha256)));
+        let inventory = measured.inventory.clone().or(taken).filter(|_| poured.is_ok());
         let failure =
             poured.err().filter(|_| ended.iter().any(|(_, ended)| matches!(ended, Ok((Ended::Broken, _)))));
         self.note(ended, |member, (ended, elapsed)| {
@@ -146,7 +151,7 @@ impl Fleet<'_> {
                 member.failure = Some(failure.clone().unwrap_or_else(Failure::cancelled));
             }
         });
-        Ok(inventory.map(Arc::new))
+        Ok(inventory)
     }
 
     /// Reads back the first `length` bytes from some.
@@ -351,25 +356,9 @@ impl Fleet<'_> {
 type Pouring = std::thread::JoinHandle<Result<()>>;
 
 fn pour(feed: Arc<Feed>, source: &Source, measured: &Measured, cancel: &Cancel) -> Result<Pouring> {
-    let (stream, measured, cancel) = (source.stream()?, measured.clone(), cancel.clone());
+    let digest = measured.file_sha256.is_some();
+    let (stream, measured, cancel) = (source.stream(digest)?, measured.clone(), cancel.clone());
     Ok(std::thread::spawn(move || feed.pour(stream, &measured, &cancel)))
-}
-
-/// Takes the image in beside the writing. Nothing if it does not come to its end.
-fn take<T: Take>(feed: Arc<Feed>, lane: usize) -> std::thread::JoinHandle<Option<T>> {
-    std::thread::spawn(move || {
-        let mut taking = T::default();
-        loop {
-            match feed.next(lane) {
-                Next::Chunk(chunk) => {
-                    taking.add(chunk.bytes());
-                    feed.done(chunk);
-                }
-                Next::End => return Some(taking),
-                Next::Broken => return None,
-            }
-        }
-    })
 }
 
 fn end<T>(task: Task, result: &Result<T, Trouble>, words: impl FnOnce(&T) -> String) {

@@ -1,10 +1,11 @@
 //! What an image consists of: the digest of each block, and the digest of all.
 
 use super::BLOCK;
-use super::feed::is_zero;
+use super::feed::{Feed, Next, is_zero};
 use crate::model::Digest;
 use sha2::{Digest as _, Sha256};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
 
 /// The digest of a whole block of zeros: much of an image is nothing else, and to see that is
 /// several times as fast as to hash it.
@@ -19,7 +20,7 @@ fn digest(block: &[u8]) -> blake3::Hash {
 /// A block's BLAKE3 names the place of an error and proves that there is none: a card whose
 /// blocks all have the right ones holds the bytes that have the image's SHA-256. It is
 /// several times as fast, so reading a card back waits for the card.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Inventory {
     /// Size of the image in bytes.
     pub size: u64,
@@ -29,10 +30,9 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Of all that both have taken in.
-    pub fn new(whole: Whole, blocks: Blocks) -> Self {
-        let sha256 = Digest::from_bytes(whole.hash.finalize().into());
-        Self { size: whole.size, sha256, blocks: blocks.0 }
+    /// Of blocks of which the digest of all is known.
+    pub fn new(blocks: Blocks, sha256: Digest) -> Self {
+        Self { size: blocks.size, sha256, blocks: blocks.digests }
     }
 
     /// Whether block `index` is these bytes.
@@ -52,14 +52,21 @@ impl Inventory {
 
 /// The digest of an image while it is taken in.
 #[derive(Default)]
-pub struct Whole {
-    size: u64,
-    hash: Sha256,
+pub struct Whole(Sha256);
+
+impl Whole {
+    /// The digest of all that was taken in.
+    pub fn sha256(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
 }
 
 /// The digests of its blocks meanwhile.
 #[derive(Default)]
-pub struct Blocks(Vec<blake3::Hash>);
+pub struct Blocks {
+    size: u64,
+    digests: Vec<blake3::Hash>,
+}
 
 /// Takes an image in, in order: whole blocks at a time, but for the last.
 pub trait Take: Default + Send + 'static {
@@ -69,15 +76,33 @@ pub trait Take: Default + Send + 'static {
 
 impl Take for Whole {
     fn add(&mut self, bytes: &[u8]) {
-        self.size += bytes.len() as u64;
-        self.hash.update(bytes);
+        self.0.update(bytes);
     }
 }
 
 impl Take for Blocks {
     fn add(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes.chunks(BLOCK).map(digest));
+        self.size += bytes.len() as u64;
+        self.digests.extend(bytes.chunks(BLOCK).map(digest));
     }
+}
+
+/// Takes an image in as it comes out of a lane, in a thread of its own. Nothing if it does not come to
+/// its end.
+pub fn take<T: Take>(feed: Arc<Feed>, lane: usize) -> JoinHandle<Option<T>> {
+    std::thread::spawn(move || {
+        let mut taking = T::default();
+        loop {
+            match feed.next(lane) {
+                Next::Chunk(chunk) => {
+                    taking.add(chunk.bytes());
+                    feed.done(chunk);
+                }
+                Next::End => return Some(taking),
+                Next::Broken => return None,
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -91,7 +116,7 @@ mod tests {
         let (mut whole, mut blocks) = (Whole::default(), Blocks::default());
         whole.add(&image);
         blocks.add(&image);
-        let inventory = Inventory::new(whole, blocks);
+        let inventory = Inventory::new(blocks, whole.sha256());
         assert_eq!((inventory.size, inventory.sha256), (image.len() as u64, Digest::of(&image)));
         for (index, block) in (0u64..).zip(image.chunks(BLOCK)) {
             assert!(inventory.has(index, block), "{index}");

@@ -18,6 +18,7 @@ mod judge;
 mod probe;
 mod readback;
 mod source;
+mod unpack;
 mod write;
 
 pub use already::already;

@@ -1,10 +1,11 @@
 //! An image file as a stream: unpacked, counted, its digest taken on the way.
 //!
-//! A packed file is unpacked twice: once before any card is touched, because only then is it
-//! known that it is whole and how large the image is; and once to be written. The first time is
-//! spared where signatures vouch for the file and for a block map, which says the size.
+//! A packed file is unpacked before any card is touched (see `unpack`), unless signatures vouch for it
+//! and for a block map, which says the size. What that left is written; what it could not keep is
+//! unpacked a second time.
 
-use super::feed::is_zero;
+use super::inventory::Inventory;
+use super::unpack::{Unpacked, unpack};
 use crate::effects::Cancel;
 use crate::model::block_map::BlockMap;
 use crate::model::failure::IoContext;
@@ -23,7 +24,7 @@ const ZSTD_WINDOW: u32 = 27;
 /// Read at once.
 const PIECE: usize = 1 << 20;
 /// How much of an image's beginning is looked at.
-const BEGINNING: usize = 8192;
+pub(super) const BEGINNING: usize = 8192;
 /// How OpenWrt's metadata behind a gzip stream ends: this, and twelve bytes (fwtool).
 const FWTOOL: &[u8] = b"FWx0";
 const FWTOOL_TRAILER: usize = 16;
@@ -104,6 +105,9 @@ pub struct Source {
     file: File,
     file_size: u64,
     packing: Packing,
+    scratch: Option<PathBuf>,
+    /// The unpacked image, in a file without a name.
+    kept: Option<File>,
 }
 
 /// What a file must be, as far as somebody says so.
@@ -122,12 +126,16 @@ pub struct Expected {
 pub struct Measured {
     /// SHA-256 of the file; not of an unpacked one that nobody gave a digest of.
     pub file_sha256: Option<Digest>,
+    /// SHA-256 of the image, if it is known: of a raw file it is the file's.
+    pub image_sha256: Option<Digest>,
     /// Size of the image in bytes.
     pub image_size: u64,
     /// The size of the blocks that its partition table counts in, if it has one.
     pub table_block: Option<u32>,
     /// The block map that the image is still to be compared with while it is written.
     pub map: Option<Arc<BlockMap>>,
+    /// What the image consists of, if it was unpacked already.
+    pub(super) inventory: Option<Arc<Inventory>>,
 }
 
 impl Source {
@@ -149,7 +157,19 @@ impl Source {
         let mut head = Vec::new();
         file.by_ref().take(512).read_to_end(&mut head).during(|| format!("reading {}", path.display()))?;
         let packing = Packing::of(&head, path)?;
-        Ok(Self { path: path.to_owned(), file, file_size: metadata.len(), packing })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            file_size: metadata.len(),
+            packing,
+            scratch: None,
+            kept: None,
+        })
+    }
+
+    /// Lets the unpacked image be kept in a folder until it is written, where that costs nothing.
+    pub fn keeping_in(self, folder: PathBuf) -> Self {
+        Self { scratch: Some(folder), ..self }
     }
 
     /// How it is packed.
@@ -194,11 +214,14 @@ impl Source {
             self.check(expected, progress, cancel)?;
         }
         let is_signed = expected.signed && expected.sha256.is_some();
+        let is_raw = self.packing == Packing::Raw;
         let known = |image_size, beginning: &[u8], map| Measured {
             file_sha256: expected.sha256,
+            image_sha256: expected.sha256.filter(|_| is_raw),
             image_size,
             table_block: table_block(beginning),
             map,
+            inventory: None,
         };
         // The bytes are those that were signed: the map has nothing to add.
         if self.packing == Packing::Raw && (is_signed || map.is_none()) {
@@ -207,47 +230,17 @@ impl Source {
         if let Some(map) = map.filter(|map| is_signed && map.image_size > 0) {
             return Ok(known(map.image_size, &self.beginning()?, Some(Arc::clone(map))));
         }
-        let (size, beginning, sha256) = self.unpack(map.map(Arc::as_ref), room, progress, cancel)?;
+        // What is packed in nothing need not be kept.
+        let keeps = (room, self.scratch.as_deref().filter(|_| self.packing != Packing::Raw));
+        let found = unpack(self, map.map(Arc::as_ref), keeps, progress, cancel)?;
+        let Unpacked { size, beginning, sha256, inventory, kept } = found;
         if size == 0 {
             return Err(damaged(&path, "there is no byte in it"));
         }
-        Ok(Measured { file_sha256: Some(sha256), ..known(size, &beginning, None) })
-    }
-
-    /// Goes through the whole image; gives its size, its beginning and the file's digest.
-    fn unpack(
-        &self,
-        map: Option<&BlockMap>,
-        room: u64,
-        progress: &dyn Fn(u64),
-        cancel: &Cancel,
-    ) -> Result<(u64, Vec<u8>, Digest)> {
-        let (mut size, mut beginning) = (0u64, Vec::new());
-        let mut comparing = map.map(BlockMap::comparing);
-        let mut stream = self.stream()?;
-        let mut piece = vec![0; PIECE];
-        loop {
-            cancel.check()?;
-            let read = stream.fill(&mut piece)?;
-            if read == 0 {
-                break;
-            }
-            if beginning.len() < BEGINNING {
-                let more = read.min(BEGINNING - beginning.len());
-                beginning.extend_from_slice(&piece[..more]);
-            }
-            size += read as u64;
-            // A bomb unpacks to more than any disk holds: it is not unpacked further.
-            too_large(&self.path, size, room)?;
-            if let Some(comparing) = &mut comparing {
-                comparing.add(&piece[..read], is_zero)?;
-            }
-            progress(read as u64);
-        }
-        if let Some(comparing) = comparing {
-            comparing.finish()?;
-        }
-        Ok((size, beginning, stream.finish()?))
+        self.kept = kept;
+        let (image_sha256, inventory) = (Some(inventory.sha256), Some(Arc::new(inventory)));
+        let known = known(size, &beginning, None);
+        Ok(Measured { file_sha256: Some(sha256), image_sha256, inventory, ..known })
     }
 
     fn check(&mut self, expected: Digest, progress: &dyn Fn(u64), cancel: &Cancel) -> Result<()> {
@@ -274,19 +267,21 @@ impl Source {
 
     fn beginning(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; BEGINNING];
-        let length = self.stream()?.fill(&mut bytes)?;
+        let length = self.stream(false)?.fill(&mut bytes)?;
         bytes.truncate(length);
         Ok(bytes)
     }
 
-    /// The image from its beginning.
-    pub(super) fn stream(&self) -> Result<Stream> {
+    /// The image from its beginning, with the file's digest if that is wanted and the file is read.
+    pub(super) fn stream(&self, digest: bool) -> Result<Stream> {
         let opening = || format!("opening {}", self.path.display());
-        let mut file = self.file.try_clone().during(opening)?;
+        let mut file = self.kept.as_ref().unwrap_or(&self.file).try_clone().during(opening)?;
         file.rewind().during(opening)?;
-        let hashed = Hashed { file, hash: Sha256::new(), read: 0 };
+        let hash = (digest && self.kept.is_none()).then(Sha256::new);
+        let hashed = Hashed { file, hash };
         let unpack = || format!("unpacking {}", self.path.display());
         let body = match self.packing {
+            _ if self.kept.is_some() => Body::Raw(hashed),
             Packing::Raw => Body::Raw(hashed),
             Packing::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(hashed).during(unpack)?;
@@ -306,7 +301,7 @@ fn another_size(path: &Path, size: u64, map: &BlockMap) -> Failure {
         .hint("Use the map that was made with this image, or none (--no-bmap). No card was touched.")
 }
 
-fn too_large(path: &Path, size: u64, room: u64) -> Result<()> {
+pub(super) fn too_large(path: &Path, size: u64, room: u64) -> Result<()> {
     if size <= room {
         return Ok(());
     }
@@ -340,15 +335,15 @@ fn table_block(beginning: &[u8]) -> Option<u32> {
 /// The bytes of the file, their digest taken as they pass.
 struct Hashed {
     file: File,
-    hash: Sha256,
-    read: u64,
+    hash: Option<Sha256>,
 }
 
 impl Read for Hashed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(buffer)?;
-        self.hash.update(&buffer[..n]);
-        self.read += n as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(&buffer[..n]);
+        }
         Ok(n)
     }
 }
@@ -395,8 +390,8 @@ impl Stream {
         }
     }
 
-    /// Reads what is left of the file; gives its digest.
-    pub(super) fn finish(self) -> Result<Digest> {
+    /// Reads what is left of the file; gives its digest, if it was wanted.
+    pub(super) fn finish(self) -> Result<Option<Digest>> {
         let reading = || format!("reading {}", self.path.display());
         let mut file = match self.body {
             Body::Raw(file) => file,
@@ -408,7 +403,7 @@ impl Stream {
             },
         };
         io::copy(&mut file, &mut io::sink()).during(reading)?;
-        Ok(Digest::from_bytes(file.hash.finalize().into()))
+        Ok(file.hash.map(|hash| Digest::from_bytes(hash.finalize().into())))
     }
 }
 

@@ -13,6 +13,7 @@ use super::spec::{Architecture, Base, BootMode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The version of the manifest and index formats.
 pub const RELEASE_FORMAT: u32 = 1;
@@ -192,6 +193,15 @@ impl FirmwareFacts {
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, image)| image.name.as_str())
     }
 
+    /// What a system of it says is its release, in `/etc/openwrt_release`.
+    pub fn said_release(&self) -> String {
+        match &self.release {
+            Release::Exact(version) | Release::Branch(version) => version.clone(),
+            Release::Snapshot => "SNAPSHOT".to_owned(),
+            Release::BranchSnapshot(branch) => format!("{branch}-SNAPSHOT"),
+        }
+    }
+
     /// What a record says.
     pub fn of(record: &FirmwareRecord, board: Option<String>) -> Self {
         let recipe = &record.recipe;
@@ -209,6 +219,44 @@ impl FirmwareFacts {
             images: record.images.clone(),
             not_booted: recipe.platform.not_bootable(),
         }
+    }
+}
+
+/// What a running OpenWrt says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidRelease {
+    release: String,
+    revision: String,
+    target: Option<String>,
+}
+
+impl SaidRelease {
+    /// Reads `/etc/openwrt_release` (`DISTRIB_RELEASE='24.10.5'`), or the line of `/etc/banner`
+    /// (`OpenWrt 24.10.5, r28929-…`), which says no target.
+    pub fn read(text: &str) -> Option<Self> {
+        let said = |key: &str| {
+            let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))?;
+            Some(value.trim().trim_matches(['\'', '"']).to_owned())
+        };
+        if let (Some(release), Some(revision)) = (said("DISTRIB_RELEASE"), said("DISTRIB_REVISION")) {
+            return Some(Self { release, revision, target: said("DISTRIB_TARGET") });
+        }
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("OpenWrt "))?;
+        let (release, revision) = line.split_once(", ")?;
+        Some(Self { release: release.to_owned(), revision: revision.trim().to_owned(), target: None })
+    }
+
+    /// Whether firmware of which these facts are known says so.
+    pub fn is_of(&self, facts: &FirmwareFacts) -> bool {
+        let target = self.target.as_ref().is_none_or(|target| *target == facts.platform.to_string());
+        self.release == facts.said_release() && self.revision == facts.revision && target
+    }
+}
+
+impl fmt::Display for SaidRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenWrt {}, {}", self.release, self.revision)?;
+        self.target.as_ref().map_or(Ok(()), |target| write!(f, ", {target}"))
     }
 }
 
@@ -312,5 +360,23 @@ impl Index {
         let image = self.images.get(image)?;
         let version = image.channels.get(channel)?;
         image.releases.iter().find(|r| &r.version == version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openwrt_says_its_release_in_two_ways() {
+        let file = "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='24.10.5'\nDISTRIB_REVISION='r28929-0'\nDISTRIB_TARGET='x86/64'\n";
+        let said = SaidRelease::read(file).unwrap();
+        assert_eq!(said.to_string(), "OpenWrt 24.10.5, r28929-0, x86/64");
+        let banner = " | W I R E L E S S |\n ------\n OpenWrt 24.10.5, r28929-0\n ------\n";
+        let said = SaidRelease::read(banner).unwrap();
+        assert_eq!(said.to_string(), "OpenWrt 24.10.5, r28929-0");
+        for bad in ["", "ID=debian\n", "DISTRIB_RELEASE='24.10.5'\n", "OpenWrt 24.10.5\n"] {
+            assert_eq!(SaidRelease::read(bad), None, "{bad}");
+        }
     }
 }

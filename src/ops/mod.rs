@@ -12,6 +12,7 @@ mod context;
 mod contract;
 pub mod doctor;
 mod explaining;
+mod flash_check;
 mod flashing;
 mod judging;
 mod keys;
@@ -45,6 +46,7 @@ pub use contract::{
 };
 pub use doctor::doctor;
 pub use explaining::{ExplainReport, ExplainRequest, explain};
+pub use flash_check::{CheckVerdict, FlashCheck, FlashCheckRequest, flash_check};
 pub use flashing::{
     FlashPlan, FlashReport, FlashRequest, FlashedRelease, MapChoice, Prepared, flash_prepare, flash_write,
     not_for,
@@ -69,9 +71,6 @@ pub use prompting::{
 pub use pruning::release_prune;
 pub use rebuilding::rebuild;
 pub use reconciling::{plan, reconcile, watch};
-pub use records::{
-    CheckVerdict, FlashCheck, FlashCheckRequest, FlashHistory, FlashHistoryRequest, flash_check,
-    flash_history, refuse_unhealthy,
-};
+pub use records::{FlashHistory, FlashHistoryRequest, flash_history, refuse_unhealthy};
 pub use releases::{release_fetch, release_list, release_promote, release_show, release_verify};
 pub use topics::topic;

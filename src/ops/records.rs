@@ -8,7 +8,6 @@ use crate::effects::block;
 use crate::effects::files::read_if_exists;
 use crate::model::catalog::CatalogSource;
 use crate::model::flash::{CardReport, Device, VerifyScope};
-use crate::model::probe::BUILD_ID_PATH;
 use crate::model::record::{FlashRecord, FlashResult, Health, health};
 use crate::model::release::Manifest;
 use crate::model::settings::Settings;
@@ -57,81 +56,6 @@ pub fn flash_history(context: &Context, request: &FlashHistoryRequest) -> Result
     let (cards, slots) = (health(&records, |r| r.card.clone()), health(&records, |r| Some(r.slot.clone())));
     let most = usize::try_from(request.most).unwrap_or(usize::MAX);
     Ok(FlashHistory { writes: records.into_iter().take(most).collect(), cards, slots })
-}
-
-/// Compare what a booted device says of itself with what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlashCheckRequest {
-    /// The catalog whose settings say where the state database is.
-    pub catalog: CatalogRef,
-    /// What the device's `/usr/lib/bootwright/build-id` holds.
-    pub reported: String,
-    /// Which card the device should carry: the newest good record of it is compared.
-    pub filter: FlashFilter,
-}
-
-/// What a booted device is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FlashCheck {
-    /// What it says: the recipe of its image.
-    pub reported: Digest,
-    /// What that means.
-    pub verdict: CheckVerdict,
-    /// The newest good write that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<FlashRecord>,
-    /// The newest good write of what the device runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<FlashRecord>,
-}
-
-/// What a device's word means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckVerdict {
-    /// It runs what was written.
-    Same,
-    /// It runs another release that was written once: the card, or its place, is another.
-    Other,
-    /// It runs what nobody wrote, as far as the records know.
-    Unknown,
-}
-
-/// Compares what a booted device says of itself with the records.
-///
-/// # Errors
-/// Class *spec* if what it says is no build id.
-pub fn flash_check(context: &Context, request: &FlashCheckRequest) -> Result<FlashCheck> {
-    let text = request.reported.trim();
-    let text = text.strip_prefix("sha256:").unwrap_or(text);
-    let reported: Digest = format!("sha256:{text}").parse().map_err(|_| {
-        Failure::spec("this is no build id of an image")
-            .hint(format!("Give what /{BUILD_ID_PATH} holds on the device: 64 hexadecimal digits."))
-    })?;
-    let all = match Records::open(context, &request.catalog, false)? {
-        Some(records) => records.find(&FlashFilter::default())?,
-        None => Vec::new(),
-    };
-    let good = || all.iter().filter(|r| r.result == FlashResult::Good && r.recipe.is_some());
-    let filter = &request.filter;
-    let asked = |r: &&FlashRecord| {
-        filter.card.as_ref().is_none_or(|card| r.card.as_ref() == Some(card))
-            && filter.slot.as_ref().is_none_or(|slot| &r.slot == slot)
-            && filter.image.as_ref().is_none_or(|i| r.image.as_ref().is_some_and(|image| image.as_str() == i))
-    };
-    let found = good().find(|r| r.recipe == Some(reported)).cloned();
-    // With nothing asked for, any write of it will do.
-    let expected = match *filter == FlashFilter::default() {
-        true => found.clone(),
-        false => good().find(asked).cloned(),
-    };
-    let verdict = match (&expected, &found) {
-        (Some(expected), _) if expected.recipe == Some(reported) => CheckVerdict::Same,
-        (_, Some(_)) => CheckVerdict::Other,
-        (_, None) => CheckVerdict::Unknown,
-    };
-    Ok(FlashCheck { reported, verdict, expected, found })
 }
 
 /// The records of a catalog, or of the folder that Bootwright is run in.
@@ -183,7 +107,11 @@ impl Records {
             .hint("Throw it away. If it is another card (a USB reader has one number for all), say --force."))
     }
 
-    fn find(&self, filter: &FlashFilter) -> Result<Vec<FlashRecord>> {
+    /// The records that a filter lets through, the newest first.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn find(&self, filter: &FlashFilter) -> Result<Vec<FlashRecord>> {
         self.runtime.block_on(self.state.flashes(filter, MOST))
     }
 }
@@ -200,7 +128,7 @@ pub fn refuse_unhealthy(context: &Context, catalog: &CatalogRef, device: &Device
 }
 
 /// The folder of caches.
-fn folder(context: &Context, catalog: &CatalogRef) -> Result<PathBuf> {
+pub(super) fn folder(context: &Context, catalog: &CatalogRef) -> Result<PathBuf> {
     let (location, base) = locate(context, catalog)?;
     let default = || Settings::default().cache.path;
     let cache = match &location {

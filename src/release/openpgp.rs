@@ -2,18 +2,15 @@
 //!
 //! Format: a detached version-4 signature in ASCII armour (RFC 9580, sections 5.2 and 10.4).
 
-use crate::model::failure::IoContext;
-use crate::model::{ErrorCode, Failure, Result};
+use crate::effects::private::read_private;
+use crate::model::{Failure, Result};
 use chrono::{DateTime, Utc};
 use pgp::composed::{
     ArmorOptions, Deserializable, DetachedSignature, SignedPublicKey, SignedSecretKey, SignedSecretSubKey,
 };
 use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::types::{KeyDetails, KeyVersion, Password, SigningKey, Timestamp};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use zeroize::Zeroizing;
 
 /// No key file is larger, in bytes.
 const KEY_LIMIT: u64 = 1 << 20;
@@ -36,16 +33,8 @@ impl SecretKey {
     /// # Errors
     /// Class *host* if the file cannot be read, others may read it, or it is no secret key.
     pub fn load(path: &Path, passphrase: Option<&[u8]>) -> Result<Self> {
-        let file = std::fs::File::open(path).during(|| format!("opening {}", path.display()))?;
-        let mode = file.metadata().during(|| format!("reading {}", path.display()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(Failure::host(format!("{}: others may read this secret key", path.display()))
-                .code(ErrorCode::Permission)
-                .hint(format!("Run `chmod 600 {}`.", path.display())));
-        }
-        let mut text = Zeroizing::new(Vec::new());
-        file.take(KEY_LIMIT).read_to_end(&mut text).during(|| format!("reading {}", path.display()))?;
-        Self::parse(&text, passphrase).map_err(|f| f.on(path.display()))
+        let text = read_private(path, KEY_LIMIT)?;
+        Self::parse(text.as_bytes(), passphrase).map_err(|f| f.on(path.display()))
     }
 
     /// A secret key from its armour.
@@ -148,6 +137,8 @@ pub fn verify(public_key: &str, bytes: &[u8], signature: &str) -> Result<String>
 mod tests {
     use super::*;
     use crate::effects::{Cancel, Output, Process};
+    use crate::model::ErrorCode;
+    use std::os::unix::fs::PermissionsExt;
 
     /// A short GNUPGHOME: the agent's socket path must fit into 108 bytes.
     fn gpg(home: &Path, args: &[&str]) -> Output {

@@ -2,8 +2,8 @@
 
 use super::machine::{SANDBOX, Tools};
 use crate::effects::files::digest_file;
+use crate::effects::host::available_memory;
 use crate::effects::{Cancel, Process};
-use crate::model::failure::IoContext;
 use crate::model::spec::BootMode;
 use crate::model::{ErrorCode, Failure, FailureClass, Result};
 use serde_json::Value;
@@ -83,8 +83,7 @@ pub fn firmware_words(tools: &Tools, modes: &[BootMode]) -> Vec<String> {
 /// # Errors
 /// Class *host* if there is not enough memory for one.
 pub fn machines(jobs: usize, memory_mib: u32) -> Result<usize> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").during(|| "reading /proc/meminfo")?;
-    let Some(available) = available_mib(&meminfo) else { return Ok(1) };
+    let Some(available) = available_memory().map(|bytes| bytes >> 20) else { return Ok(1) };
     let each = u64::from(memory_mib) + RESERVE_MIB;
     let room = usize::try_from(available / each).unwrap_or(usize::MAX);
     if room == 0 {
@@ -103,15 +102,10 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// `MemAvailable` of proc(5), in MiB.
-fn available_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effects::host::available_of;
 
     #[test]
     fn a_greeting_has_the_version() {
@@ -124,8 +118,8 @@ mod tests {
 
     #[test]
     fn memory_limits_the_machines() {
-        assert_eq!(available_mib("MemTotal: 9 kB\nMemAvailable:   2097152 kB\n"), Some(2048));
-        assert_eq!(available_mib("MemTotal: 9 kB\n"), None);
+        assert_eq!(available_of("MemTotal: 9 kB\nMemAvailable:   2097152 kB\n"), Some(2 << 30));
+        assert_eq!(available_of("MemTotal: 9 kB\n"), None);
         assert_eq!(machines(3, u32::MAX).unwrap_err().code, ErrorCode::OutOfMemory);
         assert!(machines(0, 1).unwrap() == 1);
     }

@@ -202,10 +202,12 @@ pub fn check(check: &FlashCheck, palette: Palette) -> String {
     };
     let said = match check.verdict {
         CheckVerdict::Same => palette.good("the device runs what was written"),
+        CheckVerdict::Alike => palette
+            .good("the device runs the release of OpenWrt that was written; its packages it does not say"),
         CheckVerdict::Other => palette.bad("the device runs another release"),
         CheckVerdict::Unknown => palette.bad("the device runs what nobody wrote, as far as is known here"),
     };
-    let mut out = format!("{said}\n  says      {}\n", check.reported);
+    let mut out = format!("{said}\n  says      {}\n", clean(&check.reported));
     for (what, record) in [("expected", &check.expected), ("found   ", &check.found)] {
         if let Some(record) = record {
             out.push_str(&format!("  {what}  {}\n", of(record)));

@@ -50,7 +50,7 @@ fn expecting(path: &Path, expected: &Expected, room: u64) -> Result<Measured> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut stream = Source::open(path)?.stream()?;
+    let mut stream = Source::open(path)?.stream(true)?;
     let mut bytes = vec![0; 8 << 20];
     let length = stream.fill(&mut bytes)?;
     bytes.truncate(length);
@@ -213,4 +213,24 @@ fn only_what_is_signed_is_not_unpacked_before() {
     assert_eq!((measured.image_size, measured.map), (1 << 20, None));
     let no_digest = Expected { sha256: None, ..expected(true) };
     assert_eq!(expecting(&file.path, &no_digest, ROOM).unwrap().map, None);
+}
+
+#[test]
+fn what_was_unpacked_once_is_kept_and_is_the_image() {
+    let (image, _) = mapped();
+    for name in ["image.zst", "image.gz"] {
+        let (file, dir) = (file(name, &packed(name, &image)), tempfile::tempdir().unwrap());
+        let mut source = Source::open(&file.path).unwrap().keeping_in(dir.path().join("scratch"));
+        let measured = source.measure(&Expected::default(), ROOM, &|_| {}, &Cancel::default()).unwrap();
+        let inventory = measured.inventory.clone().unwrap();
+        assert_eq!((inventory.size, inventory.sha256), (1 << 20, Digest::of(&image)), "{name}");
+        // It has no name, and what is behind it may change.
+        assert_eq!(std::fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0);
+        assert!(source.kept.is_some());
+        std::fs::write(&file.path, b"other").unwrap();
+        let mut bytes = vec![1; 2 << 20];
+        let mut stream = source.stream(true).unwrap();
+        let length = stream.fill(&mut bytes).unwrap();
+        assert!(bytes[..length] == image[..] && stream.finish().unwrap().is_none(), "{name}");
+    }
 }

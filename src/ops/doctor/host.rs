@@ -1,6 +1,7 @@
 //! The host itself: rights, kernel, room, memory.
 
 use super::{HostCheck, ToolFound, ToolState, Verdict, warn};
+use crate::effects::host::available_of;
 use crate::effects::{Sandbox, files};
 use crate::model::spec::Size;
 use crate::model::{Failure, FailureClass, Result};
@@ -77,12 +78,9 @@ fn room(folder: &Path) -> HostCheck {
     }
 }
 
-/// Judges what `/proc/meminfo` says (proc(5): kB are units of 1024 bytes).
+/// Judges what `/proc/meminfo` says.
 fn memory(meminfo: Option<&str>) -> HostCheck {
-    let available = meminfo.and_then(|text| {
-        let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    });
+    let available = meminfo.and_then(available_of);
     let hint =
         "A build takes about 1 GiB, the virtual machine that proves it as much as verify.memoryMiB says.";
     match available {

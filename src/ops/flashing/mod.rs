@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// Below the folder of caches: where unpacked images are kept while cards are written.
+const SCRATCH: &str = "unpacked";
+
 /// Write an image to cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlashRequest {
@@ -207,6 +210,11 @@ fn prepare(context: &Context, request: &FlashRequest, recorder: &mut Recorder) -
     let Found { name, path, expected, map, release, fetched } = find(context, request)?;
     recorder.of(&name, release.as_deref(), request.verify);
     let mut source = Source::open(&path)?;
+    if let Ok(folder) = super::records::folder(context, &request.catalog)
+        && !request.dry_run
+    {
+        source = source.keeping_in(folder.join(SCRATCH));
+    }
     let room = devices.iter().map(|device| device.device().size).min().unwrap_or(0);
     let task = Task::with_total(&context.events, format!("check {name}"), None, Unit::Bytes);
     let measured = source.measure(&expected, room, &|n| task.advance(n), &context.cancel)?;

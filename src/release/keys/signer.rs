@@ -1,14 +1,12 @@
 //! Private keys: opened, and kept out of every message.
 
 use super::{KEY_LIMIT, PublicKey};
-use crate::model::failure::IoContext;
+use crate::effects::private::read_private;
 use crate::model::{ErrorCode, Failure, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sigstore::crypto::signing_key::ecdsa::ec::{EcdsaKeys, EcdsaSigner};
 use sigstore::crypto::signing_key::{KeyPair as _, Signer as _};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -36,7 +34,7 @@ impl Signer {
     /// Class *host* if the file cannot be read, others may read it, the passphrase is wrong,
     /// or it is no ECDSA P-256 key in cosign's form.
     pub fn load(path: &Path, passphrase: Option<&[u8]>) -> Result<Self> {
-        let pem = read_private(path)?;
+        let pem = read_key(path)?;
         Self::parse(&pem, passphrase).map_err(|f| f.on(path.display()))
     }
 
@@ -87,31 +85,10 @@ impl Signer {
     }
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<String>> {
-    let file = std::fs::File::open(path).during(|| format!("opening {}", path.display())).map_err(|f| {
+fn read_key(path: &Path) -> Result<Zeroizing<String>> {
+    read_private(path, KEY_LIMIT).map_err(|f| {
         if f.code == ErrorCode::NotFound { f.hint("Make a key with `bootwright init`.") } else { f }
-    })?;
-    let metadata = file.metadata().during(|| format!("reading {}", path.display()))?;
-    let mode = metadata.permissions().mode();
-    if !metadata.is_file() {
-        return Err(Failure::host(format!("{} is not a file", path.display())));
-    }
-    if mode & 0o077 != 0 {
-        return Err(Failure::host(format!(
-            "{}: others may read this private key (mode {:04o})",
-            path.display(),
-            mode & 0o7777
-        ))
-        .code(ErrorCode::Permission)
-        .hint(format!("Run `chmod 600 {}`; if others had access to it, make a new key.", path.display())));
-    }
-    // Reserved in one piece: a string that grows leaves copies of the key behind.
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(KEY_LIMIT).unwrap_or(0) + 1));
-    file.take(KEY_LIMIT + 1).read_to_string(&mut text).during(|| format!("reading {}", path.display()))?;
-    if text.len() as u64 > KEY_LIMIT {
-        return Err(Failure::host(format!("{} is too large for a key", path.display())));
-    }
-    Ok(text)
+    })
 }
 
 /// The crate panics on a sealed key whose nonce has the wrong length: looked at before.

@@ -8,7 +8,6 @@ use crate::effects::files::WorkFolder;
 use crate::model::event::Emitter;
 use crate::model::evidence::Check;
 use crate::model::firmware::ImageFile;
-use crate::model::openwrt::Release;
 use crate::model::spec::BootMode;
 use crate::model::{Failure, Result};
 use crate::verify::machine::{Config, Medium};
@@ -122,13 +121,8 @@ fn judge_release(text: &str, promised: &Promised<'_>, judgement: &mut Judgement)
         value.map_or("", |value| value.trim().trim_matches(['\'', '"']))
     };
     let facts = promised.facts;
-    let release = match &facts.release {
-        Release::Exact(version) | Release::Branch(version) => version.clone(),
-        Release::Snapshot => "SNAPSHOT".to_owned(),
-        Release::BranchSnapshot(branch) => format!("{branch}-SNAPSHOT"),
-    };
     let wanted = [
-        ("DISTRIB_RELEASE", release),
+        ("DISTRIB_RELEASE", facts.said_release()),
         ("DISTRIB_TARGET", facts.platform.to_string()),
         ("DISTRIB_REVISION", facts.revision.clone()),
     ];

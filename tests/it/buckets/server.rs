@@ -1,9 +1,9 @@
 //! A service that speaks S3 and is not ours: moto, from Python's package index.
 
-use super::super::crash::command;
+use super::super::crash::{command, started};
 use super::super::tools::tool;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -18,15 +18,9 @@ impl Server {
     /// Starts it, with the bucket `images`.
     pub fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/s3/server.py");
-        let mut child = command(tool("s3/bin/python").to_str().unwrap())
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut python = command(tool("s3/bin/python").to_str().unwrap());
+        python.arg(script).stdin(Stdio::piped());
+        let (child, line) = started(python);
         let server = Self { child, port: line.trim().parse().unwrap() };
         assert_eq!(server.ask("PUT", "/images", b"").0, 200);
         server

@@ -12,11 +12,20 @@ pub mod tiny;
 mod together;
 pub mod world;
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
 #[expect(clippy::disallowed_methods, reason = "tests start programs as a user does")]
 pub fn command(program: &str) -> Command {
     Command::new(program)
+}
+
+/// Starts a server that says in its first line where it listens; gives it and that line.
+pub fn started(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, line)
 }
 
 fn words(output: &Output) -> String {

@@ -8,10 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 pub const MIB: usize = 1 << 20;
 
-#[expect(clippy::disallowed_methods, reason = "tests start programs as a user does")]
-pub fn command(program: &str) -> Command {
-    Command::new(program)
-}
+pub use super::super::crash::command;
 
 /// Runs a tool that must succeed; gives what it printed.
 pub fn run(program: &str, args: &[&str]) -> String {

@@ -159,6 +159,25 @@ fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     let name = flash["source"]["name"].as_str().unwrap();
     assert!(name.ends_with("openwrt-24.10.5-x86-64-generic-squashfs-combined-efi.img.gz"), "{flash}");
     assert_eq!((&flash["source"]["vouched"], &flash["source"]["packing"]), (&json!(true), &json!("gzip")));
+    // What it says of itself when it has started from the card.
+    assert!(world.run(&["flash", "cellar-router", "--device", &device.path, "--yes"]).0.status.success());
+    let revision = manifest(&world, "cellar-router")["openwrt"]["revision"].as_str().unwrap().to_owned();
+    let release = |version: &str, target: &str| {
+        format!("DISTRIB_RELEASE='{version}'\nDISTRIB_REVISION='{revision}'\nDISTRIB_TARGET='{target}'\n")
+    };
+    for (said, code, verdict) in [
+        (release("24.10.5", "x86/64"), 0, "alike"),
+        (format!(" OpenWrt 24.10.5, {revision}\n"), 0, "alike"),
+        (release("24.10.5", "x86/generic"), 7, "unknown"),
+        (release("24.10.4", "x86/64"), 7, "unknown"),
+        (" OpenWrt 24.10.5, r1-x\n".to_owned(), 7, "unknown"),
+    ] {
+        let file = world.path().join("said");
+        fs::write(&file, &said).unwrap();
+        let checked = world.run(&["flash", "check", file.to_str().unwrap()]);
+        let told: Value = serde_json::from_slice(&checked.0.stdout).unwrap();
+        assert_eq!((checked.0.status.code(), &told["verdict"]), (Some(code), &json!(verdict)), "{said}");
+    }
     // Which board it is for was signed with it.
     for board in ["netgear,r6220", "mipsel_24kc", "generic-x86_64"] {
         let said =

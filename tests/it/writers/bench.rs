@@ -1,11 +1,12 @@
 //! A catalog with a card writer and an order, its controller, its agent, and a card in its slot.
 
+use super::super::crash::started;
 use super::super::flash::card::{Card, bootwright, command, run};
 use super::super::observe::shop::Shop;
 use bootwright::model::receipt::{JobId, SignedReceipt};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -135,17 +136,12 @@ impl Bench {
     /// The controller, started and listening.
     pub fn serve(&mut self, environment: &[(&str, &str)]) -> Serving {
         let listen = self.address.to_string();
-        let mut child = self
-            .program(&self.controller_in)
+        let mut program = self.program(&self.controller_in);
+        program
             .args(["serve", "--listen", &listen, "--certificate", "tls.pem", "--certificate-key", "tls.key"])
             .args(["--lease", "2"])
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            .envs(environment.iter().copied());
+        let (child, line) = started(program);
         let told: Value = serde_json::from_str(&line).unwrap_or_default();
         if let Some(address) = told["listening"].as_str() {
             self.address = address.parse().unwrap();
@@ -180,10 +176,33 @@ impl Bench {
         answer(child.wait_with_output().unwrap())
     }
 
-    /// Enrols with the shop's own key.
-    pub fn enrolled(&self) {
+    /// Enrols with the shop's own key; gives the agent's.
+    pub fn enrolled(&self) -> String {
         let (code, report) = self.enroll("keys/k.pub");
         assert_eq!(code, 0, "{report}");
+        report["publicKey"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes the agent's key into the catalog: it then counts whatever becomes of the database.
+    pub fn pin(&self, key: &str) {
+        let path = self.shop.dir.path().join("runners/lab.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(
+            &path,
+            text.replacen("spec:\n  slots:", &format!("spec:\n  publicKey: {key}\n  slots:"), 1),
+        )
+        .unwrap();
+    }
+
+    /// Takes the controller's database away.
+    pub fn lose_database(&self) {
+        let mut lost = 0;
+        for folder in [".bootwright", ".bootwright/cache"] {
+            for name in ["state.db", "state.db-wal", "state.db-shm"] {
+                lost += usize::from(fs::remove_file(self.shop.dir.path().join(folder).join(name)).is_ok());
+            }
+        }
+        assert!(lost > 0, "there was no database");
     }
 
     pub fn agent(&self, args: &[&str], environment: &[(&str, &str)]) -> Command {
@@ -220,6 +239,10 @@ impl Bench {
         let mut receipts = Vec::new();
         for entry in entries {
             let path = entry.unwrap().path();
+            // One that is being written has another name until it is whole.
+            if path.extension().is_none_or(|ending| ending != "json") {
+                continue;
+            }
             let receipt: SignedReceipt = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             let job: JobId = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
             assert_eq!(receipt.receipt.job, job);
@@ -250,6 +273,15 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(60), "{what} did not come");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Waits until an agent has stopped itself; gives its process id.
+pub fn until_stopped(agent: &Agent) -> i32 {
+    let pid = i32::try_from(agent.0.id()).unwrap();
+    until("the stop", || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| text.contains(") T "))
+    });
+    pid
 }
 
 fn answer(output: Output) -> (i32, Value) {

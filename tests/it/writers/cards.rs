@@ -53,27 +53,16 @@ fn without_its_database_the_controller_has_no_card_written_again() {
     bench.enrolled();
     assert_eq!(bench.once(), (0, 1));
     drop(serving);
-    let key = bench.receipts()[0].key.clone();
-    for name in ["state.db", "state.db-wal", "state.db-shm"] {
-        let _ = fs::remove_file(bench.shop.dir.path().join(".bootwright").join(name));
-        let _ = fs::remove_file(bench.shop.dir.path().join(".bootwright/cache").join(name));
-    }
     // The key that enrolled was in there; the catalog's own stays.
-    let path = bench.shop.dir.path().join("runners/lab.yaml");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("spec:\n  slots:", &format!("spec:\n  publicKey: {key}\n  slots:"), 1))
-        .unwrap();
+    bench.lose_database();
+    bench.pin(bench.receipts()[0].key.as_str());
     let written = bench.written();
     let serving = bench.serve(&[]);
     assert_eq!(bench.states(), ["done"], "the receipt tells");
     drop(serving);
     // Also without receipts: the agent has its own.
     fs::remove_dir_all(bench.path("receipts")).unwrap();
-    for folder in [".bootwright", ".bootwright/cache"] {
-        for name in ["state.db", "state.db-wal", "state.db-shm"] {
-            let _ = fs::remove_file(bench.shop.dir.path().join(folder).join(name));
-        }
-    }
+    bench.lose_database();
     let _serving = bench.serve(&[]);
     assert_eq!(bench.states(), ["pending"]);
     assert_eq!(bench.once(), (0, 1));

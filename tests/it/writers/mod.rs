@@ -6,6 +6,7 @@
 mod bench;
 mod cards;
 mod killed;
+mod lost;
 mod networks;
 mod refused;
 mod requests;

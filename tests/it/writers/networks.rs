@@ -1,7 +1,7 @@
 //! Two network namespaces as two hosts: the network is cut in mid-job and restored.
 
 use super::super::flash::card::{command, run, skip};
-use super::bench::{Bench, until};
+use super::bench::{Bench, until, until_stopped};
 use bootwright::model::receipt::ReceiptResult;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,10 +61,7 @@ fn privileged_a_job_outlives_a_network_that_is_cut() {
     let mut agent = bench.spawn(&["--once"], &stop);
     let journal = bench.folder.join("slots/a.json");
     until("the journal's word", || fs::read_to_string(&journal).is_ok_and(|text| text.contains("writing")));
-    let pid = i32::try_from(agent.0.id()).unwrap();
-    until("the stop", || {
-        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| text.contains(") T "))
-    });
+    let pid = until_stopped(&agent);
     wire.is("down");
     kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
     until("the signed receipt", || fs::read_to_string(&journal).is_ok_and(|text| text.contains("signed")));

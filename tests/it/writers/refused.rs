@@ -131,3 +131,19 @@ fn what_the_slots_own_rules_allow() {
     assert_eq!(bench.once(), (0, 1));
     assert!(bench.holds("one") && bench.states() == ["done"], "{:?}", bench.receipts());
 }
+
+#[test]
+fn a_port_that_the_catalog_does_not_say_gets_no_job() {
+    let Some(mut bench) = Bench::new("") else { return };
+    let _serving = bench.serve(&[]);
+    bench.enrolled();
+    let (port, other) = (bench.port(), bench.path("slot-b"));
+    change(&bench, "writer.yaml", &format!("path: {port}"), &format!("path: {other}"));
+    let output = bench.agent(&["--once"], &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success(), "{said}");
+    let told = format!("slot a of bench-1 is at {other}, and at {port} by the catalog");
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(bench.states(), ["pending"]);
+    assert!(bench.card.is_untouched() && bench.receipts().is_empty());
+}
