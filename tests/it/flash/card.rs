@@ -1,10 +1,12 @@
 //! Loop devices of the tests' own.
 
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 pub const MIB: usize = 1 << 20;
 
@@ -56,6 +58,19 @@ impl Loop {
         assert!(!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()), "{}", self.path);
         let backing = fs::read_to_string(format!("/sys/block/{}/loop/backing_file", self.name())).unwrap();
         assert_eq!(Path::new(backing.trim_end()), self.backing, "{} is somebody else's", self.path);
+    }
+}
+
+impl Loop {
+    /// Waits until nobody holds it. What is unmounted here may still be mounted in a sandbox of another
+    /// test: mount namespaces that were made meanwhile have copies, for as long as they live.
+    pub fn until_free(&self) {
+        let begun = Instant::now();
+        // As another writer would: O_EXCL (open(2)).
+        while let Err(e) = OpenOptions::new().read(true).custom_flags(0o200).open(&self.path) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} stays held: {e}", self.path);
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 

@@ -102,6 +102,7 @@ fn a_mounted_card_is_refused_with_its_place() {
     world.refuses(2, &["is mounted at"], &[&world.image, "--dry-run", "-d", card.path()]);
     assert_eq!(Digest::of(card.bytes()), before);
     drop(mounted);
+    card.device.until_free();
     assert_eq!(flash(&[&world.image, "--yes", "-d", card.path()]).code, 0);
 }
 
@@ -128,10 +129,12 @@ fn partitions_are_refused_and_so_is_a_disk_whose_partition_is_in_use() {
     let mounted = Mounted::at(&first, place.to_str().unwrap());
     world.refuses(2, &[&first, "is mounted at"], &[&world.image, "--yes", "-d", card.path()]);
     drop(mounted);
+    card.device.until_free();
     run("mkswap", &[&second]);
     if command("swapon").arg(&second).output().unwrap().status.success() {
         world.refuses(2, &["as swap space", &second, "swapoff"], &[&world.image, "--yes", "-d", card.path()]);
         run("swapoff", &[&second]);
+        card.device.until_free();
     } else {
         skip("this host switches no swap on; a card in use as swap was NOT tested");
     }
