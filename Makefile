@@ -58,7 +58,7 @@ bench-specs:
 bench-firmware: setup-test
 	cargo bench $(CARGO_FLAGS) --bench firmware
 
-# An image on a card in memory with dd, bmaptool and Bootwright; FLASH_FLAGS: see the file.
+# Images on cards in memory with dd, bmaptool, etcher-sdk and Bootwright; FLASH_FLAGS: see the file.
 bench-flash: setup-test
 	cargo bench $(CARGO_FLAGS) --bench flash -- $(FLASH_FLAGS)
 
