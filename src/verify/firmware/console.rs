@@ -401,5 +401,4 @@ fn plain(line: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "console_tests.rs"]
 mod tests;

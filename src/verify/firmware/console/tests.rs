@@ -1,7 +1,7 @@
 //! Every end of the conversation with a console, without a machine.
 
 use super::*;
-use std::process::Command;
+use crate::effects::{Cancel, Process};
 
 const QUESTIONS: [&str; 2] = ["echo one; printf two", "printf ''"];
 
@@ -16,10 +16,8 @@ fn shell(keys: &str, started: bool) -> String {
     let draft = folder.path().join("asked");
     let count = if started { "1" } else { "0" };
     let command = keys.replace(STARTED, &format!("echo {count}")).replace(DRAFT, draft.to_str().unwrap());
-    #[expect(clippy::disallowed_methods, reason = "a shell answers as the device's would")]
-    let output = Command::new("sh").arg("-c").arg(command).output().unwrap();
-    format!("{keys}{}root@OpenWrt:~# \x1b[6n", String::from_utf8(output.stdout).unwrap())
-        .replace('\n', "\r\n")
+    let output = Process::new("sh").arg("-c").arg(command).run(&Cancel::default()).unwrap();
+    format!("{keys}{}root@OpenWrt:~# \x1b[6n", output.text()).replace('\n', "\r\n")
 }
 
 fn course() -> Course {
