@@ -97,9 +97,8 @@ async fn tidy(server: Arc<Sysupgrade>, limits: Arc<Limits>) {
     loop {
         tokio::time::sleep(TIDY).await;
         limits.asked.retain_recent();
-        let server = Arc::clone(&server);
         // What could not be forgotten now will be later.
-        let _ = blocking(move || server.forget()).await;
+        let _ = blocking(&server, Sysupgrade::forget).await;
     }
 }
 
@@ -127,10 +126,16 @@ fn router(server: &Arc<Sysupgrade>, limits: &Arc<Limits>) -> Router {
 
 type Shared = State<Arc<Sysupgrade>>;
 
-/// Does what blocks where that is no harm.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Failure::bug(format!("an answer was not made: {e}"))))
+/// Does what blocks where that is no harm. Who runs the server is told what went wrong; who asks is
+/// not told all of it.
+async fn blocking<T: Send + 'static>(
+    server: &Arc<Sysupgrade>,
+    work: impl FnOnce(&Sysupgrade) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let own = Arc::clone(server);
+    let done = tokio::task::spawn_blocking(move || work(&own)).await;
+    let done = done.unwrap_or_else(|e| Err(Failure::bug(format!("an answer was not made: {e}"))));
+    done.inspect_err(|failure| server.note(failure))
 }
 
 async fn build(State(server): Shared, headers: HeaderMap, request: Request) -> Response {
@@ -151,7 +156,7 @@ async fn build(State(server): Shared, headers: HeaderMap, request: Request) -> R
         Ok(request) => request,
         Err(faults) => return answer(StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": faults})),
     };
-    match blocking(move || server.ask(request)).await {
+    match blocking(&server, move |server| server.ask(request)).await {
         Ok(Reply::Told(told)) => rendered(told),
         Ok(Reply::Unsupported(why)) => said(StatusCode::BAD_REQUEST, &why),
         Ok(Reply::Overloaded(waiting)) => {
@@ -165,7 +170,7 @@ async fn build(State(server): Shared, headers: HeaderMap, request: Request) -> R
 
 async fn look(State(server): Shared, Path(hash): Path<String>) -> Response {
     let looked = match hash.parse::<Digest>() {
-        Ok(hash) => blocking(move || server.look(&hash)).await,
+        Ok(hash) => blocking(&server, move |server| server.look(&hash)).await,
         Err(_) => Ok(None),
     };
     match looked {
@@ -185,7 +190,7 @@ async fn revision(
     let platform = format!("{target}/{sub}");
     let asked = format!("{version}/{platform}");
     let unsupported = format!("Unsupported version: {version}");
-    let found = blocking(move || {
+    let found = blocking(&server, move |server| {
         let Some(release) = overview::release(&version) else { return Ok(None) };
         if !server.offers_release(&release)? {
             return Ok(None);
@@ -207,7 +212,7 @@ async fn stats(State(server): Shared) -> Response {
 
 async fn document(State(server): Shared, Path(path): Path<String>) -> Response {
     let Some(document) = Document::parse(&path) else { return not_found() };
-    match blocking(move || server.document(&document)).await {
+    match blocking(&server, move |server| server.document(&document)).await {
         Ok(Some(document)) => answer(StatusCode::OK, document),
         Ok(None) => not_found(),
         Err(failure) => failed(&failure),
@@ -216,7 +221,7 @@ async fn document(State(server): Shared, Path(path): Path<String>) -> Response {
 
 async fn file(State(server): Shared, Path((folder, name)): Path<(String, String)>) -> Response {
     let wanted = name.clone();
-    match blocking(move || server.file_of(&folder, &wanted)).await {
+    match blocking(&server, move |server| server.file_of(&folder, &wanted)).await {
         Ok(Some(served)) => {
             let (body, length) = match served {
                 Served::Text(text) => (Body::from(text.clone()), text.len() as u64),

@@ -103,7 +103,7 @@ impl Sysupgrade {
     /// Why there is no firmware; `log` is by what a log of `make` was kept. What is wrong with this host is
     /// nobody's business but its owner's, who finds it in the log of the server.
     fn refusal(&self, failure: Failure, log: Option<Digest>) -> Refusal {
-        self.context.events.warn(failure.to_string());
+        self.note(&failure);
         let log = log.and_then(|of| self.firmwares().log_of_failure(&of)).unwrap_or_default();
         let detail = match (failure.class, failure.code) {
             (FailureClass::Limit, _) => "Selected packages exceed device storage".to_owned(),

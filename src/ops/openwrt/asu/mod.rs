@@ -124,6 +124,11 @@ impl Sysupgrade {
         self.queue.waiting()
     }
 
+    /// Tells who runs the server what went wrong.
+    pub fn note(&self, failure: &Failure) {
+        self.context.events.warn(failure.to_string());
+    }
+
     /// Forgets what expired.
     ///
     /// # Errors
