@@ -1,6 +1,6 @@
 //! A server of the Attended Sysupgrade API: routers ask for firmware, and get it.
 //!
-//! - [`asking`]: what is answered to a build request, and to who asks how far it is
+//! - `asking`: what is answered to a build request, and to who asks how far it is
 //! - `queue`: what waits, and what is at work
 //! - `building`: one request → firmware, over the same recipes and cache as device profiles
 //! - `metadata`: which releases, devices and packages there are, as OpenWrt's servers say
