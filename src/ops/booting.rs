@@ -19,10 +19,10 @@ const SCRATCH: &str = ".bootwright/boot";
 /// # Errors
 /// Class *host* if the machine cannot be started.
 pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
-    let (file, architecture) = file_of(context, &request)?;
+    let (file, of_firmware) = file_of(context, &request)?;
     let work = WorkFolder::new(&context.cwd.join(SCRATCH), "session")?;
     let mut options = Options::below(work.path());
-    let architecture = match architecture {
+    let architecture = match of_firmware {
         Some(architecture) => architecture,
         None => verify::interactive::architecture_of(file.path(), &context.cancel)?,
     };
@@ -36,6 +36,7 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
         &Session {
             image: file.path(),
             mode: request.mode,
+            virtio: of_firmware.is_some(),
             memory_mib: request.memory_mib,
             screen: match request.graphical {
                 true => Screen::Window { environment: request.display.clone() },
@@ -55,7 +56,7 @@ pub fn boot(context: &Context, request: BootRequest) -> Result<BootReport> {
     })
 }
 
-/// The file, and what its programs are made for where the release says so.
+/// The file; of firmware also what its programs are made for.
 fn file_of(context: &Context, request: &BootRequest) -> Result<(Local, Option<Architecture>)> {
     let release = match &request.target {
         BootTarget::File(path) => {

@@ -33,6 +33,8 @@ pub struct Session<'a> {
     pub image: &'a Path,
     /// Firmware and kind of medium.
     pub mode: BootMode,
+    /// Whether a disk is on the bus of virtual machines, as it is when OpenWrt's firmware is verified.
+    pub virtio: bool,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Where it shows itself.
@@ -73,7 +75,7 @@ pub fn interactive(session: &Session, cancel: &Cancel) -> Result<()> {
     let medium = if is_disk(&image) {
         disk::unpack(&image, &copy, cancel)?;
         disk::add_room(&copy)?;
-        Medium::Disk(&copy)
+        if session.virtio { Medium::Virtio(&copy) } else { Medium::Disk(&copy) }
     } else {
         Medium::Disc(&image)
     };

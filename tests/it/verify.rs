@@ -441,6 +441,7 @@ fn a_person_gets_a_machine_that_ends_when_it_powers_off() {
     let session = verify::interactive::Session {
         image: &image.path,
         mode: BootMode::Bios,
+        virtio: false,
         memory_mib: 256,
         screen: verify::Screen::Vnc(77),
         accelerator: Accelerator::Tcg,

@@ -148,6 +148,7 @@ fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     }
     what_is_in_the_release(&world);
     what_the_machine_showed(&world);
+    a_person_gets_its_console(&world);
 
     // The card gets the disk image, and nothing that is only for the router's own flash.
     let card = world.path().join("card");
@@ -221,6 +222,35 @@ fn what_the_machine_showed(world: &World) {
     }
     let page = fs::read_to_string(folder.join("index.html")).unwrap();
     assert!(page.contains("boot-uefi") && !page.contains("cannot be booted here"), "{page}");
+}
+
+/// `boot` starts the image that the mode asks for, of a copy.
+fn a_person_gets_its_console(world: &World) {
+    let mut booting = command("timeout");
+    booting.args([
+        "-k",
+        "10",
+        "200",
+        env!("CARGO_BIN_EXE_bootwright"),
+        "boot",
+        "cellar-router",
+        "--mode",
+        "bios",
+    ]);
+    booting.current_dir(world.catalog()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut booting = booting.spawn().unwrap();
+    let console = std::io::BufReader::new(booting.stdout.take().unwrap());
+    let woken = std::io::BufRead::split(console, b'\n')
+        .any(|line| String::from_utf8_lossy(&line.unwrap()).contains("Please press Enter to activate"));
+    let id = rustix::process::Pid::from_child(&booting);
+    let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+    booting.wait().unwrap();
+    assert!(woken, "its console never came");
+    let said = world.run(&["boot", "cellar-router", "--mode", "uefi-usb"]);
+    assert!(said.words().contains("firmware that starts by uefi-usb"), "{}", said.words());
+    let said = world.run(&["boot", "office-router"]);
+    assert!(said.words().contains("has no ISO, disk image or firmware that starts by"), "{}", said.words());
+    assert!(world.run(&["release", "verify", "cellar-router"]).0.status.success());
 }
 
 fn what_is_in_the_release(world: &World) {

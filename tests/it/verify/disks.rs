@@ -93,6 +93,7 @@ fn a_person_gets_a_machine_from_a_disk_too() {
     let session = verify::interactive::Session {
         image: &image.path,
         mode: BootMode::Bios,
+        virtio: false,
         memory_mib: 256,
         screen: verify::Screen::Vnc(78),
         accelerator: verify::Accelerator::Tcg,
