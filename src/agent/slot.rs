@@ -10,7 +10,7 @@ use crate::effects::{Point, point};
 use crate::model::flash::{CardReport, Device, Fault, VerifyScope};
 use crate::model::receipt::{FlashJob, JobState, RECEIPT_FORMAT, Receipt, ReceiptResult, SignedReceipt};
 use crate::model::writer::Slot;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageDigest, Result};
 use crate::ops::{
     self, BootTarget, CatalogRef, Context, FlashRequest, MapChoice, Prepared, ReleaseRef, ReleaseWhich,
 };
@@ -219,7 +219,8 @@ impl<'a> Worker<'a> {
         if context.cancel.is_requested() && !card.good {
             return Ok(if beating.is_lost() { Outcome::Lost } else { Outcome::Stopped });
         }
-        let receipt = self.of_report(job, &device, started, card, report.image_sha256, recipe);
+        let sha256 = report.image_digest.and_then(ImageDigest::sha256);
+        let receipt = self.of_report(job, &device, started, card, sha256, recipe);
         // One that was pulled out or changed is no bad card.
         let again = matches!(card.fault, Some(Fault::Vanished | Fault::Replaced));
         Ok(Outcome::Ended(Box::new(receipt), last(again)))
@@ -286,7 +287,7 @@ impl<'a> Worker<'a> {
         Receipt {
             recipe,
             sha256,
-            read_back: card.read_back,
+            read_back: card.read_back.and_then(ImageDigest::sha256),
             fault: card.fault,
             unhealthy: card.unhealthy,
             message: card.failure.as_ref().map(|failure| failure.message.clone()),

@@ -5,14 +5,14 @@
 //! A lane that is closed gives back what waited in it; the one buffer that its card may still
 //! hold is replaced.
 
-use super::source::{Measured, Stream};
+use super::source::{Filled, Measured, Stream};
 use super::{BLOCK, CHUNK};
 use crate::effects::Cancel;
 use crate::effects::block::Buffer;
 use crate::model::block_map::Comparing;
 use crate::model::{Failure, Result};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Buffers that go round.
@@ -22,6 +22,10 @@ const GRAIN: usize = 64 << 10;
 /// How often a wish to stop is looked for while nothing moves.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The zeros of all holes. Nobody ever writes to them, so the kernel maps one page for all, and they
+/// stay in the cache of the processor.
+static ZEROS: LazyLock<Buffer> = LazyLock::new(|| Buffer::new(CHUNK));
+
 /// A piece of the image.
 #[derive(Debug)]
 pub struct Chunk {
@@ -30,24 +34,42 @@ pub struct Chunk {
     /// How many bytes of the buffer are image.
     pub length: usize,
     buffer: Buffer,
-    zero: Vec<bool>,
+    content: Content,
+}
+
+/// What is in a piece.
+#[derive(Debug)]
+enum Content {
+    /// A hole of the image's file: nothing is in the buffer, which only keeps its place in the ring.
+    Hole,
+    /// What is in the buffer; which pieces of [`GRAIN`] bytes are zero.
+    Data(Vec<bool>),
 }
 
 impl Chunk {
     /// The bytes of the image.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.length]
+        self.padded(1)
     }
 
     /// The same, filled up with zeros to whole blocks of a device.
     pub fn padded(&self, block: usize) -> &[u8] {
-        &self.buffer[..self.length.next_multiple_of(block)]
+        let all: &[u8] = match self.content {
+            Content::Hole => &ZEROS,
+            Content::Data(_) => &self.buffer,
+        };
+        &all[..self.length.next_multiple_of(block)]
     }
 
     /// Stretches that are zero and stretches that are not, in order, from `from` on.
     pub fn stretches(&self, from: usize) -> Vec<(std::ops::Range<usize>, bool)> {
+        let zero = match &self.content {
+            Content::Hole if from < self.length => return vec![(from..self.length, true)],
+            Content::Hole => return Vec::new(),
+            Content::Data(zero) => zero,
+        };
         let mut found: Vec<(std::ops::Range<usize>, bool)> = Vec::new();
-        for (start, zero) in (0..self.length).step_by(GRAIN).zip(&self.zero) {
+        for (start, zero) in (0..self.length).step_by(GRAIN).zip(zero) {
             let end = (start + GRAIN).min(self.length);
             match found.last_mut() {
                 _ if end <= from => {}
@@ -61,8 +83,8 @@ impl Chunk {
 
 /// Whether all bytes are zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    bytes.chunks(ZEROS.len()).all(|part| part == &ZEROS[..part.len()])
+    const PAGE: [u8; 4096] = [0; 4096];
+    bytes.chunks(PAGE.len()).all(|part| part == &PAGE[..part.len()])
 }
 
 /// What a lane gets.
@@ -179,16 +201,20 @@ impl Feed {
         let mut offset = 0;
         loop {
             let mut buffer = self.free_buffer(cancel)?;
-            let length = stream.fill(&mut buffer)?;
-            if length == 0 {
-                self.lock().free.push(buffer);
-                return Ok(offset);
-            }
-            look(&buffer[..length], offset + length as u64)?;
-            buffer[length..].fill(0);
-            let zero = buffer[..length].chunks(GRAIN).map(is_zero).collect();
-            let chunk = Arc::new(Chunk { offset, length, buffer, zero });
+            let (length, content) = match stream.next(&mut buffer)? {
+                Filled::Data(0) => {
+                    self.lock().free.push(buffer);
+                    return Ok(offset);
+                }
+                Filled::Data(length) => {
+                    buffer[length..].fill(0);
+                    (length, Content::Data(buffer[..length].chunks(GRAIN).map(is_zero).collect()))
+                }
+                Filled::Hole => (CHUNK, Content::Hole),
+            };
+            let chunk = Arc::new(Chunk { offset, length, buffer, content });
             offset += length as u64;
+            look(chunk.bytes(), offset)?;
             let mut state = self.lock();
             for lane in state.lanes.iter_mut().flatten() {
                 lane.push_back(Arc::clone(&chunk));
@@ -239,19 +265,12 @@ mod tests {
     fn chunk(bytes: &[u8]) -> Chunk {
         let mut buffer = Buffer::new(CHUNK);
         buffer[..bytes.len()].copy_from_slice(bytes);
-        let zero = bytes.chunks(GRAIN).map(is_zero).collect();
-        Chunk { offset: 0, length: bytes.len(), buffer, zero }
+        let content = Content::Data(bytes.chunks(GRAIN).map(is_zero).collect());
+        Chunk { offset: 0, length: bytes.len(), buffer, content }
     }
 
     fn measured(image_size: u64, file_sha256: Option<Digest>) -> Measured {
-        Measured {
-            file_sha256,
-            image_sha256: None,
-            image_size,
-            table_block: None,
-            map: None,
-            inventory: None,
-        }
+        Measured { file_sha256, image: None, image_size, table_block: None, map: None, inventory: None }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{Measured, Source, probe::probe};
 use crate::effects::{Cancel, ClaimedDevice, Task};
 use crate::model::event::{Emitter, Unit};
 use crate::model::flash::{CardReport, Fault, VerifyScope};
-use crate::model::{Digest, Failure, Result};
+use crate::model::{Failure, ImageDigest, Result};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -41,8 +41,8 @@ pub struct Job<'a> {
 /// What came of a job.
 #[derive(Debug)]
 pub struct Written {
-    /// SHA-256 of the unpacked image, if all of it was read.
-    pub image_sha256: Option<Digest>,
+    /// What the unpacked image is known by, if all of it was read.
+    pub image: Option<ImageDigest>,
     /// The cards, in the order of the job.
     pub cards: Vec<CardReport>,
 }
@@ -84,9 +84,9 @@ pub fn write(job: Job<'_>, events: &Emitter, cancel: &Cancel) -> Result<Written>
         fleet.mend(job.source, job.measured, inventory, length)?;
     }
     fleet.take_back();
-    let image_sha256 = inventory.map(|inventory| inventory.sha256);
-    let cards = fleet.members.into_iter().map(|member| report(member, image_sha256)).collect();
-    Ok(Written { image_sha256, cards })
+    let image = inventory.map(|inventory| inventory.image);
+    let cards = fleet.members.into_iter().map(|member| report(member, image.is_some())).collect();
+    Ok(Written { image, cards })
 }
 
 impl Fleet<'_> {
@@ -115,9 +115,10 @@ impl Fleet<'_> {
         if live.is_empty() {
             return Ok(None);
         }
-        // More lanes, unless that is known: the digests of blocks, and the digest of all.
+        // More lanes, unless that is known: the fingerprints of blocks, and the SHA-256 of all where
+        // somebody speaks it.
         let wants_blocks = measured.inventory.is_none();
-        let wants_whole = wants_blocks && measured.image_sha256.is_none();
+        let wants_whole = wants_blocks && measured.image.is_none() && measured.file_sha256.is_some();
         let feed = Arc::new(Feed::new(live.len(), usize::from(wants_blocks) + usize::from(wants_whole)));
         let blocks = wants_blocks.then(|| take::<Blocks>(Arc::clone(&feed), live.len()));
         let whole = wants_whole.then(|| take::<Whole>(Arc::clone(&feed), live.len() + 1));
@@ -138,10 +139,11 @@ impl Fleet<'_> {
             &|lane| feed.close(lane),
         );
         let poured = pouring.join().unwrap_or_else(|_| Err(Failure::bug("the unpacking thread ended early")));
-        let whole = whole.and_then(|whole| whole.join().unwrap_or_default()).map(Whole::sha256);
+        let whole = whole.and_then(|whole| whole.join().unwrap_or_default()).map(Whole::digest);
         let blocks = blocks.and_then(|blocks| blocks.join().unwrap_or_default());
-        let taken = blocks.zip(measured.image_sha256.or(whole));
-        let taken = taken.map(|(blocks, sha256)| Arc::new(Inventory::new(blocks, sha256)));
+        let known = measured.image.or(whole);
+        let taken = blocks.filter(|_| known.is_some() || !wants_whole);
+        let taken = taken.map(|blocks| Arc::new(Inventory::new(blocks, known)));
         let inventory = measured.inventory.clone().or(taken).filter(|_| poured.is_ok());
         let failure =
             poured.err().filter(|_| ended.iter().any(|(_, ended)| matches!(ended, Ok((Ended::Broken, _)))));
@@ -180,8 +182,8 @@ impl Fleet<'_> {
         self.note(read, |member, (read, elapsed)| {
             member.report.verify_ms += elapsed;
             match read {
-                Some(Read { right, sha256 }) => {
-                    (member.report.verified, member.report.read_back) = (right, sha256);
+                Some(Read { right, image }) => {
+                    (member.report.verified, member.report.read_back) = (right, image);
                 }
                 None => member.failure = Some(Failure::cancelled()),
             }
@@ -392,13 +394,13 @@ fn member(device: ClaimedDevice, verify: VerifyScope) -> Member {
     Member { card: Arc::new(Card::new(device)), trouble: None, failure: None, report }
 }
 
-fn report(member: Member, image: Option<Digest>) -> CardReport {
+fn report(member: Member, is_whole: bool) -> CardReport {
     let Member { card, trouble, failure, mut report } = member;
     report.bootable = card.bootable.load(Relaxed);
     report.written = card.written.load(Relaxed);
     report.zeroed = card.zeroed.load(Relaxed);
     report.found_zero = card.found_zero.load(Relaxed);
-    report.good = trouble.is_none() && failure.is_none() && image.is_some();
+    report.good = trouble.is_none() && failure.is_none() && is_whole;
     report.failure = failure;
     if let Some(trouble) = trouble {
         report.fault = Some(trouble.fault);

@@ -5,7 +5,7 @@ use super::inventory::Inventory;
 use super::{BLOCK, CHUNK};
 use crate::effects::block::Buffer;
 use crate::effects::{Cancel, Task};
-use crate::model::Digest;
+use crate::model::ImageDigest;
 use crate::model::flash::Fault;
 use std::sync::mpsc;
 
@@ -19,8 +19,8 @@ const HOPELESS: usize = 16;
 pub struct Read {
     /// Bytes that are what they must be.
     pub right: u64,
-    /// SHA-256 of what was read, if that is the whole image and all of it is right.
-    pub sha256: Option<Digest>,
+    /// What the image is known by, if that is what was read: all of it, and all of it right.
+    pub image: Option<ImageDigest>,
 }
 
 /// Reads the first `length` bytes of an image back, and keeps in `card.bad` which blocks are
@@ -65,7 +65,7 @@ pub fn read_back(
         drop(full);
         let right = comparing.join().unwrap_or_default();
         let whole = right == length && length == inventory.size;
-        Ok(Some(Read { right, sha256: whole.then_some(inventory.sha256) }))
+        Ok(Some(Read { right, image: whole.then_some(inventory.image) }))
     })
 }
 

@@ -10,10 +10,12 @@ use crate::effects::Cancel;
 use crate::model::block_map::BlockMap;
 use crate::model::failure::IoContext;
 use crate::model::spec::Size;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, Result};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageDigest, Result};
+use rustix::fs::SeekFrom;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -126,8 +128,8 @@ pub struct Expected {
 pub struct Measured {
     /// SHA-256 of the file; not of an unpacked one that nobody gave a digest of.
     pub file_sha256: Option<Digest>,
-    /// SHA-256 of the image, if it is known: of a raw file it is the file's.
-    pub image_sha256: Option<Digest>,
+    /// What the image is known by, if that is known: a raw file with a digest has the file's.
+    pub image: Option<ImageDigest>,
     /// Size of the image in bytes.
     pub image_size: u64,
     /// The size of the blocks that its partition table counts in, if it has one.
@@ -217,7 +219,7 @@ impl Source {
         let is_raw = self.packing == Packing::Raw;
         let known = |image_size, beginning: &[u8], map| Measured {
             file_sha256: expected.sha256,
-            image_sha256: expected.sha256.filter(|_| is_raw),
+            image: expected.sha256.filter(|_| is_raw).map(ImageDigest::Sha256),
             image_size,
             table_block: table_block(beginning),
             map,
@@ -232,15 +234,15 @@ impl Source {
         }
         // What is packed in nothing need not be kept.
         let keeps = (room, self.scratch.as_deref().filter(|_| self.packing != Packing::Raw));
-        let found = unpack(self, map.map(Arc::as_ref), keeps, progress, cancel)?;
+        let found = unpack(self, expected.sha256.is_some(), map.map(Arc::as_ref), keeps, progress, cancel)?;
         let Unpacked { size, beginning, sha256, inventory, kept } = found;
         if size == 0 {
             return Err(damaged(&path, "there is no byte in it"));
         }
         self.kept = kept;
-        let (image_sha256, inventory) = (Some(inventory.sha256), Some(Arc::new(inventory)));
+        let (image, inventory) = (Some(inventory.image), Some(Arc::new(inventory)));
         let known = known(size, &beginning, None);
-        Ok(Measured { file_sha256: Some(sha256), image_sha256, inventory, ..known })
+        Ok(Measured { file_sha256: Some(sha256), image, inventory, ..known })
     }
 
     fn check(&mut self, expected: Digest, progress: &dyn Fn(u64), cancel: &Cancel) -> Result<()> {
@@ -278,7 +280,7 @@ impl Source {
         let mut file = self.kept.as_ref().unwrap_or(&self.file).try_clone().during(opening)?;
         file.rewind().during(opening)?;
         let hash = (digest && self.kept.is_none()).then(Sha256::new);
-        let hashed = Hashed { file, hash };
+        let hashed = Hashed { file, hash, hole: 0..0 };
         let unpack = || format!("unpacking {}", self.path.display());
         let body = match self.packing {
             _ if self.kept.is_some() => Body::Raw(hashed),
@@ -336,6 +338,32 @@ fn table_block(beginning: &[u8]) -> Option<u32> {
 struct Hashed {
     file: File,
     hash: Option<Sha256>,
+    /// The hole that was found last.
+    hole: Range<u64>,
+}
+
+impl Hashed {
+    /// Goes over the next `length` bytes if they are all in a hole of the file: such bytes are zero, and
+    /// nobody need read them. Not where the file's digest is taken.
+    fn skip_hole(&mut self, length: u64) -> io::Result<bool> {
+        if self.hash.is_some() {
+            return Ok(false);
+        }
+        let at = self.file.stream_position()?;
+        if !self.hole.contains(&at) {
+            let end = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // No data up to the end; what is the end by now?
+                Err(rustix::io::Errno::NXIO) => self.file.metadata()?.len(),
+                // The file system does not know of holes.
+                Err(_) => at,
+            };
+            self.hole = at..end;
+        }
+        let skips = self.hole.end.saturating_sub(at) >= length;
+        self.file.seek(io::SeekFrom::Start(if skips { at + length } else { at }))?;
+        Ok(skips)
+    }
 }
 
 impl Read for Hashed {
@@ -362,7 +390,25 @@ pub(super) struct Stream {
     body: Body,
 }
 
+/// What came next out of an image.
+pub(super) enum Filled {
+    /// So many bytes; fewer than there was room for at the image's end only.
+    Data(usize),
+    /// As many zeros as there was room for, which nobody wrote into the buffer.
+    Hole,
+}
+
 impl Stream {
+    /// Fills a buffer as far as the image goes, or says that all of it would be zeros.
+    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Result<Filled> {
+        if let Body::Raw(file) = &mut self.body
+            && file.skip_hole(buffer.len() as u64).during(|| format!("reading {}", self.path.display()))?
+        {
+            return Ok(Filled::Hole);
+        }
+        self.fill(buffer).map(Filled::Data)
+    }
+
     /// Fills a buffer as far as the image goes.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 /// An image is kept if it takes no more than this part of the memory that is free: the kernel makes
 /// writers wait for the disk at a fifth (`vm.dirty_ratio`).
 const PART: u64 = 6;
-/// The lanes of the ring: the digest of all, the digests of blocks, the file.
+/// The lanes of the ring: the fingerprints of blocks, the file, and the SHA-256 where it is wanted.
 const LANES: [usize; 3] = [0, 1, 2];
 
 /// What was found out.
@@ -33,9 +33,11 @@ pub struct Unpacked {
     pub kept: Option<File>,
 }
 
-/// Goes through a whole image. It is kept in `folder`, if one is given.
+/// Goes through a whole image, and takes its SHA-256 if that is wanted. It is kept in `folder`, if one
+/// is given.
 pub fn unpack(
     source: &Source,
+    sha256: bool,
     map: Option<&BlockMap>,
     (room, folder): (u64, Option<&Path>),
     progress: &dyn Fn(u64),
@@ -43,10 +45,10 @@ pub fn unpack(
 ) -> Result<Unpacked> {
     let mut stream: Stream = source.stream(true)?;
     // Digests are what it is unpacked for; the file may be given up.
-    let feed = Arc::new(Feed::new(2, 1));
-    let whole = take::<Whole>(Arc::clone(&feed), LANES[0]);
-    let blocks = take::<Blocks>(Arc::clone(&feed), LANES[1]);
+    let feed = Arc::new(Feed::new(1, 1 + usize::from(sha256)));
+    let blocks = take::<Blocks>(Arc::clone(&feed), LANES[0]);
     let kept = keep(Arc::clone(&feed), folder);
+    let whole = sha256.then(|| take::<Whole>(Arc::clone(&feed), LANES[2]));
     let (mut beginning, mut comparing) = (Vec::new(), map.map(BlockMap::comparing));
     let poured = feed.pour_with(&mut stream, cancel, |bytes, end| {
         // A bomb unpacks to more than any disk holds: it is not unpacked further.
@@ -64,12 +66,15 @@ pub fn unpack(
     let poured =
         poured.and_then(|size| comparing.map_or(Ok(()), |comparing| comparing.finish()).map(|()| size));
     feed.end(poured.is_ok());
-    let taken = whole.join().unwrap_or_default().zip(blocks.join().unwrap_or_default());
+    let blocks = blocks.join().unwrap_or_default();
+    let whole = whole.map(|whole| whole.join().unwrap_or_default());
     let kept = kept.join().unwrap_or_default();
     let size = poured?;
-    let (whole, blocks) = taken.ok_or_else(|| Failure::bug("a hashing thread ended early"))?;
+    let early = || Failure::bug("a hashing thread ended early");
+    let whole = whole.map(|whole| whole.ok_or_else(early)).transpose()?;
+    let inventory = Inventory::new(blocks.ok_or_else(early)?, whole.map(Whole::digest));
     let sha256 = stream.finish()?.ok_or_else(|| Failure::bug("nobody hashed the file"))?;
-    Ok(Unpacked { size, beginning, sha256, inventory: Inventory::new(blocks, whole.sha256()), kept })
+    Ok(Unpacked { size, beginning, sha256, inventory, kept })
 }
 
 /// Keeps what comes out of the last lane. That it cannot be kept costs time only.
@@ -80,7 +85,7 @@ fn keep(feed: Arc<Feed>, folder: Option<&Path>) -> JoinHandle<Option<File>> {
         tempfile::tempfile_in(folder).ok()
     });
     std::thread::spawn(move || {
-        let lane = LANES[2];
+        let lane = LANES[1];
         let kept = file.and_then(|file| {
             let (mut data, mut size) = (0, 0);
             loop {

@@ -120,10 +120,7 @@ fn make_zero(card: &Card, at: u64, zeros: &[u8], scratch: &mut Buffer) -> Result
     if card.zeroes.load(Relaxed) {
         match card.ask(Doing::Writing, at, |device| device.zero(at, length)) {
             Ok(()) => {
-                if card.zeroed.fetch_add(length, Relaxed) == 0 {
-                    // Whether the device did it, or the kernel wrote zeros in its place.
-                    card.zeroes.store(card.device.zeroes(), Relaxed);
-                }
+                card.zeroed.fetch_add(length, Relaxed);
                 return Ok(());
             }
             Err(trouble) if trouble.fault != Fault::WriteError => return Err(trouble),

@@ -1,4 +1,5 @@
-//! SHA-256 digests, written `sha256:<64 hex>` in JSON and as bare hex in `SHA256SUMS`.
+//! SHA-256 digests, written `sha256:<64 hex>` in JSON and as bare hex in `SHA256SUMS`; and what an
+//! image on a card is known by.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -95,9 +96,83 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// What an image's bytes are known by, written `sha256:<64 hex>` or `xxh128:<32 hex>`.
+///
+/// SHA-256 where somebody vouched by it: a release, or a user who gave one. Of an image that nobody
+/// vouched for nothing rests on it, and it is the XXH3 of 128 bits that `xxhsum -H128` says: as fast as
+/// memory, where SHA-256 would take most of the time. No two images have the same by chance, but who
+/// wants to can make such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ImageDigest {
+    /// SHA-256 (FIPS 180-4).
+    Sha256(Digest),
+    /// XXH3 of 128 bits, without a seed.
+    Xxh128(u128),
+}
+
+impl ImageDigest {
+    /// The SHA-256, if it is one.
+    pub fn sha256(self) -> Option<Digest> {
+        match self {
+            Self::Sha256(digest) => Some(digest),
+            Self::Xxh128(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "{digest}"),
+            Self::Xxh128(hash) => write!(f, "xxh128:{hash:032x}"),
+        }
+    }
+}
+
+impl FromStr for ImageDigest {
+    type Err = BadDigest;
+
+    fn from_str(text: &str) -> Result<Self, BadDigest> {
+        let Some(digits) = text.strip_prefix("xxh128:") else { return text.parse().map(Self::Sha256) };
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadDigest(text.to_owned()))?;
+        Ok(Self::Xxh128(u128::from_be_bytes(bytes)))
+    }
+}
+
+impl TryFrom<String> for ImageDigest {
+    type Error = BadDigest;
+
+    fn try_from(text: String) -> Result<Self, BadDigest> {
+        text.parse()
+    }
+}
+
+impl From<ImageDigest> for String {
+    fn from(digest: ImageDigest) -> Self {
+        digest.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_images_digest_says_which_it_is() {
+        let digest = Digest::of("abc");
+        for (digest, prefix) in
+            [(ImageDigest::Sha256(digest), "sha256:"), (ImageDigest::Xxh128(0x0123 << 64), "xxh128:")]
+        {
+            let json = serde_json::to_value(digest).unwrap();
+            assert!(json.as_str().unwrap().starts_with(prefix), "{json}");
+            assert_eq!(serde_json::from_value::<ImageDigest>(json).unwrap(), digest);
+        }
+        for bad in ["xxh128:12", "xxh128:+123456789abcdef0123456789abcdef", "md5:00", ""] {
+            assert!(bad.parse::<ImageDigest>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn text_forms_round_trip() {

@@ -1,6 +1,6 @@
 //! Cards: what they are, what is written to them, and what came of it.
 
-use super::digest::Digest;
+use super::digest::{Digest, ImageDigest};
 use super::failure::Failure;
 use super::spec::Size;
 use serde::{Deserialize, Serialize};
@@ -239,9 +239,10 @@ pub struct CardReport {
     pub verify: VerifyScope,
     /// Bytes that were read back and are right.
     pub verified: u64,
-    /// SHA-256 of what was read back, if that was all.
+    /// The digest of what was read back, if that was all of the image and right: of the kind that
+    /// the image is known by.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_back: Option<Digest>,
+    pub read_back: Option<ImageDigest>,
     /// Where the first wrong block begins, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_bad: Option<u64>,

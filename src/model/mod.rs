@@ -50,7 +50,7 @@ pub mod writer;
 pub mod writer_api;
 
 pub use artifact::{Artifact, ArtifactKind, VerifiedArtifact};
-pub use digest::Digest;
+pub use digest::{Digest, ImageDigest};
 pub use event::{Emitter, Event};
 pub use failure::{ErrorCode, Failure, FailureClass, Result};
 pub use lock::Lock;

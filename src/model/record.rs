@@ -3,7 +3,7 @@
 //! Records are kept in the state database and can be lost with it; what lasts is a card writer's
 //! signed [receipt](super::receipt).
 
-use super::digest::Digest;
+use super::digest::{Digest, ImageDigest};
 use super::flash::Fault;
 use super::name::{ImageName, Version};
 use chrono::{DateTime, Utc};
@@ -33,9 +33,9 @@ pub struct FlashRecord {
     /// The release's recipe, which a booted image says of itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recipe: Option<Digest>,
-    /// SHA-256 of the unpacked image, if all of it was read.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub sha256: Option<Digest>,
+    /// What the unpacked image is known by, if all of it was read; `sha256` in older records.
+    #[serde(skip_serializing_if = "Option::is_none", default, alias = "sha256")]
+    pub digest: Option<ImageDigest>,
     /// The device, and for a card writer `WRITER/SLOT`: the reader that the card was in.
     pub slot: String,
     /// The device.

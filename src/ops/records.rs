@@ -11,7 +11,7 @@ use crate::model::flash::{CardReport, Device, VerifyScope};
 use crate::model::record::{FlashRecord, FlashResult, Health, health};
 use crate::model::release::Manifest;
 use crate::model::settings::Settings;
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Result};
+use crate::model::{ErrorCode, Failure, FailureClass, ImageDigest, ImageName, Result};
 use crate::state::{FlashFilter, State, new_id};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -172,7 +172,7 @@ impl Recorder {
             image: None,
             version: None,
             recipe: None,
-            sha256: None,
+            digest: None,
             slot: reader.unwrap_or_default(),
             device: PathBuf::new(),
             card: None,
@@ -231,11 +231,11 @@ impl Recorder {
     }
 
     /// Records what came of it, cards in the order in which they began.
-    pub fn end(&self, context: &Context, image: Option<Digest>, cards: &[CardReport]) {
+    pub fn end(&self, context: &Context, image: Option<ImageDigest>, cards: &[CardReport]) {
         for ((device, id), card) in self.devices.iter().zip(cards) {
             let mut record = self.about(device, *id);
             record.finished = Some(context.clock.now());
-            record.sha256 = image;
+            record.digest = image;
             record.result = if card.good { FlashResult::Good } else { FlashResult::Failed };
             record.fault = card.fault;
             record.unhealthy = card.unhealthy;

@@ -82,7 +82,7 @@ pub fn report(report: &FlashReport, palette: Palette) -> String {
     for card in &report.cards {
         out.push_str(&of_card(card, palette));
     }
-    if let Some(digest) = report.image_sha256 {
+    if let Some(digest) = report.image_digest {
         out.push_str(&format!("image {digest}, {}\n", bytes(report.source.image_size)));
     }
     let good = report.cards.iter().filter(|card| card.good).count();

@@ -7,6 +7,7 @@ use crate::model::failure::IoContext;
 use crate::model::flash::Device;
 use crate::model::{ErrorCode, Failure, Result};
 use nix::libc;
+use rustix::fs::FallocateFlags;
 use rustix::ioctl::{Getter, NoArg, Opcode, Setter, ioctl};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,7 +17,6 @@ use std::path::Path;
 // Calls of linux/fs.h. They say `size_t` and mean 64 bits on the machines that we know.
 const BLKFLSBUF: Opcode = 0x1261;
 const BLKDISCARD: Opcode = 0x1277;
-const BLKZEROOUT: Opcode = 0x127f;
 const BLKGETSIZE64: Opcode = 0x8008_1272;
 const BLKGETDISKSEQ: Opcode = 0x8008_1280;
 
@@ -77,8 +77,7 @@ impl ClaimedDevice {
         self.device.block_size as usize
     }
 
-    /// Whether it can be told to make blocks zero, as far as the kernel knows by now: after the
-    /// first refusal it writes the zeros itself, and says 0 here from then on.
+    /// Whether it can be told to make blocks zero, as far as the kernel knows before it was asked to.
     pub fn zeroes(&self) -> bool {
         queue_limit(&self.device, "write_zeroes_max_bytes") > 0
     }
@@ -112,15 +111,14 @@ impl ClaimedDevice {
         self.file.sync_all()
     }
 
-    /// Makes blocks zero.
+    /// Makes blocks zero, which the device does by itself or not at all: with this the kernel never
+    /// writes zeros in its place, as it would with BLKZEROOUT.
     ///
     /// # Errors
     /// What the device says.
     pub fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
-        // SAFETY: BLKZEROOUT reads two 64-bit numbers, start and length in bytes.
-        let call = unsafe { Setter::<BLKZEROOUT, [u64; 2]>::new([offset, length]) };
-        // SAFETY: as above; the descriptor is an open block device.
-        Ok(unsafe { ioctl(&self.file, call) }?)
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.file, how, offset, length)?)
     }
 
     /// Lets the device forget blocks.

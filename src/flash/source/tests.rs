@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::block_map::Range;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 
 const ROOM: u64 = 64 << 20;
 
@@ -218,12 +219,19 @@ fn only_what_is_signed_is_not_unpacked_before() {
 #[test]
 fn what_was_unpacked_once_is_kept_and_is_the_image() {
     let (image, _) = mapped();
-    for name in ["image.zst", "image.gz"] {
-        let (file, dir) = (file(name, &packed(name, &image)), tempfile::tempdir().unwrap());
+    for (name, vouched) in [("image.zst", true), ("image.gz", false)] {
+        let bytes = packed(name, &image);
+        let (file, dir) = (file(name, &bytes), tempfile::tempdir().unwrap());
         let mut source = Source::open(&file.path).unwrap().keeping_in(dir.path().join("scratch"));
-        let measured = source.measure(&Expected::default(), ROOM, &|_| {}, &Cancel::default()).unwrap();
+        let sha256 = vouched.then(|| Digest::of(&bytes));
+        let expected = Expected { sha256, ..Expected::default() };
+        let measured = source.measure(&expected, ROOM, &|_| {}, &Cancel::default()).unwrap();
         let inventory = measured.inventory.clone().unwrap();
-        assert_eq!((inventory.size, inventory.sha256), (1 << 20, Digest::of(&image)), "{name}");
+        let known = match vouched {
+            true => ImageDigest::Sha256(Digest::of(&image)),
+            false => ImageDigest::Xxh128(xxhash_rust::xxh3::xxh3_128(&image)),
+        };
+        assert_eq!((inventory.size, inventory.image), (1 << 20, known), "{name}");
         // It has no name, and what is behind it may change.
         assert_eq!(std::fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0);
         assert!(source.kept.is_some());
@@ -232,5 +240,38 @@ fn what_was_unpacked_once_is_kept_and_is_the_image() {
         let mut stream = source.stream(true).unwrap();
         let length = stream.fill(&mut bytes).unwrap();
         assert!(bytes[..length] == image[..] && stream.finish().unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn what_lies_in_a_hole_is_not_read() {
+    let file = file("image.img", &[]);
+    let (size, piece) = (10 * PIECE + 100, PIECE);
+    let image = File::options().write(true).open(&file.path).unwrap();
+    image.set_len(size as u64).unwrap();
+    for at in [2 * piece + piece / 2, 7 * piece] {
+        image.write_all_at(b"data", at as u64).unwrap();
+    }
+    let expected = std::fs::read(&file.path).unwrap();
+    for digest in [false, true] {
+        let mut stream = Source::open(&file.path).unwrap().stream(digest).unwrap();
+        let (mut bytes, mut holes) = (Vec::new(), Vec::new());
+        // What was in the buffer before must not come out of it.
+        let mut buffer = vec![7; piece];
+        loop {
+            match stream.next(&mut buffer).unwrap() {
+                Filled::Data(0) => break,
+                Filled::Data(length) => bytes.extend_from_slice(&buffer[..length]),
+                Filled::Hole => {
+                    holes.push(bytes.len() / piece);
+                    bytes.resize(bytes.len() + piece, 0);
+                }
+            }
+            buffer.fill(7);
+        }
+        assert!(bytes == expected, "{digest}");
+        // For the digest of the file all of it is read.
+        let wanted = if digest { vec![] } else { vec![0, 1, 3, 4, 5, 6, 8, 9] };
+        assert_eq!(holes, wanted);
     }
 }

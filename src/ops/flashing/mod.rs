@@ -16,7 +16,7 @@ use crate::model::device::BoardName;
 use crate::model::event::Unit;
 use crate::model::flash::{CardReport, Device, FlashSource, VerifyScope};
 use crate::model::spec::{Architecture, Size};
-use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageName, Result, Version};
+use crate::model::{Digest, ErrorCode, Failure, FailureClass, ImageDigest, ImageName, Result, Version};
 pub use found::not_for;
 use found::{Found, find};
 use serde::Serialize;
@@ -122,9 +122,10 @@ impl FlashedRelease {
 pub struct FlashReport {
     /// What was written.
     pub source: FlashSource,
-    /// SHA-256 of the unpacked image, if it was read to its end.
+    /// What the unpacked image is known by, if it was read to its end: SHA-256 where a release or the
+    /// user gave one, else XXH3 of 128 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_sha256: Option<Digest>,
+    pub image_digest: Option<ImageDigest>,
     /// The cards.
     pub cards: Vec<CardReport>,
     /// How long everything took.
@@ -265,14 +266,10 @@ pub fn flash_write(context: &Context, prepared: Prepared) -> Result<FlashReport>
         patience: prepared.patience,
     };
     let written = flash::write(job, &context.events, &context.cancel)?;
-    recorder.end(context, written.image_sha256, &written.cards);
-    let mut source = prepared.plan.source;
-    if source.packing == "raw" {
-        source.file_sha256 = source.file_sha256.or(written.image_sha256);
-    }
+    recorder.end(context, written.image, &written.cards);
     Ok(FlashReport {
-        source,
-        image_sha256: written.image_sha256,
+        source: prepared.plan.source,
+        image_digest: written.image,
         cards: written.cards,
         elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })

@@ -7,7 +7,7 @@ use crate::model::failure::IoContext;
 use crate::model::receipt::{JobId, Receipt, ReceiptResult, SignedReceipt};
 use crate::model::record::{FlashRecord, FlashResult};
 use crate::model::writer::{CardWriter, WriterKey, WriterName};
-use crate::model::{Failure, Result};
+use crate::model::{Failure, ImageDigest, Result};
 use crate::state::{JobRow, Receiving, State};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ fn record(receipt: &Receipt) -> FlashRecord {
         image: Some(asked.image.clone()),
         version: Some(asked.version.clone()),
         recipe: receipt.recipe,
-        sha256: receipt.sha256,
+        digest: receipt.sha256.map(ImageDigest::Sha256),
         slot: format!("{}/{}", asked.writer, asked.slot),
         device: receipt.device.clone().unwrap_or_default().into(),
         card: receipt.card.clone(),

@@ -166,7 +166,7 @@ fn a_released_disk_image_has_a_map_that_bmaptool_takes_and_that_is_believed_by_i
     assert_eq!(flashed.code, 0, "{} {}", flashed.report, flashed.errors);
     let told = &flashed.report["source"]["blockMap"];
     assert_eq!((&told["file"], &told["vouched"]), (&name.as_str().into(), &true.into()));
-    assert_eq!(flashed.report["imageSha256"], Digest::of(&image).to_string());
+    assert_eq!(flashed.report["imageDigest"], Digest::of(&image).to_string());
     assert!(holds(&card, &image));
 }
 

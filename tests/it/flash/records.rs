@@ -51,7 +51,10 @@ fn every_write_is_recorded_and_a_booted_device_is_compared() {
     assert_eq!(good["recipe"], new.recipe.to_string());
     let identity = good["card"].as_str().unwrap();
     assert!(identity.starts_with("file:") && identity.ends_with("/card"), "{identity}");
-    assert!(good["sha256"].is_string() && good["finished"].is_string(), "{good}");
+    assert!(
+        good["digest"].as_str().unwrap().starts_with("sha256:") && good["finished"].is_string(),
+        "{good}"
+    );
     let health = &history.report["cards"][0];
     assert_eq!(
         (&health["writes"], &health["good"], &health["isUnhealthy"]),

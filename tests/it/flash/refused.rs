@@ -232,6 +232,8 @@ fn another_digest_and_damaged_files_are_refused() {
     let right = Digest::of(fs::read(&world.image).unwrap()).to_string();
     let flashed = flash(&[&world.image, "--yes", "-d", card.path(), "--sha256", &right]);
     assert_eq!((flashed.code, &flashed.report["source"]["vouched"]), (0, &true.into()));
+    let read_back = &flashed.card(0)["readBack"];
+    assert_eq!((&flashed.report["imageDigest"], read_back), (&right.clone().into(), &right.into()));
 }
 
 #[test]
