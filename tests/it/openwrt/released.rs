@@ -5,8 +5,11 @@ use super::bootable::bootable;
 use super::building::{self, write};
 use super::fixture::{Said, World, pack};
 use crate::crash::command;
-use crate::flash::card::Loop;
+use crate::flash::card::{Card, Loop};
+use crate::writers::bench::Bench;
 use bootwright::effects::{Cancel, Point, Process};
+use bootwright::model::Digest;
+use bootwright::model::receipt::ReceiptResult;
 use bootwright::release::keys;
 use serde_json::{Value, json};
 use std::fs;
@@ -188,6 +191,30 @@ fn boot_a_profile_becomes_a_release_that_anyone_can_check() {
     }
     let said = world.run(&["flash", "office-router", "--device", &device.path, "--dry-run"]);
     assert!(said.words().contains("nor firmware for a card"), "{}", said.words());
+    drop(device);
+    a_card_writer_carries_it(&world);
+}
+
+/// An order may name a device: its firmware comes on the card of another host, and the receipt says so.
+fn a_card_writer_carries_it(world: &World) {
+    let Some(card) = Card::used(128 << 20) else { return };
+    let mut bench = Bench::of((), world.catalog(), card, "127.0.0.1");
+    let folder = release(world, "cellar-router");
+    let version = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let what = format!("image: cellar-router, version: {version}, board: x86_64");
+    bench.order(&what, "");
+    let _serving = bench.serve(&[]);
+    let (code, report) = bench.enroll("keys/bootwright.pub");
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(bench.once(), (0, 1));
+    let receipts = bench.receipts();
+    let receipt = &receipts[0].receipt;
+    assert_eq!((receipts.len(), receipt.result), (1, ReceiptResult::Good), "{receipt:?}");
+    let packed = folder.join("openwrt-24.10.5-x86-64-generic-squashfs-combined-efi.img.gz");
+    let image = command("gzip").arg("-dc").arg(packed).output().unwrap().stdout;
+    let digest = Some(Digest::of(&image));
+    assert_eq!((receipt.sha256, receipt.read_back), (digest, digest));
+    assert!(image.len() > 1 << 20 && bench.card.bytes()[..image.len()] == image[..]);
 }
 
 /// Both disks were started, by BIOS and by UEFI; the rest is a part of them.

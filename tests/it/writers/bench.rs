@@ -14,10 +14,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub const SLOT: &str = "a";
+/// The image of the shop.
+pub const DEMO: &str = "image: demo, channel: edge";
 
-pub struct Bench {
-    pub shop: Shop,
+pub struct Bench<C = Shop> {
+    /// What has the catalog, and its folder.
+    pub shop: C,
+    pub dir: PathBuf,
     pub card: Card,
+    /// The port of the slot.
+    pub port: String,
+    /// Further slots that the agent is told of, and their ports.
+    pub slots: Vec<(String, String)>,
     /// The agent's folder.
     pub folder: PathBuf,
     /// What runs commands: nothing, or `ip netns exec NAME`.
@@ -58,32 +66,45 @@ impl Bench {
         let card = Card::used(2 << 20)?;
         let shop = Shop::empty();
         shop.publish("one", 2);
-        let folder = shop.dir.path().join("agent");
-        let address = format!("{address}:0").parse().unwrap();
-        let bench = Self { shop, card, folder, controller_in: Vec::new(), agent_in: Vec::new(), address };
-        symlink(bench.card.path(), bench.port()).unwrap();
-        bench.order(order);
-        bench.certificate();
+        let dir = shop.dir.path().to_owned();
+        let bench = Self::of(shop, dir, card, address);
+        bench.order(DEMO, order);
         Some(bench)
     }
 
+    /// Whether the card holds the image of the release with this host name.
+    pub fn holds(&self, hostname: &str) -> bool {
+        let iso = Shop::iso(hostname);
+        self.card.bytes()[..iso.len()] == iso[..]
+    }
+}
+
+impl<C> Bench<C> {
+    /// A bench of any catalog, with a card in its slot; nothing is ordered.
+    pub fn of(shop: C, dir: PathBuf, card: Card, address: &str) -> Self {
+        let (folder, port) = (dir.join("agent"), dir.join("slot-a").to_str().unwrap().to_owned());
+        let address = format!("{address}:0").parse().unwrap();
+        symlink(card.path(), &port).unwrap();
+        let (controller_in, agent_in) = (Vec::new(), Vec::new());
+        let slots = Vec::new();
+        let bench = Self { shop, dir, card, port, slots, folder, controller_in, agent_in, address };
+        bench.certificate();
+        bench
+    }
+
     pub fn path(&self, name: &str) -> String {
-        self.shop.dir.path().join(name).to_str().unwrap().to_owned()
+        self.dir.join(name).to_str().unwrap().to_owned()
     }
 
-    pub fn port(&self) -> String {
-        self.path("slot-a")
-    }
-
-    /// Writes the writer and an order; `more` goes into the ordered card.
-    pub fn order(&self, more: &str) {
-        let port = self.port();
-        self.shop.write(
-            "runners/lab.yaml",
-            &format!(
-                "apiVersion: bootwright/v1\nkind: CardWriter\nmetadata: {{name: bench-1}}\nspec:\n  slots:\n    - {{name: {SLOT}, path: {port}}}\n---\napiVersion: bootwright/v1\nkind: FlashOrder\nmetadata: {{name: lab}}\nspec:\n  cards:\n    - {{image: demo, channel: edge, writer: bench-1, slot: {SLOT}}}\n{more}"
-            ),
+    /// Writes the writer and an order of `what`: image, and channel or version. `more` goes behind the
+    /// ordered card.
+    pub fn order(&self, what: &str, more: &str) {
+        fs::create_dir_all(self.path("runners")).unwrap();
+        let port = &self.port;
+        let text = format!(
+            "apiVersion: bootwright/v1\nkind: CardWriter\nmetadata: {{name: bench-1}}\nspec:\n  slots:\n    - {{name: {SLOT}, path: {port}}}\n---\napiVersion: bootwright/v1\nkind: FlashOrder\nmetadata: {{name: lab}}\nspec:\n  cards:\n    - {{{what}, writer: bench-1, slot: {SLOT}}}\n{more}"
         );
+        fs::write(self.path("runners/lab.yaml"), text).unwrap();
     }
 
     /// An authority and a leaf: rustls refuses a server's certificate that is an authority.
@@ -129,7 +150,7 @@ impl Bench {
             }
             None => bootwright(),
         };
-        command.current_dir(self.shop.dir.path()).args(["--output", "json"]);
+        command.current_dir(&self.dir).args(["--output", "json"]);
         command
     }
 
@@ -161,12 +182,15 @@ impl Bench {
     }
 
     pub fn enroll_with(&self, token: &str, key: &str) -> (i32, Value) {
-        let (controller, slot) = (format!("https://{}", self.address), format!("{SLOT}={}", self.port()));
+        let controller = format!("https://{}", self.address);
+        let mut slots = vec![format!("--slot={SLOT}={}", self.port)];
+        slots.extend(self.slots.iter().map(|(name, port)| format!("--slot={name}={port}")));
         let folder = self.folder.to_str().unwrap();
         let mut child = self
             .program(&self.agent_in)
             .args(["writer", "enroll", folder, "--name", "bench-1", "--controller", &controller])
-            .args(["--authority", "ca.pem", "--store", "releases", "--key", key, "--slot", &slot])
+            .args(["--authority", "ca.pem", "--store", "releases", "--key", key])
+            .args(slots)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -185,7 +209,7 @@ impl Bench {
 
     /// Writes the agent's key into the catalog: it then counts whatever becomes of the database.
     pub fn pin(&self, key: &str) {
-        let path = self.shop.dir.path().join("runners/lab.yaml");
+        let path = self.dir.join("runners/lab.yaml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(
             &path,
@@ -199,7 +223,7 @@ impl Bench {
         let mut lost = 0;
         for folder in [".bootwright", ".bootwright/cache"] {
             for name in ["state.db", "state.db-wal", "state.db-shm"] {
-                lost += usize::from(fs::remove_file(self.shop.dir.path().join(folder).join(name)).is_ok());
+                lost += usize::from(fs::remove_file(self.dir.join(folder).join(name)).is_ok());
             }
         }
         assert!(lost > 0, "there was no database");
@@ -251,12 +275,6 @@ impl Bench {
         }
         receipts.sort_by_key(|receipt| receipt.receipt.finished);
         receipts
-    }
-
-    /// Whether the card holds the image of the release with this host name.
-    pub fn holds(&self, hostname: &str) -> bool {
-        let iso = Shop::iso(hostname);
-        self.card.bytes()[..iso.len()] == iso[..]
     }
 
     /// Sectors that were written to the card's device so far (Documentation/block/stat.rst).

@@ -3,7 +3,7 @@
 //!
 //! Needs root, loop devices and openssl; without them the tests skip loudly, and in CI they fail.
 
-mod bench;
+pub(crate) mod bench;
 mod cards;
 mod killed;
 mod lost;

@@ -102,7 +102,7 @@ fn what_is_not_what_was_signed() {
 #[test]
 fn what_the_slots_own_rules_forbid() {
     let slot = |bench: &Bench, rule: &str| {
-        let from = format!("path: {}", bench.port());
+        let from = format!("path: {}", bench.port);
         change(bench, "writer.yaml", &from, &format!("{from}, {rule}"));
     };
     let done = refuses("another image", "does not carry demo", "", |bench| slot(bench, "images: [other]"));
@@ -125,7 +125,7 @@ fn what_the_slots_own_rules_allow() {
     fs::write(&path, text.replacen("slot: a}", "slot: a, board: generic-x86_64}", 1)).unwrap();
     let _serving = bench.serve(&[]);
     bench.enrolled();
-    let port = format!("path: {}", bench.port());
+    let port = format!("path: {}", bench.port);
     let rules = "images: [demo], architectures: [x86_64], boards: ['raspberrypi,4', x86_64], maxSize: 1GiB";
     change(&bench, "writer.yaml", &port, &format!("{port}, {rules}"));
     assert_eq!(bench.once(), (0, 1));
@@ -137,7 +137,7 @@ fn a_port_that_the_catalog_does_not_say_gets_no_job() {
     let Some(mut bench) = Bench::new("") else { return };
     let _serving = bench.serve(&[]);
     bench.enrolled();
-    let (port, other) = (bench.port(), bench.path("slot-b"));
+    let (port, other) = (bench.port.clone(), bench.path("slot-b"));
     change(&bench, "writer.yaml", &format!("path: {port}"), &format!("path: {other}"));
     let output = bench.agent(&["--once"], &[]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

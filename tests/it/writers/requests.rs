@@ -24,7 +24,7 @@ impl Asker {
         let text = fs::read_to_string(bench.folder.join("writer.key")).unwrap();
         let seed = BASE64.decode(text.trim().strip_prefix("ed25519-private:").unwrap()).unwrap();
         let body = serde_json::json!({
-            "slot": "a", "path": bench.port(), "instance": "x", "waitSeconds": 0
+            "slot": "a", "path": bench.port, "instance": "x", "waitSeconds": 0
         });
         Self {
             service,
