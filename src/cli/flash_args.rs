@@ -1,6 +1,7 @@
 //! The arguments of `flash` and its commands.
 
-use super::args::{KeysArg, StoreArg, architecture_parser};
+use super::args::architecture_parser;
+use super::release_args::{KeysArg, StoreArg};
 use crate::model::device::BoardName;
 use crate::model::flash::VerifyScope;
 use crate::model::spec::Architecture;

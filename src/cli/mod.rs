@@ -13,6 +13,7 @@ mod logs;
 mod openwrt;
 mod openwrt_args;
 mod progress;
+mod release_args;
 mod render;
 mod run;
 mod signals;

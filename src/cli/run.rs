@@ -3,13 +3,14 @@
 use super::args::{
     BootArgs, CacheCommand, Cli, Command, ContainerfileArgs, DoctorArgs, EngineArg, ExplainArgs, GlobalArgs,
     InitArgs, KeyCommand, LockArgs, NewArgs, OutputFormat, PackagesArgs, PlanArgs, PromptArgs, ReaderChoice,
-    RebuildArgs, ReconcileArgs, ReleaseCommand,
+    RebuildArgs, ReconcileArgs,
 };
 use super::completions;
 use super::error::{BuildError, Exit};
 use super::flashing;
 use super::openwrt;
 use super::progress::Progress;
+use super::release_args::ReleaseCommand;
 use super::render;
 use super::terminal::Palette;
 use super::writers;

@@ -1,6 +1,6 @@
 //! The arguments of `writer` and `serve`.
 
-use super::args::KeysArg;
+use super::release_args::KeysArg;
 use crate::model::writer::{SlotName, WriterName};
 use clap::{Args, Subcommand, ValueHint};
 use std::net::SocketAddr;
